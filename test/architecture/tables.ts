@@ -1,0 +1,32 @@
+import type { Door, RoomRule } from './rules.ts'
+
+const rooms = ['store', 'queueing', 'transaction', 'delay', 'dedup', 'retry', 'nameserver'] as const
+
+/** The inner walls of `broker/src` (design.md section 2). */
+export const roomTable: Readonly<Record<string, RoomRule>> = {
+  // Helpers and interfaces beside the rooms.
+  '.': { values: [], types: [...rooms] },
+  // Knows no socket and no topic policy.
+  store: { values: ['.'], types: [] },
+  queueing: { values: ['.', 'store'], types: [] },
+  // These meet the log and one another only through interfaces broker.ts passes in.
+  transaction: { values: ['.'], types: ['store'] },
+  delay: { values: ['.'], types: ['store'] },
+  dedup: { values: ['.'], types: ['store'] },
+  retry: { values: ['.'], types: ['store'] },
+  // Knows no store.
+  nameserver: { values: ['.'], types: ['queueing'] },
+  // Maps request codes to rooms.
+  server: { values: ['.', ...rooms], types: [] },
+}
+
+/** Where time, chance, sockets and files may come in, and why. An exception nobody needs fails the test. */
+export const doors: readonly Door[] = [
+  {
+    path: 'packages/remoting/src/clock.ts',
+    uses: ['Date.now', 'performance', 'setTimeout', 'setImmediate', 'Math.random', 'randomBytes'],
+    reason: 'implements Clock',
+  },
+  { path: 'packages/remoting/src/system-network.ts', uses: ['node:net'], reason: 'implements Network' },
+  { path: 'packages/testing/src/fault-proxy.ts', uses: ['node:net', 'performance', 'setTimeout'], reason: 'real faults on real sockets' },
+]
