@@ -9,6 +9,7 @@ export const errorTable = {
   FIELD_INVALID: { remote: 29, retryable: false },
   FIELD_MISSING: { remote: 1, retryable: false },
   RECORD_INVALID: { remote: undefined, retryable: false },
+  BODY_INVALID: { remote: 1, retryable: false },
   // connection
   CONNECT_FAILED: { remote: undefined, retryable: true },
   CONNECTION_CLOSED: { remote: undefined, retryable: true },

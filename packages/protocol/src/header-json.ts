@@ -1,0 +1,269 @@
+import { hashStep } from './fields.ts'
+import type { HeaderSlots } from './header-slots.ts'
+
+// Scans the JSON header every RocketMQ client writes (remoting.md 1.2) and keeps offsets only. It understands a subset of JSON: known
+// members once each, integers, ext values that are strings. Every function answers -1 or false for anything else, and
+// header-fallback.ts then reads the header with JSON.parse.
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const MINUS = 0x2d
+const ZERO = 0x30
+const NINE = 0x39
+const COLON = 0x3a
+const BACKSLASH = 0x5c
+const OPEN = 0x7b
+const CLOSE = 0x7d
+
+const CODE = Buffer.from('code"')
+const EXT_FIELDS = Buffer.from('extFields"')
+const FLAG = Buffer.from('flag"')
+const LANGUAGE = Buffer.from('language"')
+const OPAQUE = Buffer.from('opaque"')
+const REMARK = Buffer.from('remark"')
+const SERIALIZE_TYPE = Buffer.from('serializeTypeCurrentRPC"')
+const VERSION = Buffer.from('version"')
+
+const LANGUAGES = [
+  'JAVA',
+  'CPP',
+  'DOTNET',
+  'PYTHON',
+  'DELPHI',
+  'ERLANG',
+  'RUBY',
+  'OTHER',
+  'HTTP',
+  'GO',
+  'PHP',
+  'OMS',
+  'RUST',
+  'NODE_JS',
+].map((name) => Buffer.from(`${name}"`))
+
+const SEEN_CODE = 1
+
+/** @returns false when the header is not of the ordinary form; the slots are then to be reset */
+export function scanJsonHeader(slots: HeaderSlots, bytes: Buffer, start: number, end: number): boolean {
+  let at = skipSpace(bytes, start, end)
+  if (at >= end || bytes[at] !== OPEN) return false
+  let seen = 0
+  do {
+    at = skipSpace(bytes, at + 1, end)
+    if (at >= end || bytes[at] !== QUOTE) return false
+    at++
+    const first = bytes[at]
+    let bit = 0
+    if (first === 0x63 && startsWith(bytes, at, end, CODE)) {
+      bit = SEEN_CODE
+      at = scanInteger(slots, bytes, afterColon(bytes, at + CODE.length, end), end)
+      slots.code = slots.scannedNumber
+    } else if (first === 0x65 && startsWith(bytes, at, end, EXT_FIELDS)) {
+      bit = 2
+      at = scanExtFields(slots, bytes, afterColon(bytes, at + EXT_FIELDS.length, end), end)
+    } else if (first === 0x66 && startsWith(bytes, at, end, FLAG)) {
+      bit = 4
+      at = scanInteger(slots, bytes, afterColon(bytes, at + FLAG.length, end), end)
+      slots.flag = slots.scannedNumber
+    } else if (first === 0x6c && startsWith(bytes, at, end, LANGUAGE)) {
+      bit = 8
+      at = scanLanguage(slots, bytes, afterColon(bytes, at + LANGUAGE.length, end), end)
+    } else if (first === 0x6f && startsWith(bytes, at, end, OPAQUE)) {
+      bit = 16
+      at = scanInteger(slots, bytes, afterColon(bytes, at + OPAQUE.length, end), end)
+      slots.opaque = slots.scannedNumber
+    } else if (first === 0x72 && startsWith(bytes, at, end, REMARK)) {
+      bit = 32
+      at = scanRemark(slots, bytes, afterColon(bytes, at + REMARK.length, end), end)
+    } else if (first === 0x73 && startsWith(bytes, at, end, SERIALIZE_TYPE)) {
+      bit = 64
+      at = scanQuoted(slots, bytes, afterColon(bytes, at + SERIALIZE_TYPE.length, end), end)
+    } else if (first === 0x76 && startsWith(bytes, at, end, VERSION)) {
+      bit = 128
+      at = scanInteger(slots, bytes, afterColon(bytes, at + VERSION.length, end), end)
+      slots.version = slots.scannedNumber
+    }
+    if (at < 0 || bit === 0 || (seen & bit) !== 0) return false
+    seen |= bit
+    at = skipSpace(bytes, at, end)
+  } while (at < end && bytes[at] === COMMA)
+  if (at >= end || bytes[at] !== CLOSE) return false
+  return (seen & SEEN_CODE) !== 0 && skipSpace(bytes, at + 1, end) === end
+}
+
+function skipSpace(bytes: Buffer, start: number, end: number): number {
+  let at = start
+  while (at < end) {
+    const byte = bytes[at] as number
+    if (byte > 0x20 || (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09)) break
+    at++
+  }
+  return at
+}
+
+function startsWith(bytes: Buffer, at: number, end: number, expected: Buffer): boolean {
+  const length = expected.length
+  if (end - at < length) return false
+  for (let index = 1; index < length; index++) {
+    if (bytes[at + index] !== expected[index]) return false
+  }
+  return true
+}
+
+/** Position of the value after a name, or -1. */
+function afterColon(bytes: Buffer, start: number, end: number): number {
+  const at = skipSpace(bytes, start, end)
+  if (at >= end || bytes[at] !== COLON) return -1
+  return skipSpace(bytes, at + 1, end)
+}
+
+/** An i32 as JSON writes it. Fractions, exponents and longer numbers are left to the slow path. */
+function scanInteger(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
+  if (start < 0 || start >= end) return -1
+  const negative = bytes[start] === MINUS
+  const digits = negative ? start + 1 : start
+  let at = digits
+  let value = 0
+  while (at < end) {
+    const byte = bytes[at] as number
+    if (byte < ZERO || byte > NINE) break
+    value = value * 10 + (byte - ZERO)
+    at++
+  }
+  const count = at - digits
+  if (count === 0 || count > 10 || (count > 1 && bytes[digits] === ZERO)) return -1
+  if (value > (negative ? 0x80000000 : 0x7fffffff)) return -1
+  const next = bytes[at] as number
+  // The body lies behind the header, so bytes[at] exists or the header is cut short; '.', 'e' and 'E' make it another number.
+  if (at < end && (next === 0x2e || next === 0x65 || next === 0x45)) return -1
+  slots.scannedNumber = (negative ? -value : value) | 0
+  return at
+}
+
+function scanLanguage(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
+  if (start < 0 || start >= end || bytes[start] !== QUOTE) return -1
+  const first = bytes[start + 1]
+  for (let language = 0; language < LANGUAGES.length; language++) {
+    const name = LANGUAGES[language] as Buffer
+    if (name[0] === first && startsWith(bytes, start + 1, end, name)) {
+      slots.language = language
+      return start + 1 + name.length
+    }
+  }
+  return -1
+}
+
+function scanRemark(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
+  const at = scanQuoted(slots, bytes, start, end)
+  if (at < 0) return -1
+  slots.remarkStart = start + 1
+  slots.remarkEnd = at - 1
+  slots.remarkEscaped = slots.scannedEscape
+  return at
+}
+
+function scanExtFields(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
+  if (start < 0 || start >= end || bytes[start] !== OPEN) return -1
+  let at = skipSpace(bytes, start + 1, end)
+  if (at < end && bytes[at] === CLOSE) return at + 1
+  for (;;) {
+    if (at >= end || bytes[at] !== QUOTE) return -1
+    const keyStart = at + 1
+    const keyEnd = scanKey(slots, bytes, keyStart, end)
+    if (keyEnd < 0) return -1
+    const hash = slots.scannedHash
+    at = afterColon(bytes, keyEnd + 1, end)
+    if (at < 0 || at >= end || bytes[at] !== QUOTE) return -1
+    const valueStart = at + 1
+    const valueEnd = scanString(slots, bytes, valueStart, end)
+    if (valueEnd < 0) return -1
+    if (slots.addField(keyStart, keyEnd, hash, valueStart, valueEnd, slots.scannedEscape) >= 0) return -1
+    at = skipSpace(bytes, valueEnd + 1, end)
+    if (at >= end) return -1
+    if (bytes[at] === CLOSE) return at + 1
+    if (bytes[at] !== COMMA) return -1
+    at = skipSpace(bytes, at + 1, end)
+  }
+}
+
+/** A name without escapes; leaves its hash. */
+function scanKey(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
+  let hash = 0
+  let bits = 0
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number
+    if (byte === QUOTE) {
+      slots.scannedHash = hash
+      slots.scannedBits |= bits
+      return at
+    }
+    if (byte === BACKSLASH || byte < 0x20) return -1
+    hash = hashStep(hash, byte)
+    bits |= byte
+  }
+  return -1
+}
+
+/** Position behind the closing quote, or -1. */
+function scanQuoted(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
+  if (start < 0 || start >= end || bytes[start] !== QUOTE) return -1
+  const at = scanString(slots, bytes, start + 1, end)
+  return at < 0 ? -1 : at + 1
+}
+
+/** Position of the closing quote, or -1; leaves whether the text has escapes. */
+function scanString(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
+  let bits = 0
+  let escape = 0
+  let at = start
+  while (at < end) {
+    const byte = bytes[at] as number
+    if (byte === QUOTE) {
+      slots.scannedBits |= bits
+      slots.scannedEscape = escape
+      return at
+    }
+    if (byte < 0x20) return -1
+    if (byte === BACKSLASH) {
+      const length = escapeLength(bytes, at, end)
+      if (length === 0) return -1
+      escape = 1
+      at += length
+    } else {
+      bits |= byte
+      at++
+    }
+  }
+  return -1
+}
+
+/** Length of the escape that begins with the backslash at `at`, 0 when it is none. */
+function escapeLength(bytes: Buffer, at: number, end: number): number {
+  if (at + 1 >= end) return 0
+  switch (bytes[at + 1]) {
+    case 0x75: // u
+      if (at + 6 > end) return 0
+      for (let index = at + 2; index < at + 6; index++) {
+        if (hexDigit(bytes[index] as number) < 0) return 0
+      }
+      return 6
+    case 0x22: // "
+    case 0x2f: // /
+    case 0x5c: // backslash
+    case 0x62: // b
+    case 0x66: // f
+    case 0x6e: // n
+    case 0x72: // r
+    case 0x74: // t
+      return 2
+    default:
+      return 0
+  }
+}
+
+/** Value of a hexadecimal digit of either case, -1 for any other byte. */
+export function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
+  const lower = byte | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
+}
