@@ -1,0 +1,68 @@
+import type { HeaderView } from '@tandemmq/protocol'
+import type { Clock } from './clock.ts'
+import type { Connection } from './connection.ts'
+import type { FlushQueue } from './flush-queue.ts'
+
+export interface ConnectionOwner {
+  /**
+   * A request arrived. `header` is valid during the call only. An error thrown here is answered (its remote code, else
+   * SYSTEM_ERROR) when the request expects a response.
+   */
+  onRequest(connection: Connection, header: HeaderView): void
+  /** Exactly once per connection. `error` says why when nobody asked for it. */
+  onClosed(connection: Connection, error?: Error): void
+}
+
+/** Why this side ended a connection. */
+export type CloseReason = 'FRAME_LENGTH_INVALID' | 'HEADER_INVALID' | 'IDLE' | 'SLOW_READER'
+
+/** Counted since start. */
+export interface RemotingStats {
+  connectionsOpened: number
+  /** Above `connectionsMax`, or while closing. */
+  connectionsRefused: number
+  framesReceived: number
+  /** Answers nobody waited for (any more). */
+  responsesDropped: number
+  /** Errors thrown by the owner's `onRequest` or `onClosed`. */
+  ownerErrors: number
+  closedBy: Record<CloseReason, number>
+}
+
+export function emptyStats(): RemotingStats {
+  return {
+    connectionsOpened: 0,
+    connectionsRefused: 0,
+    framesReceived: 0,
+    responsesDropped: 0,
+    ownerErrors: 0,
+    closedBy: { FRAME_LENGTH_INVALID: 0, HEADER_INVALID: 0, IDLE: 0, SLOW_READER: 0 },
+  }
+}
+
+/** Limits of one connection, bytes. */
+export interface ConnectionLimits {
+  /** Default 16 MiB, as RocketMQ. */
+  frameBytesMax: number
+  /** Output the peer has not taken: reading from it pauses above. Default 4 MiB. */
+  outputBytesHigh: number
+  /** The connection is destroyed above. Default 64 MiB. */
+  outputBytesMax: number
+}
+
+/** What the connections of one server or client share. */
+export interface ConnectionContext extends ConnectionLimits {
+  readonly clock: Clock
+  readonly flushQueue: FlushQueue
+  readonly owner: ConnectionOwner
+  readonly stats: RemotingStats
+  /** Frames are handled one after the other, so one view serves all connections. */
+  readonly header: HeaderView
+  /** Of frames whose command names none. */
+  readonly language: number
+  readonly version: number
+  nextId: number
+  /** Before the owner hears of it. */
+  forget(connection: Connection): void
+  onError(error: unknown, connection: Connection): void
+}

@@ -1,0 +1,345 @@
+import {
+  type CommandInit,
+  encodeCommand,
+  errorTable,
+  FrameSplitter,
+  type FrameSink,
+  type HeaderView,
+  hostBytes,
+  ProtocolError,
+  type RemotingCommand,
+  ResponseCode,
+  TandemError,
+} from '@tandemmq/protocol'
+import { CommandReply } from './command-reply.ts'
+import type { CloseReason, ConnectionContext } from './connection-context.ts'
+import type { Flushable } from './flush-queue.ts'
+import type { SocketHandler, StreamSocket } from './network.ts'
+import { PendingRequests, type ReplyHandler } from './pending-requests.ts'
+import { RemotingError } from './remoting-error.ts'
+
+const ONEWAY_BIT = 2
+const OUTPUT_BYTES_AT_START = 4096
+/** A larger buffer is given back after the burst that needed it. */
+const OUTPUT_BYTES_KEPT = 1_048_576
+const NO_BYTES = Buffer.alloc(0)
+const NO_VIEW = new DataView(new ArrayBuffer(0))
+
+/**
+ * One connection that speaks RocketMQ remoting. Both sides may ask; each direction has its own opaque numbers.
+ *
+ * Output is collected in one buffer and written once per turn. Two buffers alternate: while the kernel has not taken one
+ * (`#inFlight`), the other collects, and nothing is written; so a buffer is never changed under a write.
+ */
+export class Connection implements SocketHandler, FrameSink, Flushable {
+  /** Counts from 1 within its server or client. */
+  readonly id: number
+  readonly remoteAddress: string
+  readonly remotePort: number
+  readonly localAddress: string
+  readonly localPort: number
+  /** 4 or 16 address bytes, 4 port bytes. */
+  readonly remoteHost: Buffer
+  /** Monotonic ms at which the peer last gave a sign of life: sent bytes, or took output that was waiting. */
+  lastActiveAt: number
+  /** The owner's data. */
+  attachment: unknown
+  /** Where hot code writes its frames: see {@link reserve}. Replaced by `reserve` and `flush`, never to be kept. */
+  output: Buffer = NO_BYTES
+  outputView: DataView = NO_VIEW
+  isQueued = false
+  #context: ConnectionContext
+  #socket: StreamSocket
+  #splitter: FrameSplitter
+  #pending: PendingRequests
+  #isOpen = true
+  #length = 0
+  #inFlight: Buffer | undefined
+  #spare: Buffer | undefined
+  #pausedByOwner = false
+  #pausedByOutput = false
+
+  constructor(socket: StreamSocket, context: ConnectionContext) {
+    this.#context = context
+    this.#socket = socket
+    this.#splitter = new FrameSplitter(this, context.frameBytesMax)
+    this.#pending = new PendingRequests(context.clock)
+    this.id = context.nextId++
+    this.remoteAddress = socket.remoteAddress
+    this.remotePort = socket.remotePort
+    this.localAddress = socket.localAddress
+    this.localPort = socket.localPort
+    this.remoteHost = hostBytes(socket.remoteAddress, socket.remotePort)
+    this.lastActiveAt = context.clock.monotonic()
+    context.stats.connectionsOpened++
+    socket.handler = this
+  }
+
+  /** False from the moment either side began to close it. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** Output that the kernel has not taken. */
+  get pendingBytes(): number {
+    return this.#length + this.#socket.pendingBytes
+  }
+
+  /** Requests sent that wait for their answer. */
+  get pendingRequests(): number {
+    return this.#pending.count
+  }
+
+  /**
+   * @returns position in {@link output} (read it after this call) where `bytes` bytes may be written; they count only
+   * after {@link commit}
+   */
+  reserve(bytes: number): number {
+    const end = this.#length + bytes
+    if (end > this.output.length) this.#growOutput(end)
+    return this.#length
+  }
+
+  /** The `bytes` bytes written at the reserved position leave with this turn. On a closed connection they vanish. */
+  commit(bytes: number): void {
+    if (!this.#isOpen) return
+    this.#length += bytes
+    if (!this.isQueued) this.#context.flushQueue.add(this)
+    // A burst of large answers must not grow unseen until the end of the turn.
+    if (this.#length > this.#context.outputBytesHigh) this.flush()
+  }
+
+  /** Copies a whole frame into the output. */
+  send(frame: Uint8Array): void {
+    const at = this.reserve(frame.length)
+    this.output.set(frame, at)
+    this.commit(frame.length)
+  }
+
+  /** Answers in the serialization the request came in. */
+  reply(request: { opaque: number; serialization: 0 | 1 }, init: Omit<CommandInit, 'opaque' | 'flag'>): void {
+    const { version } = this.#context
+    const { opaque, serialization } = request
+    this.send(encodeCommand({ version, ...init, opaque, serialization, flag: 1 }))
+  }
+
+  /**
+   * Sends a request and waits for its answer, whatever its code.
+   * @throws {RemotingError} REQUEST_TIMEOUT after `timeoutMs`; CONNECTION_CLOSED; ABORTED with the signal's reason as cause
+   */
+  request(init: CommandInit, timeoutMs: number, signal?: AbortSignal): Promise<RemotingCommand> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(new RemotingError('ABORTED', 'request aborted', { cause: signal.reason }))
+      const reply = new CommandReply(resolve, reject)
+      const opaque = this.expect(timeoutMs, reply)
+      if (!this.#isOpen) return
+      try {
+        this.send(encodeCommand(this.#withDefaults(init, opaque)))
+      } catch (error) {
+        this.#pending.take(opaque)
+        return reject(error)
+      }
+      if (signal) reply.abortOn(signal, () => this.#pending.take(opaque))
+    })
+  }
+
+  /**
+   * For frames written by hand into {@link output}: registers who gets the answer.
+   * @returns the opaque number the frame must carry. On a closed connection `reply.onFailure` was called with
+   * CONNECTION_CLOSED and the number leads nowhere.
+   */
+  expect(timeoutMs: number, reply: ReplyHandler): number {
+    if (this.#isOpen) return this.#pending.add(reply, timeoutMs)
+    reply.onFailure(new RemotingError('CONNECTION_CLOSED', `${this.remoteAddress}:${this.remotePort} is closed`))
+    return -1
+  }
+
+  /** Sends a request that is never answered. On a closed connection it vanishes. */
+  oneway(init: CommandInit): void {
+    const command = this.#withDefaults(init, this.#pending.nextOneway())
+    command.flag = (command.flag ?? 0) | ONEWAY_BIT
+    this.send(encodeCommand(command))
+  }
+
+  /** Writes the output now; without a call it is written at the end of the turn. */
+  flush(): void {
+    if (this.#length > 0 && this.#inFlight === undefined) {
+      const bytes = this.output
+      const length = this.#length
+      this.#length = 0
+      this.#socket.write(bytes, 0, length)
+      if (this.#socket.pendingBytes > 0) {
+        this.#inFlight = bytes
+        this.#useOutput(this.#spare ?? NO_BYTES)
+        this.#spare = undefined
+      } else if (bytes.length > OUTPUT_BYTES_KEPT) {
+        this.#useOutput(NO_BYTES)
+      }
+    }
+    const waiting = this.pendingBytes
+    if (waiting <= this.#context.outputBytesHigh || !this.#isOpen) return
+    if (waiting > this.#context.outputBytesMax) return this.#closeBecause('SLOW_READER', slowReader(waiting))
+    if (this.#pausedByOutput) return
+    this.#pausedByOutput = true
+    this.#socket.pause()
+  }
+
+  /** Closes after the output left. Requests that wait for an answer fail. */
+  close(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    if (this.#length > 0) this.#socket.write(this.output, 0, this.#length)
+    this.#length = 0
+    this.#useOutput(NO_BYTES)
+    this.#socket.end()
+  }
+
+  /** Closes at once. */
+  destroy(error?: Error): void {
+    this.#isOpen = false
+    this.#length = 0
+    this.#socket.destroy(error)
+  }
+
+  /** Counted under `closedBy.IDLE`. */
+  destroyIdle(idleTimeoutMs: number): void {
+    this.#closeBecause('IDLE', new RemotingError('CONNECTION_CLOSED', `nothing received for ${idleTimeoutMs} ms`))
+  }
+
+  /** Frames of the bytes already read are still handed out. */
+  pauseReading(): void {
+    this.#pausedByOwner = true
+    this.#socket.pause()
+  }
+
+  resumeReading(): void {
+    this.#pausedByOwner = false
+    this.lastActiveAt = this.#context.clock.monotonic()
+    if (!this.#pausedByOutput) this.#socket.resume()
+  }
+
+  /** Whether the owner paused reading: silence then says nothing about the peer. */
+  get isReadingPaused(): boolean {
+    return this.#pausedByOwner
+  }
+
+  /** Gives back the buffers of a connection that is silent. */
+  releaseBuffers(): void {
+    this.#spare = undefined
+    if (this.#length === 0 && this.output.length > 0) this.#useOutput(NO_BYTES)
+  }
+
+  onData(bytes: Buffer, start: number, end: number): void {
+    if (!this.#isOpen) return
+    this.lastActiveAt = this.#context.clock.monotonic()
+    try {
+      this.#splitter.push(bytes, start, end)
+    } catch (error) {
+      if (this.#isOpen) this.#closeBecause(reasonOf(error), error as Error)
+    }
+  }
+
+  onFrame(bytes: Buffer, start: number, end: number): void {
+    // A handler may have closed the connection in the middle of the bytes that were read.
+    if (!this.#isOpen) return
+    this.#context.stats.framesReceived++
+    const header = this.#context.header
+    header.scan(bytes, start, end)
+    if (header.isResponse) this.#onResponse(header)
+    else this.#onRequest(header)
+  }
+
+  onDrain(): void {
+    this.lastActiveAt = this.#context.clock.monotonic()
+    const taken = this.#inFlight
+    this.#inFlight = undefined
+    if (taken !== undefined && taken.length <= OUTPUT_BYTES_KEPT) this.#spare = taken
+    if (!this.#isOpen) return
+    this.flush()
+    if (!this.#pausedByOutput || this.pendingBytes > this.#context.outputBytesHigh / 2) return
+    this.#pausedByOutput = false
+    if (!this.#pausedByOwner) this.#socket.resume()
+  }
+
+  onClose(error?: Error): void {
+    this.#isOpen = false
+    this.#length = 0
+    this.#inFlight = undefined
+    this.#useOutput(NO_BYTES)
+    this.#context.forget(this)
+    const detail = `${this.remoteAddress}:${this.remotePort} closed the connection`
+    this.#pending.failAll(new RemotingError('CONNECTION_CLOSED', error?.message ?? detail, { cause: error }))
+    try {
+      this.#context.owner.onClosed(this, error)
+    } catch (thrown) {
+      this.#ownerFailed(thrown)
+    }
+  }
+
+  #onRequest(header: HeaderView): void {
+    // Read before: the owner's call may use the view for other bytes.
+    const isOneway = (header.flag & ONEWAY_BIT) !== 0
+    const { opaque, serialization } = header
+    try {
+      this.#context.owner.onRequest(this, header)
+    } catch (error) {
+      this.#ownerFailed(error)
+      if (isOneway || !this.#isOpen) return
+      const remark = error instanceof Error ? error.message : String(error)
+      const code =
+        (error instanceof TandemError ? errorTable[error.code].remote : undefined) ?? ResponseCode.SYSTEM_ERROR
+      this.reply({ opaque, serialization }, { code, remark })
+    }
+  }
+
+  #onResponse(header: HeaderView): void {
+    const handler = this.#pending.take(header.opaque)
+    if (handler === undefined) {
+      this.#context.stats.responsesDropped++
+      return
+    }
+    try {
+      handler.onReply(header)
+    } catch (error) {
+      this.#ownerFailed(error)
+    }
+  }
+
+  #ownerFailed(error: unknown): void {
+    this.#context.stats.ownerErrors++
+    this.#context.onError(error, this)
+  }
+
+  #closeBecause(reason: CloseReason, error: Error): void {
+    this.#context.stats.closedBy[reason]++
+    this.destroy(error)
+  }
+
+  #withDefaults(init: CommandInit, opaque: number): CommandInit {
+    const { version, language } = this.#context
+    return { version, language, ...init, opaque }
+  }
+
+  #growOutput(bytes: number): void {
+    let capacity = Math.max(this.output.length, OUTPUT_BYTES_AT_START)
+    while (capacity < bytes) capacity *= 2
+    const larger = Buffer.allocUnsafeSlow(capacity)
+    this.output.copy(larger, 0, 0, this.#length)
+    this.#useOutput(larger)
+  }
+
+  #useOutput(buffer: Buffer): void {
+    this.output = buffer
+    this.outputView = buffer.length === 0 ? NO_VIEW : new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
+  }
+}
+
+function reasonOf(error: unknown): CloseReason {
+  return error instanceof ProtocolError && error.code === 'FRAME_LENGTH_INVALID'
+    ? 'FRAME_LENGTH_INVALID'
+    : 'HEADER_INVALID'
+}
+
+function slowReader(bytes: number): RemotingError {
+  return new RemotingError('CONNECTION_CLOSED', `the peer does not read: ${bytes} bytes wait for it`)
+}

@@ -1,0 +1,137 @@
+import { FRAME_BYTES_MAX, HeaderView, LanguageCode, PROTOCOL_VERSION } from '@tandemmq/protocol'
+import { formatAddress } from './address.ts'
+import type { Clock } from './clock.ts'
+import { Connection } from './connection.ts'
+import { type ConnectionContext, type ConnectionOwner, emptyStats, type RemotingStats } from './connection-context.ts'
+import { FlushQueue } from './flush-queue.ts'
+import { IdleSweep } from './idle-sweep.ts'
+import type { Listener, Network, StreamSocket } from './network.ts'
+import { RemotingError } from './remoting-error.ts'
+
+export interface RemotingServerOptions {
+  clock: Clock
+  network: Network
+  owner: ConnectionOwner
+  /** Address to listen on, e.g. `127.0.0.1`, `0.0.0.0`, `::`. */
+  host: string
+  /** 0 = any free one. */
+  port: number
+  /** A connection from which nothing came for so long is closed; 0 = never. Default 120_000, as RocketMQ. */
+  idleTimeoutMs?: number
+  /** A longer frame closes its connection. Default 16 MiB, as RocketMQ. */
+  frameBytesMax?: number
+  /** Output a peer has not taken: above, reading from it pauses. Default 4 MiB. */
+  outputBytesHigh?: number
+  /** Above, the connection is destroyed. Default 64 MiB. */
+  outputBytesMax?: number
+  /** Further connections are closed at once. Default 20_000. */
+  connectionsMax?: number
+  /** Told what `owner` threw; by default nobody is, it is only counted. */
+  onError?(error: unknown, connection: Connection): void
+}
+
+/** Listens, and hands the requests of every connection to one owner. */
+export class RemotingServer {
+  readonly stats: RemotingStats = emptyStats()
+  #options: RemotingServerOptions
+  #connectionsMax: number
+  #connections = new Set<Connection>()
+  #context: ConnectionContext
+  #flushQueue: FlushQueue
+  #idleSweep: IdleSweep
+  #listener: Listener | undefined
+  #closing: Promise<void> | undefined
+  #whenEmpty: (() => void) | undefined
+
+  constructor(options: RemotingServerOptions) {
+    this.#options = options
+    this.#connectionsMax = options.connectionsMax ?? 20_000
+    this.#flushQueue = new FlushQueue(options.clock)
+    this.#idleSweep = new IdleSweep(options.clock, options.idleTimeoutMs ?? 120_000, this.#connections)
+    this.#context = {
+      clock: options.clock,
+      flushQueue: this.#flushQueue,
+      owner: options.owner,
+      stats: this.stats,
+      header: new HeaderView(),
+      language: LanguageCode.NODE_JS,
+      version: PROTOCOL_VERSION,
+      nextId: 1,
+      frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
+      outputBytesHigh: options.outputBytesHigh ?? 4_194_304,
+      outputBytesMax: options.outputBytesMax ?? 67_108_864,
+      forget: (connection) => this.#forget(connection),
+      onError: (error, connection) => options.onError?.(error, connection),
+    }
+  }
+
+  /** @throws {RemotingError} ADDRESS_IN_USE; CONNECT_FAILED when the host cannot be bound; CLOSED */
+  async start(): Promise<void> {
+    if (this.#listener || this.#closing) throw new RemotingError('CLOSED', 'a server starts once')
+    const { network, host, port } = this.#options
+    this.#listener = await network.listen({ host, port }, (socket) => this.#accept(socket))
+  }
+
+  /** `127.0.0.1:9876` or `[::1]:9876`, as bound. @throws {RemotingError} NOT_STARTED */
+  get address(): string {
+    return formatAddress(this.#bound.host, this.#bound.port)
+  }
+
+  /** As bound. @throws {RemotingError} NOT_STARTED */
+  get port(): number {
+    return this.#bound.port
+  }
+
+  /** Open ones and those not yet quite closed. */
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections
+  }
+
+  /** Writes the output of all connections now, from the owner's turn; without a call `clock.soon` does it. */
+  flushDirty(): void {
+    this.#flushQueue.flush()
+  }
+
+  /** Stops accepting, lets output leave, and destroys what is still open after `drainTimeoutMs`. Idempotent. */
+  close(drainTimeoutMs = 5_000): Promise<void> {
+    this.#closing ??= this.#close(drainTimeoutMs)
+    return this.#closing
+  }
+
+  get #bound(): Listener {
+    if (!this.#listener) throw new RemotingError('NOT_STARTED', 'the server does not listen yet')
+    return this.#listener
+  }
+
+  #accept(socket: StreamSocket): void {
+    if (this.#closing || this.#connections.size >= this.#connectionsMax) {
+      this.stats.connectionsRefused++
+      socket.destroy()
+      return
+    }
+    this.#connections.add(new Connection(socket, this.#context))
+    this.#idleSweep.wake()
+  }
+
+  #forget(connection: Connection): void {
+    this.#connections.delete(connection)
+    if (this.#connections.size === 0) this.#whenEmpty?.()
+  }
+
+  async #close(drainTimeoutMs: number): Promise<void> {
+    await this.#listener?.close()
+    for (const connection of this.#connections) connection.close()
+    if (this.#connections.size > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#options.clock.setTimer(drainTimeoutMs, () => {
+          for (const connection of this.#connections) connection.destroy()
+        })
+        this.#whenEmpty = () => {
+          timer.cancel()
+          resolve()
+        }
+      })
+    }
+    this.#idleSweep.stop()
+  }
+}
