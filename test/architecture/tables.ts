@@ -27,6 +27,12 @@ export const doors: readonly Door[] = [
     uses: ['Date.now', 'performance', 'setTimeout', 'setImmediate', 'Math.random', 'randomBytes'],
     reason: 'implements Clock',
   },
+  { path: 'packages/remoting/src/virtual-clock.ts', uses: ['setImmediate'], reason: 'implements Clock' },
   { path: 'packages/remoting/src/system-network.ts', uses: ['node:net'], reason: 'implements Network' },
-  { path: 'packages/testing/src/fault-proxy.ts', uses: ['node:net', 'performance', 'setTimeout'], reason: 'real faults on real sockets' },
+  { path: 'packages/remoting/src/accepted-socket.ts', uses: ['node:net'], reason: 'implements Network' },
+  {
+    path: 'packages/testing/src/fault-proxy.ts',
+    uses: ['node:net', 'performance', 'setTimeout'],
+    reason: 'real faults on real sockets',
+  },
 ]
