@@ -1,0 +1,2 @@
+export { DedupWindow } from './dedup-window.ts'
+export type { DedupWindowOptions } from './dedup-window.ts'

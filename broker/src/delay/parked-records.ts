@@ -1,0 +1,152 @@
+import { PropertyName, type RecordFields, type RecordView, SystemTopic } from '@tandemmq/protocol'
+import type { LogWriter } from '../log-writer.ts'
+import type { KeyHash } from '../key-hash.ts'
+import { NameCache } from '../name-cache.ts'
+import { topicIs } from '../op-record.ts'
+import { decimalAt, propertyHead, PropertyRewriter } from '../property-rewriter.ts'
+import { RecordCopy } from '../record-copy.ts'
+import { sourceMark } from '../settles.ts'
+import type { AppendCompletion } from '../store/index.ts'
+import { levelAt, levelDelay } from './deliver-at.ts'
+
+const SCHEDULE_TOPIC = Buffer.from(SystemTopic.SCHEDULE)
+const TIMER_TOPIC = Buffer.from(SystemTopic.TIMER)
+const EMPTY = Buffer.alloc(0)
+
+const { REAL_TOPIC, REAL_QID, DELAY, UNIQ_KEY, TIMER_OUT_MS } = PropertyName
+const PARK_DROPS = [REAL_TOPIC, REAL_QID, TIMER_OUT_MS]
+const PARK_NOTES = [DELAY, UNIQ_KEY]
+const AT = { topic: 0, queue: 1, outMs: 2, delay: 3, uniqKey: 4 }
+const FIRE_DROPS = [
+  REAL_TOPIC,
+  REAL_QID,
+  TIMER_OUT_MS,
+  DELAY,
+  PropertyName.TIMER_DELAY_SEC,
+  PropertyName.TIMER_DELAY_MS,
+  PropertyName.TIMER_DELIVER_MS,
+  // Written by stock brokers and copied about by clients that re-send what they consumed.
+  'TIMER_ENQUEUE_MS',
+  'TIMER_DEQUEUE_MS',
+  'TIMER_ROLL_TIMES',
+  'TIMER_DELAY_LEVEL',
+  PropertyName.TIMER_DEL_UNIQKEY,
+]
+
+const realTopicHead = propertyHead(REAL_TOPIC)
+const realQueueHead = propertyHead(REAL_QID)
+const outMsHead = propertyHead(TIMER_OUT_MS)
+
+/** Parked records in the log: how a delayed message becomes one, what one says, and the copy that is delivered. */
+export class ParkedRecords {
+  readonly #log: LogWriter
+  readonly #hash: KeyHash
+  readonly #levels: readonly number[]
+  readonly #names = new NameCache()
+  readonly #copy = new RecordCopy()
+  readonly #parking = new PropertyRewriter({ drop: PARK_DROPS, note: PARK_NOTES })
+  readonly #firing = new PropertyRewriter({ drop: FIRE_DROPS })
+
+  constructor(log: LogWriter, hash: KeyHash, levels: readonly number[]) {
+    this.#log = log
+    this.#hash = hash
+    this.#levels = levels
+  }
+
+  /**
+   * Appends the message in `fields` as a parked record; the due time is written into it (TIMER_OUT_MS), so that neither a
+   * restart nor other level settings move it.
+   * @param completionFor gets the fingerprint of (topic, unique key)
+   */
+  append(fields: RecordFields, dueAt: number, completionFor: (fingerprint: number) => AppendCompletion): void {
+    const rewriter = this.#parking
+    const { starts, ends } = rewriter
+    rewriter.load(fields.properties, fields.propertiesStart, fields.propertiesEnd)
+    const delayAt = starts[AT.delay] as number
+    const level = delayAt < 0 ? 0 : levelAt(fields.properties, delayAt, ends[AT.delay] as number)
+    const fingerprint = this.#fingerprint(fields.topic, 0, fields.topic.length, fields.properties)
+    rewriter.put(realTopicHead, fields.topic, 0, fields.topic.length)
+    rewriter.putNumber(realQueueHead, fields.queueId)
+    rewriter.putNumber(outMsHead, dueAt)
+    rewriter.verifySize()
+    fields.properties = rewriter.bytes
+    fields.propertiesStart = 0
+    fields.propertiesEnd = rewriter.end
+    const completion = completionFor(fingerprint)
+    if (level > 0) {
+      fields.topic = SCHEDULE_TOPIC
+      fields.queueId = Math.min(level, this.#levels.length) - 1
+      this.#log.append(SystemTopic.SCHEDULE, fields.queueId, fields, completion)
+    } else {
+      fields.topic = TIMER_TOPIC
+      fields.queueId = 0
+      this.#log.append(SystemTopic.TIMER, 0, fields, completion)
+    }
+  }
+
+  /** Due time and fingerprint of a parked record met in the log; undefined when it is none. */
+  parked(record: RecordView, bytes: Buffer): { dueAt: number; fingerprint: number } | undefined {
+    if (!topicIs(record, bytes, SCHEDULE_TOPIC) && !topicIs(record, bytes, TIMER_TOPIC)) return undefined
+    const { starts, ends } = this.#parking
+    this.#parking.load(bytes, record.propertiesStart, record.propertiesEnd)
+    if ((starts[AT.topic] as number) < 0) return undefined
+    let dueAt = decimalAt(bytes, starts[AT.outMs] as number, ends[AT.outMs] as number)
+    if (Number.isNaN(dueAt)) dueAt = record.storeTimestamp + levelDelay(record.queueId + 1, this.#levels)
+    return {
+      dueAt,
+      fingerprint: this.#fingerprint(bytes, starts[AT.topic] as number, ends[AT.topic] as number, bytes),
+    }
+  }
+
+  /**
+   * Appends the copy that is delivered.
+   * @returns false when the parked record is gone from the log
+   */
+  appendFired(physicalOffset: number, completion: AppendCompletion): boolean {
+    const record = this.#log.read(physicalOffset)
+    if (record === undefined) return false
+    const { fields } = this.#copy
+    this.#copy.load(record)
+    const rewriter = this.#firing
+    const { starts, ends } = rewriter
+    rewriter.load(record, fields.propertiesStart, fields.propertiesEnd)
+    if ((starts[AT.topic] as number) < 0) return false
+    const topic = this.#names.text(record, starts[AT.topic] as number, ends[AT.topic] as number)
+    const queueId = decimalAt(record, starts[AT.queue] as number, ends[AT.queue] as number)
+    fields.properties = rewriter.bytes
+    fields.propertiesStart = 0
+    fields.propertiesEnd = rewriter.end
+    fields.preparedTransactionOffset = sourceMark(physicalOffset)
+    this.#log.append(topic, Number.isNaN(queueId) ? 0 : queueId, fields, completion)
+    return true
+  }
+
+  fingerprintOf(topic: Buffer, key: Buffer): number {
+    this.#hash.of(topic, 0, topic.length, key, 0, key.length)
+    return this.#hash.low
+  }
+
+  /** Whether the record parked there goes to `topic` and has this unique key. */
+  is(physicalOffset: number, topic: Buffer, key: Buffer): boolean {
+    const record = this.#log.read(physicalOffset)
+    if (record === undefined) return false
+    const { view } = this.#copy
+    view.at(record, 0)
+    const { starts, ends } = this.#parking
+    this.#parking.load(record, view.propertiesStart, view.propertiesEnd)
+    return (
+      (starts[AT.topic] as number) >= 0 &&
+      (starts[AT.uniqKey] as number) >= 0 &&
+      topic.equals(record.subarray(starts[AT.topic], ends[AT.topic])) &&
+      key.equals(record.subarray(starts[AT.uniqKey], ends[AT.uniqKey]))
+    )
+  }
+
+  #fingerprint(topic: Buffer, topicStart: number, topicEnd: number, source: Buffer): number {
+    const start = this.#parking.starts[AT.uniqKey] as number
+    const end = this.#parking.ends[AT.uniqKey] as number
+    if (start < 0) this.#hash.of(topic, topicStart, topicEnd, EMPTY, 0, 0)
+    else this.#hash.of(topic, topicStart, topicEnd, source, start, end)
+    return this.#hash.low
+  }
+}

@@ -1,0 +1,194 @@
+import { SlotTable } from '../slot-table.ts'
+import { TimeHeap } from '../time-heap.ts'
+
+const FIRST_CAPACITY = 64
+const COMPACT_ABOVE = 1024
+
+/**
+ * States of a delayed message. Decisions are made in the order of their appends, so the log agrees with the table:
+ *
+ * | state      | due    | cancel     | stored    | failed or refused |
+ * | ---------- | ------ | ---------- | --------- | ----------------- |
+ * | pending    | firing | cancelling |           |                   |
+ * | firing     |        | "fired"    | fired     | pending           |
+ * | cancelling |        | join       | cancelled | pending           |
+ * | fired      |        | "fired"    |           |                   |
+ * | cancelled  |        | repeat     |           |                   |
+ *
+ * `free` numbers are reused; `forgotten` ones wait until the heap lets go of them.
+ */
+export const TimerState = {
+  free: 0,
+  pending: 1,
+  firing: 2,
+  cancelling: 3,
+  fired: 4,
+  cancelled: 5,
+  forgotten: 6,
+} as const
+
+/**
+ * Every delayed message the broker knows, by a small number: typed arrays, about 50 bytes each, no object. Pending ones
+ * are ordered by due time; all are found by the fingerprint of (topic, unique key), to be verified against the record.
+ * Settled ones stay for a while so that a cancel gets a true answer.
+ */
+export class TimerTable {
+  readonly #settledMax: number
+  readonly #settledWindowMs: number
+  readonly #heap = new TimeHeap()
+  readonly #byHash = new SlotTable()
+  #physical = new Float64Array(FIRST_CAPACITY)
+  #hashes = new Int32Array(FIRST_CAPACITY)
+  #states = new Uint8Array(FIRST_CAPACITY)
+  #inHeap = new Uint8Array(FIRST_CAPACITY)
+  #free: number[] = []
+  #used = 0
+  #unsettled = 0
+  /** Settled ones in order: a queue with the index of its head. */
+  #settled: { id: number; at: number }[] = []
+  #settledHead = 0
+
+  constructor(options: { settledMax: number; settledWindowMs: number }) {
+    this.#settledMax = options.settledMax
+    this.#settledWindowMs = options.settledWindowMs
+  }
+
+  /** Pending, firing and cancelling. */
+  get unsettled(): number {
+    return this.#unsettled
+  }
+
+  /** Due time of the next entry of the heap, which may have been cancelled since; Infinity when empty. */
+  get nextDue(): number {
+    return this.#heap.nextTime
+  }
+
+  state(id: number): number {
+    return this.#states[id] as number
+  }
+
+  physicalOffset(id: number): number {
+    return this.#physical[id] as number
+  }
+
+  /** @param hash fingerprint of topic and key */
+  add(physicalOffset: number, dueAt: number, hash: number): number {
+    const id = this.#free.pop() ?? this.#used++
+    if (id === this.#states.length) this.#grow()
+    this.#physical[id] = physicalOffset
+    this.#hashes[id] = hash
+    this.#states[id] = TimerState.pending
+    this.#byHash.add(hash, id)
+    this.#unsettled++
+    this.schedule(id, dueAt)
+    return id
+  }
+
+  /** Puts a pending one (again) in order; it stands there once at most. */
+  schedule(id: number, dueAt: number): void {
+    if (this.#inHeap[id] === 1) return
+    this.#inHeap[id] = 1
+    this.#heap.push(dueAt, id)
+    if (this.#heap.size > COMPACT_ABOVE && this.#heap.size > 2 * this.#unsettled) {
+      this.#heap.retain((entry) => this.#states[entry] === TimerState.pending || this.#release(entry))
+    }
+  }
+
+  /** Takes out one pending message due at `now`, -1 when there is none; the caller moves it on. */
+  takeDue(now: number): number {
+    while (this.#heap.nextTime <= now) {
+      const id = this.#heap.pop()
+      this.#release(id)
+      if (this.#states[id] === TimerState.pending) return id
+    }
+    return -1
+  }
+
+  /** Moves an unsettled one to another unsettled state. */
+  move(id: number, state: 1 | 2 | 3): void {
+    this.#states[id] = state
+  }
+
+  settle(id: number, state: 4 | 5, at: number): void {
+    this.#states[id] = state
+    this.#unsettled--
+    this.#settled.push({ id, at })
+    while (this.#settled.length > this.#settledHead) {
+      const oldest = this.#settled[this.#settledHead] as { id: number; at: number }
+      const tooMany = this.#settled.length - this.#settledHead > this.#settledMax
+      if (!tooMany && at - oldest.at <= this.#settledWindowMs) break
+      this.#settledHead++
+      this.#forget(oldest.id)
+    }
+    if (this.#settledHead > 1024 && this.#settledHead * 2 > this.#settled.length) {
+      this.#settled = this.#settled.slice(this.#settledHead)
+      this.#settledHead = 0
+    }
+  }
+
+  /** Drops one whose record is gone. */
+  drop(id: number): void {
+    this.#unsettled--
+    this.#forget(id)
+  }
+
+  /** First known message with this fingerprint, -1 when none; {@link next} goes on. */
+  first(hash: number): number {
+    return this.#byHash.first(hash)
+  }
+
+  next(): number {
+    return this.#byHash.next()
+  }
+
+  /** Smallest physical offset of an unsettled one, Infinity when there is none. */
+  earliest(): number {
+    let earliest = Number.POSITIVE_INFINITY
+    if (this.#unsettled === 0) return earliest
+    for (let id = 0; id < this.#used; id++) {
+      const state = this.#states[id] as number
+      if (state < TimerState.pending || state > TimerState.cancelling) continue
+      if ((this.#physical[id] as number) < earliest) earliest = this.#physical[id] as number
+    }
+    return earliest
+  }
+
+  /** Unsettled ones in no order. */
+  *pending(): IterableIterator<number> {
+    for (let id = 0; id < this.#used; id++) if (this.#states[id] === TimerState.pending) yield id
+  }
+
+  #forget(id: number): void {
+    this.#byHash.remove(this.#hashes[id] as number, id)
+    if (this.#inHeap[id] === 1) this.#states[id] = TimerState.forgotten
+    else this.#recycle(id)
+  }
+
+  /** The heap lets go of `id`. @returns false */
+  #release(id: number): boolean {
+    this.#inHeap[id] = 0
+    if (this.#states[id] === TimerState.forgotten) this.#recycle(id)
+    return false
+  }
+
+  #recycle(id: number): void {
+    this.#states[id] = TimerState.free
+    this.#free.push(id)
+  }
+
+  #grow(): void {
+    const capacity = this.#states.length * 2
+    const physical = new Float64Array(capacity)
+    const hashes = new Int32Array(capacity)
+    const states = new Uint8Array(capacity)
+    const inHeap = new Uint8Array(capacity)
+    physical.set(this.#physical)
+    hashes.set(this.#hashes)
+    states.set(this.#states)
+    inHeap.set(this.#inHeap)
+    this.#physical = physical
+    this.#hashes = hashes
+    this.#states = states
+    this.#inHeap = inHeap
+  }
+}

@@ -1,0 +1,170 @@
+import { PropertyName, type RecordFields, type RecordView, SysFlag, SystemTopic } from '@tandemmq/protocol'
+import { BrokerError } from '../broker-error.ts'
+import type { LogWriter } from '../log-writer.ts'
+import type { NameCache } from '../name-cache.ts'
+import { OpRecords, topicIs } from '../op-record.ts'
+import { decimalAt, propertyHead, PropertyRewriter } from '../property-rewriter.ts'
+import { RecordCopy } from '../record-copy.ts'
+import { sourceMark } from '../settles.ts'
+import type { HalfMessage } from './half-message.ts'
+
+const HALF_TOPIC = Buffer.from(SystemTopic.HALF)
+const { REAL_TOPIC, REAL_QID, PGROUP, UNIQ_KEY, KEYS, TRAN_MSG } = PropertyName
+const TRANSACTION_ID = PropertyName.TRANSACTION_ID
+const IMMUNITY = PropertyName.CHECK_IMMUNITY_TIME_IN_SECONDS
+const CHECK_TIMES = PropertyName.TRANSACTION_CHECK_TIMES
+const PREPARED_QUEUE_OFFSET = PropertyName.TRAN_PREPARED_QUEUE_OFFSET
+
+const realTopicHead = propertyHead(REAL_TOPIC)
+const realQueueHead = propertyHead(REAL_QID)
+const groupHead = propertyHead(PGROUP)
+
+/** Places of the noted properties in the rewriters below. */
+const BROKERS_OWN = [REAL_TOPIC, REAL_QID, CHECK_TIMES, PREPARED_QUEUE_OFFSET]
+const NOTED = [PGROUP, TRANSACTION_ID, UNIQ_KEY, IMMUNITY, KEYS]
+const AT = { topic: 0, queue: 1, group: 4, transactionId: 5, uniqKey: 6, immunity: 7, keys: 8 }
+const DELAYS = [
+  PropertyName.DELAY,
+  PropertyName.TIMER_DELAY_SEC,
+  PropertyName.TIMER_DELAY_MS,
+  PropertyName.TIMER_DELIVER_MS,
+]
+const COMMIT_DROPS = [TRAN_MSG, ...BROKERS_OWN]
+
+/** Half records in the log: how a message becomes one, what one says, and what is written when it is settled. */
+export class HalfRecords {
+  readonly #log: LogWriter
+  readonly #names: NameCache
+  readonly #ops: OpRecords
+  readonly #copy = new RecordCopy()
+  readonly #parking = new PropertyRewriter({ drop: BROKERS_OWN, note: NOTED })
+  readonly #committing = new PropertyRewriter({ drop: COMMIT_DROPS, note: DELAYS })
+  /** Of the record handled last: CHECK_IMMUNITY_TIME_IN_SECONDS in ms, hash of the transaction id. */
+  immunityMs: number | undefined
+  idHash = 0
+
+  constructor(log: LogWriter, names: NameCache) {
+    this.#log = log
+    this.#names = names
+    this.#ops = new OpRecords(log)
+  }
+
+  /** Turns the message in `fields` into its half record. @param group written as PGROUP when the message has none */
+  park(fields: RecordFields, group: string | undefined): void {
+    const rewriter = this.#parking
+    rewriter.load(fields.properties, fields.propertiesStart, fields.propertiesEnd)
+    this.#note(fields.properties)
+    rewriter.put(realTopicHead, fields.topic, 0, fields.topic.length)
+    rewriter.putNumber(realQueueHead, fields.queueId)
+    if (group !== undefined) rewriter.putText(groupHead, group)
+    rewriter.verifySize()
+    fields.topic = HALF_TOPIC
+    fields.queueId = 0
+    fields.sysFlag &= ~SysFlag.TRANSACTION_MASK
+    fields.preparedTransactionOffset = 0
+    fields.properties = rewriter.bytes
+    fields.propertiesStart = 0
+    fields.propertiesEnd = rewriter.end
+  }
+
+  isHalf(record: RecordView, bytes: Buffer): boolean {
+    return topicIs(record, bytes, HALF_TOPIC)
+  }
+
+  /** What the table keeps of a stored half; undefined when it names no destination (not written by this broker). */
+  origin(
+    record: RecordView,
+    bytes: Buffer,
+  ): { group: string; topic: string; queueId: number; idHash: number; immunityMs: number | undefined } | undefined {
+    const { starts, ends } = this.#parking
+    this.#parking.load(bytes, record.propertiesStart, record.propertiesEnd)
+    this.#note(bytes)
+    const queueId = decimalAt(bytes, starts[AT.queue] as number, ends[AT.queue] as number)
+    if ((starts[AT.topic] as number) < 0 || Number.isNaN(queueId)) return undefined
+    const textOf = (at: number): string =>
+      (starts[at] as number) < 0 ? '' : this.#names.text(bytes, starts[at] as number, ends[at] as number)
+    return {
+      group: textOf(AT.group),
+      topic: textOf(AT.topic),
+      queueId,
+      idHash: this.idHash,
+      immunityMs: this.immunityMs,
+    }
+  }
+
+  /**
+   * Appends the real message.
+   * @returns its store time
+   * @throws {BrokerError} SYSTEM_ERROR when the half record is gone from the log
+   */
+  appendCommitted(half: HalfMessage): number {
+    const record = this.#log.read(half.physicalOffset)
+    if (record === undefined) {
+      throw new BrokerError('SYSTEM_ERROR', `the half message at ${half.physicalOffset} is no longer in the log`)
+    }
+    const { fields } = this.#copy
+    this.#copy.load(record)
+    const rewriter = this.#committing
+    rewriter.load(record, fields.propertiesStart, fields.propertiesEnd)
+    fields.properties = rewriter.bytes
+    fields.propertiesStart = 0
+    fields.propertiesEnd = rewriter.end
+    fields.sysFlag = (fields.sysFlag & ~SysFlag.TRANSACTION_MASK) | SysFlag.TRANSACTION_COMMIT
+    fields.preparedTransactionOffset = sourceMark(half.physicalOffset)
+    if (this.#isDelayed()) this.#log.publish(half.topic, half.queueId, fields, half)
+    else this.#log.append(half.topic, half.queueId, fields, half)
+    return fields.storeTimestamp
+  }
+
+  /** @returns store time of the op record */
+  appendRollback(half: HalfMessage, now: number): number {
+    return this.#ops.append(half.physicalOffset, now, half)
+  }
+
+  /** Whether the record at `physicalOffset` is the half message of `group` at `queueOffset`. */
+  belongs(physicalOffset: number, queueOffset: number, group: string): boolean {
+    const record = this.#log.read(physicalOffset)
+    if (record === undefined) return false
+    const { view } = this.#copy
+    view.at(record, 0)
+    return view.queueOffset === queueOffset && this.isHalf(view, record) && this.origin(view, record)?.group === group
+  }
+
+  describe(half: HalfMessage): { transactionId: string; messageId: string; keys: string } | undefined {
+    const record = this.#log.read(half.physicalOffset)
+    if (record === undefined) return undefined
+    const { view } = this.#copy
+    view.at(record, 0)
+    const { starts, ends } = this.#parking
+    this.#parking.load(record, view.propertiesStart, view.propertiesEnd)
+    const textOf = (at: number): string =>
+      (starts[at] as number) < 0 ? '' : record.toString('utf8', starts[at] as number, ends[at] as number)
+    const messageId = textOf(AT.uniqKey)
+    return { transactionId: textOf(AT.transactionId) || messageId, messageId, keys: textOf(AT.keys) }
+  }
+
+  hashOfId(id: string): number {
+    const bytes = Buffer.from(id, 'utf8')
+    return hashOf(bytes, 0, bytes.length)
+  }
+
+  #note(source: Buffer): void {
+    const { starts, ends } = this.#parking
+    const id = (ends[AT.transactionId] as number) > (starts[AT.transactionId] as number) ? AT.transactionId : AT.uniqKey
+    this.idHash = hashOf(source, starts[id] as number, ends[id] as number)
+    const seconds = decimalAt(source, starts[AT.immunity] as number, ends[AT.immunity] as number)
+    this.immunityMs = Number.isNaN(seconds) ? undefined : seconds * 1000
+  }
+
+  #isDelayed(): boolean {
+    const { starts } = this.#committing
+    for (let at = COMMIT_DROPS.length; at < starts.length; at++) if ((starts[at] as number) >= 0) return true
+    return false
+  }
+}
+
+function hashOf(bytes: Buffer, start: number, end: number): number {
+  let hash = 0x811c9dc5
+  if (start >= 0) for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193)
+  return hash
+}

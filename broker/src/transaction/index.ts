@@ -1,0 +1,9 @@
+export type { Decision, HalfState } from './half-rules.ts'
+export type { EndDone, HalfMessage, Outcome } from './half-message.ts'
+export { TransactionService } from './transaction-service.ts'
+export type {
+  EndRequest,
+  PendingTransaction,
+  TransactionServiceOptions,
+  TransactionStats,
+} from './transaction-service.ts'

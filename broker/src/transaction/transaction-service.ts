@@ -1,0 +1,411 @@
+import { type PropertyScan, type RecordFields, type RecordView, SystemTopic } from '@tandemmq/protocol'
+import type { Clock, Timer } from '@tandemmq/remoting'
+import type { LogWriter } from '../log-writer.ts'
+import { NameCache } from '../name-cache.ts'
+import { settlementOf } from '../op-record.ts'
+import { sourceOf } from '../settles.ts'
+import type { AppendCompletion } from '../store/index.ts'
+import { BACK_OFF_MS, CheckSchedule } from './check-schedule.ts'
+import { type EndDone, HalfMessage, type HalfMessageOwner, type Outcome } from './half-message.ts'
+import { HalfRecords } from './half-records.ts'
+import { type Decision, endAction } from './half-rules.ts'
+import { SettledWindow } from './settled-window.ts'
+
+/** Checks per turn and pause before the next slice: a backlog of open transactions must not become a flood. */
+const CHECKS_PER_SLICE = 100
+const SLICE_PAUSE_MS = 10
+
+export interface EndRequest {
+  group: string
+  queueOffset: number
+  physicalOffset: number
+  decision: Decision
+  /** The answer to a check-back, not the producer's own END. */
+  fromCheck: boolean
+}
+
+/** An unsettled half message as operators see it. Times in ms, offsets of the half record. */
+export interface PendingTransaction {
+  physicalOffset: number
+  queueOffset: number
+  group: string
+  topic: string
+  queueId: number
+  /** Property `__transactionId__`, else UNIQ_KEY. */
+  transactionId: string
+  messageId: string
+  keys: string
+  storedAt: number
+  ageMs: number
+  /** Check-backs a live producer received. */
+  attempts: number
+  /** Undefined while a decision is on its way to the disk. */
+  nextCheckInMs: number | undefined
+  state: HalfMessage['state']
+}
+
+export interface TransactionStats {
+  pending: number
+  committed: number
+  rolledBack: number
+  /** Opposite decisions refused. */
+  conflicts: number
+  /** Of those: a commit after a rollback. With the Postgres outbox this must stay 0. */
+  commitsAfterRollback: number
+  /** END for an offset that holds no half message, or one settled too long ago. */
+  unknownEnds: number
+  /** END by another group or with offsets that do not belong together. */
+  foreignEnds: number
+  /** END repeated after the outcome was recorded, or while it was. */
+  repeatedEnds: number
+  checksSent: number
+  /** Checks that found no live producer; they do not count as attempts. */
+  checksUnanswerable: number
+  oldestPendingMs: number
+}
+
+export interface TransactionServiceOptions {
+  clock: Clock
+  log: LogWriter
+  /** Age at the first check-back; property CHECK_IMMUNITY_TIME_IN_SECONDS overrides it. Default 6,000. */
+  timeoutMs?: number
+  /** Upper bound of each pause between two check-backs. Default 30,000. */
+  checkIntervalMs?: number
+  /** Hands a check-back to a live producer of `half.group`; false when there is none. `record` is the stored half. */
+  ask(half: HalfMessage, record: Buffer): boolean
+  /** Outcomes kept for repeated ENDs: so many, for so long. Defaults 1,000,000 and one hour. */
+  outcomesMax?: number
+  outcomesWindowMs?: number
+}
+
+/**
+ * Half messages and what became of them. State machine: half-rules.ts. A commit is one append (the real message, which
+ * names its half), a rollback is one append (an op record), so a crash at any byte leaves the half either settled or
+ * pending. An unresolved half is kept, asked about and shown for ever.
+ *
+ * @see outbox.md 2.5, broker.md 3
+ */
+export class TransactionService implements HalfMessageOwner {
+  readonly #clock: Clock
+  readonly #log: LogWriter
+  readonly #timeoutMs: number
+  readonly #checkIntervalMs: number
+  readonly #ask: (half: HalfMessage, record: Buffer) => boolean
+  readonly #names = new NameCache()
+  readonly #records: HalfRecords
+  /** By physical offset, in log order. */
+  readonly #pending = new Map<number, HalfMessage>()
+  readonly #settled: SettledWindow
+  readonly #schedule = new CheckSchedule((physicalOffset) => this.#pending.get(physicalOffset))
+  #timer: Timer | undefined
+  #timerAt = Number.POSITIVE_INFINITY
+  #running = false
+  #committed = 0
+  #rolledBack = 0
+  #conflicts = 0
+  #commitsAfterRollback = 0
+  #unknownEnds = 0
+  #foreignEnds = 0
+  #repeatedEnds = 0
+  #checksSent = 0
+  #checksUnanswerable = 0
+
+  constructor(options: TransactionServiceOptions) {
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#timeoutMs = options.timeoutMs ?? 6_000
+    this.#checkIntervalMs = options.checkIntervalMs ?? 30_000
+    this.#ask = options.ask
+    this.#records = new HalfRecords(options.log, this.#names)
+    this.#settled = new SettledWindow({
+      entriesMax: options.outcomesMax ?? 1_000_000,
+      windowMs: options.outcomesWindowMs ?? 3_600_000,
+    })
+  }
+
+  /**
+   * Appends the message at hand as a half message. `fields` is rewritten on the way: afterwards it describes the half
+   * record, physicalOffset and queueOffset included.
+   * @param scan over `fields.properties`
+   * @throws {BrokerError} MESSAGE_ILLEGAL when the properties have no room for the real destination
+   */
+  appendHalf(
+    fields: RecordFields,
+    scan: PropertyScan,
+    group: string,
+    connectionId: number,
+    completion?: AppendCompletion,
+  ): void {
+    // PGROUP is what the log remembers, so it is what counts, not the header's copy of it.
+    const named = scan.pgroupStart >= 0 && scan.pgroupStart < scan.pgroupEnd
+    const owner = named ? this.#names.text(fields.properties, scan.pgroupStart, scan.pgroupEnd) : group
+    const topic = this.#names.text(fields.topic, 0, fields.topic.length)
+    const queueId = fields.queueId
+    this.#records.park(fields, named ? undefined : group)
+    const half = new HalfMessage(this, {
+      group: owner,
+      topic,
+      queueId,
+      connectionId,
+      firstCheckMs: this.#records.immunityMs ?? this.#timeoutMs,
+      idHash: this.#records.idHash,
+    })
+    this.#log.append(SystemTopic.HALF, 0, fields, completion)
+    half.physicalOffset = fields.physicalOffset
+    half.queueOffset = fields.queueOffset
+    half.storedAt = fields.storeTimestamp
+    this.#pending.set(half.physicalOffset, half)
+    this.#scheduleIn(half, half.firstCheckMs)
+  }
+
+  /**
+   * The producer's decision. First one wins; repeats hear the recorded outcome, the opposite is refused and counted, and
+   * what does not match a half message of `group` is harmless.
+   * @param done called once: after the settling record is as safe as the flush policy promises, or at once when there is
+   *   nothing to wait for. `pending` after a commit or rollback means the store failed and only a restart will tell.
+   * @throws {StoreError} STORE_FENCED, STORE_CLOSED: nothing was decided
+   */
+  end(request: EndRequest, done: EndDone): void {
+    const half = this.#pending.get(request.physicalOffset)
+    if (half === undefined) {
+      this.#endSettled(request, done)
+    } else if (half.queueOffset !== request.queueOffset || half.group !== request.group) {
+      this.#foreignEnds++
+      done('unknown', false)
+    } else this.#decide(half, request.decision, done)
+  }
+
+  /** Settles a half message by an operator's word; the same rules as {@link end}, without its group check. */
+  resolve(physicalOffset: number, decision: Decision): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const half = this.#pending.get(physicalOffset)
+      if (half === undefined) resolve(this.#settled.find(physicalOffset) ?? 'unknown')
+      else this.#decide(half, decision, (outcome) => resolve(outcome))
+    })
+  }
+
+  /** Those of `transactionIds` with at least one half message that is not settled durably. */
+  pendingOf(transactionIds: readonly string[]): string[] {
+    const wanted = new Set(transactionIds)
+    const hashes = new Set(transactionIds.map((id) => this.#records.hashOfId(id)))
+    const found = new Set<string>()
+    for (const half of this.#pending.values()) {
+      if (!hashes.has(half.idHash)) continue
+      const id = this.#records.describe(half)?.transactionId
+      if (id !== undefined && wanted.has(id)) found.add(id)
+    }
+    return transactionIds.filter((id) => found.delete(id))
+  }
+
+  /** Oldest first. */
+  list(limit = 1000): PendingTransaction[] {
+    const now = this.#clock.now()
+    const monotonic = this.#clock.monotonic()
+    const listed: PendingTransaction[] = []
+    for (const half of this.#pending.values()) {
+      if (listed.length >= limit) break
+      const { physicalOffset, queueOffset, group, topic, queueId, storedAt, attempts, state } = half
+      listed.push({
+        physicalOffset,
+        queueOffset,
+        group,
+        topic,
+        queueId,
+        ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
+        storedAt,
+        ageMs: Math.max(0, now - storedAt),
+        attempts,
+        nextCheckInMs: half.queued === 'no' ? undefined : Math.max(0, half.dueAt - monotonic),
+        state,
+      })
+    }
+    return listed
+  }
+
+  /** A producer of `group` came online after there was none: what nobody could be asked about is due now. */
+  producerOnline(group: string): void {
+    const now = this.#clock.monotonic()
+    for (const half of this.#pending.values()) {
+      if (!half.missed || half.group !== group || half.queued === 'no') continue
+      half.missed = false
+      half.step = 0
+      this.#schedule.add(half, now)
+    }
+    this.#arm()
+  }
+
+  /** Rebuilds the table from one record of the log; records come in log order, before {@link start}. */
+  replay(record: RecordView, bytes: Buffer): void {
+    const source = sourceOf(record.preparedTransactionOffset)
+    if (source >= 0) {
+      const half = this.#pending.get(source)
+      const settlement = settlementOf(record, bytes)
+      if (half === undefined || settlement === undefined) return
+      half.meet(settlement === 'committed' ? 'commit' : 'rollback')
+      half.settledAt = record.storeTimestamp
+      half.stored()
+    } else if (this.#records.isHalf(record, bytes)) {
+      const origin = this.#records.origin(record, bytes)
+      if (origin === undefined) return
+      const half = new HalfMessage(this, {
+        ...origin,
+        connectionId: -1,
+        firstCheckMs: origin.immunityMs ?? this.#timeoutMs,
+      })
+      half.physicalOffset = record.physicalOffset
+      half.queueOffset = record.queueOffset
+      half.storedAt = record.storeTimestamp
+      this.#pending.set(half.physicalOffset, half)
+    }
+  }
+
+  /** After the replay: check-backs begin. */
+  start(): void {
+    this.#running = true
+    const now = this.#clock.now()
+    for (const half of this.#pending.values()) {
+      const age = Math.max(0, now - half.storedAt)
+      this.#schedule.add(half, this.#clock.monotonic() + Math.max(0, half.firstCheckMs - age))
+    }
+    this.#committed = this.#rolledBack = 0
+    this.#arm()
+  }
+
+  close(): void {
+    this.#running = false
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#timerAt = Number.POSITIVE_INFINITY
+  }
+
+  /** Physical offset that retention must not pass, Infinity when nothing is pending. */
+  earliestPinned(): number {
+    for (const physicalOffset of this.#pending.keys()) return physicalOffset
+    return Number.POSITIVE_INFINITY
+  }
+
+  stats(): TransactionStats {
+    let oldest: HalfMessage | undefined
+    for (const half of this.#pending.values()) {
+      oldest = half
+      break
+    }
+    return {
+      pending: this.#pending.size,
+      committed: this.#committed,
+      rolledBack: this.#rolledBack,
+      conflicts: this.#conflicts,
+      commitsAfterRollback: this.#commitsAfterRollback,
+      unknownEnds: this.#unknownEnds,
+      foreignEnds: this.#foreignEnds,
+      repeatedEnds: this.#repeatedEnds,
+      checksSent: this.#checksSent,
+      checksUnanswerable: this.#checksUnanswerable,
+      oldestPendingMs: oldest === undefined ? 0 : Math.max(0, this.#clock.now() - oldest.storedAt),
+    }
+  }
+
+  settled(half: HalfMessage): void {
+    const committed = half.state === 'committed'
+    if (committed) this.#committed++
+    else this.#rolledBack++
+    this.#pending.delete(half.physicalOffset)
+    this.#settled.add(half.physicalOffset, committed, half.settledAt)
+  }
+
+  /** The half stays in the table, unasked: after a failed write nothing is accepted before the restart anyway. */
+  inDoubt(_half: HalfMessage): void {}
+
+  #decide(half: HalfMessage, decision: Decision, done: EndDone): void {
+    switch (endAction(half.state, decision)) {
+      case 'settle':
+        return this.#settle(half, decision as 'commit' | 'rollback', done)
+      case 'join':
+        this.#repeatedEnds++
+        return half.join(done, false)
+      case 'refuse':
+        this.#countConflict(decision)
+        return half.join(done, true)
+      default:
+        return done('pending', false)
+    }
+  }
+
+  #settle(half: HalfMessage, decision: 'commit' | 'rollback', done: EndDone): void {
+    half.decide(decision, done)
+    try {
+      half.settledAt =
+        decision === 'commit'
+          ? this.#records.appendCommitted(half)
+          : this.#records.appendRollback(half, this.#clock.now())
+    } catch (error) {
+      half.undecide()
+      throw error
+    }
+    this.#schedule.remove(half)
+  }
+
+  #endSettled(request: EndRequest, done: EndDone): void {
+    const outcome = this.#settled.find(request.physicalOffset)
+    if (outcome === undefined) {
+      this.#unknownEnds++
+      return done('unknown', false)
+    }
+    if (!this.#records.belongs(request.physicalOffset, request.queueOffset, request.group)) {
+      this.#foreignEnds++
+      return done('unknown', false)
+    }
+    const conflict = endAction(outcome, request.decision) === 'refuse'
+    if (conflict) this.#countConflict(request.decision)
+    else this.#repeatedEnds++
+    done(outcome, conflict)
+  }
+
+  #countConflict(decision: Decision): void {
+    this.#conflicts++
+    if (decision === 'commit') this.#commitsAfterRollback++
+  }
+
+  #scheduleIn(half: HalfMessage, delayMs: number): void {
+    this.#schedule.add(half, this.#clock.monotonic() + delayMs)
+    if (half.dueAt < this.#timerAt) this.#arm()
+  }
+
+  #arm(notBefore = 0): void {
+    if (!this.#running) return
+    const at = Math.max(this.#schedule.nextAt, notBefore)
+    if (at === this.#timerAt) return
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#timerAt = at
+    if (at === Number.POSITIVE_INFINITY) return
+    this.#timer = this.#clock.setTimer(Math.max(0, at - this.#clock.monotonic()), () => this.#check())
+  }
+
+  #check(): void {
+    this.#timer = undefined
+    this.#timerAt = Number.POSITIVE_INFINITY
+    const now = this.#clock.monotonic()
+    let checked = 0
+    while (checked < CHECKS_PER_SLICE) {
+      const half = this.#schedule.takeDue(now)
+      if (half === undefined) break
+      checked++
+      this.#checkOne(half, now)
+    }
+    this.#arm(checked === CHECKS_PER_SLICE ? now + SLICE_PAUSE_MS : 0)
+  }
+
+  #checkOne(half: HalfMessage, now: number): void {
+    if (half.state !== 'pending') return
+    const record = this.#log.read(half.physicalOffset)
+    const handed = record !== undefined && this.#ask(half, record)
+    if (handed) {
+      half.attempts++
+      this.#checksSent++
+    } else this.#checksUnanswerable++
+    half.missed = !handed
+    const pause = BACK_OFF_MS[Math.min(half.step++, BACK_OFF_MS.length - 1)] as number
+    this.#schedule.add(half, now + Math.min(pause, this.#checkIntervalMs))
+  }
+}
