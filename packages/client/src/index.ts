@@ -1,1 +1,32 @@
-export {}
+export { ClientError } from './client-error.ts'
+export type { Logger } from './logger.ts'
+export type { ConnectionOptions, GroupOptions } from './options.ts'
+export type { MessageQueue } from './route.ts'
+export type { MessageBody, OutgoingMessage } from './message.ts'
+export type { SendReceipt } from './send-receipt.ts'
+export type { ProducerOptions, SendOptions } from './producer-base.ts'
+export type { CancelOutcome } from './producer.ts'
+export { Producer } from './producer.ts'
+export type {
+  PreparedMessage,
+  PrepareOptions,
+  TransactionCheck,
+  TransactionDecision,
+  TransactionOutcome,
+  TransactionProducerOptions,
+} from './transaction-producer.ts'
+export { TransactionProducer } from './transaction-producer.ts'
+export type { RequestOptions } from './requester.ts'
+export { ReplyMessage } from './requester.ts'
+export { ConsumedMessage } from './consumed-message.ts'
+export type { Filter } from './heartbeat.ts'
+export { ReconsumeLater, RejectMessage } from './outcome.ts'
+export type { HandlerContext, MessageHandler } from './subscription.ts'
+export type { StartFrom } from './start-offsets.ts'
+export type { BroadcastOffsetStore } from './offset-store.ts'
+export type { PushConsumerOptions } from './push-consumer-options.ts'
+export type { PushConsumerStats } from './push-consumer.ts'
+export { PushConsumer } from './push-consumer.ts'
+// Codes, names and the root error belong to the same promise, so that users need one import.
+export type { ErrorCode } from '@tandemmq/protocol'
+export { TandemError } from '@tandemmq/protocol'

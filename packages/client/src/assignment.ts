@@ -1,0 +1,123 @@
+import { parseLenientJson, RequestCode } from '@tandemmq/protocol'
+import type { Timer } from '@tandemmq/remoting'
+import type { ClientCore } from './client-core.ts'
+import { ClientError, messageOf } from './client-error.ts'
+import { asArray, asObject, asText } from './json.ts'
+import { averageShare, sortQueues } from './rebalance.ts'
+import type { MessageQueue, TopicRoute } from './route.ts'
+import { compareText } from './route.ts'
+import type { StartOffsets } from './start-offsets.ts'
+
+export interface AssignmentPort {
+  readonly core: ClientCore
+  readonly group: string
+  readonly isBroadcasting: boolean
+  readonly starts: StartOffsets
+  readonly intervalMs: number
+  topics(): readonly string[]
+  /** Makes `mine` the consumed queues of the topic. @returns false when some could not be taken yet */
+  assign(topic: string, mine: readonly MessageQueue[], all: readonly MessageQueue[]): Promise<boolean>
+}
+
+const RETRY_FIRST_MS = 1_000
+const RETRY_MAX_MS = 5_000
+
+/** Decides again and again which queues are ours: every 20 s, when the broker says the group changed, and on failure. */
+export class Assignment {
+  readonly #port: AssignmentPort
+  #timer: Timer | undefined
+  #running: Promise<void> | undefined
+  #isAgain = false
+  #isStopped = false
+  #failures = 0
+
+  constructor(port: AssignmentPort) {
+    this.#port = port
+  }
+
+  /** Runs now; a run under way is followed by another one. Resolves when the picture is as new as this call. */
+  async run(): Promise<void> {
+    if (this.#isStopped) return
+    if (this.#running !== undefined) {
+      this.#isAgain = true
+      return this.#running
+    }
+    this.#running = this.#loop()
+    return this.#running
+  }
+
+  /** Waits for a run under way; starts none any more. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    this.#timer?.cancel()
+    await this.#running
+  }
+
+  async #loop(): Promise<void> {
+    this.#timer?.cancel()
+    let isComplete: boolean
+    do {
+      this.#isAgain = false
+      isComplete = await this.#once().catch((error: unknown) => {
+        this.#port.core.logger.warn(`rebalance of ${this.#port.group} failed: ${messageOf(error)}`)
+        return false
+      })
+    } while (this.#isAgain && !this.#isStopped)
+    // In the same step as the last look at isAgain, so that no call falls in between.
+    this.#running = undefined
+    if (this.#isStopped) return
+    this.#failures = isComplete ? 0 : this.#failures + 1
+    const again = Math.min(RETRY_FIRST_MS * 2 ** Math.min(this.#failures - 1, 10), RETRY_MAX_MS)
+    const delayMs = isComplete ? this.#port.intervalMs : Math.min(again, this.#port.intervalMs)
+    this.#timer = this.#port.core.clock.setTimer(delayMs, () => {
+      this.run().catch((error: unknown) => this.#port.core.logger.error(`rebalance failed: ${messageOf(error)}`))
+    })
+  }
+
+  async #once(): Promise<boolean> {
+    let isComplete = true
+    for (const topic of this.#port.topics()) {
+      if (this.#isStopped) return true
+      if (!(await this.#assignTopic(topic))) isComplete = false
+    }
+    return isComplete
+  }
+
+  async #assignTopic(topic: string): Promise<boolean> {
+    const { core, group, isBroadcasting, starts } = this.#port
+    let route: TopicRoute
+    try {
+      const known = core.routes.find(topic)
+      route = known === undefined || known.isTemplate ? await core.routes.load(topic) : known
+    } catch (error) {
+      const isMissing = error instanceof ClientError && error.code === 'ROUTE_NOT_FOUND'
+      if (isMissing) starts.topicIsYounger(topic)
+      core.logger.debug(`no route of ${topic} yet: ${messageOf(error)}`)
+      return false
+    }
+    const queues = sortQueues(route.readQueues)
+    if (isBroadcasting) return this.#port.assign(topic, queues, queues)
+    const members = await this.#members(route)
+    const me = core.settings.clientId
+    if (!members.includes(me)) {
+      // Keep what we have: either the broker restarted, or the heartbeat has not arrived.
+      await core.heartbeat()
+      core.logger.debug(`the broker does not list ${me} in group ${group} yet`)
+      return false
+    }
+    return this.#port.assign(topic, averageShare(queues, members, me), queues)
+  }
+
+  async #members(route: TopicRoute): Promise<string[]> {
+    const { core, group } = this.#port
+    const addresses = [...route.brokers.values()].flatMap((broker) => broker.address ?? [])
+    const address = addresses[Math.floor(core.clock.random() * addresses.length)]
+    if (address === undefined) return []
+    const init = { code: RequestCode.GET_CONSUMER_LIST_BY_GROUP, extFields: { consumerGroup: group } }
+    const answer = await core.request(address, init)
+    // An unknown group and an empty one are both answered with an error.
+    if (answer.code !== 0) return []
+    const ids = asArray(asObject(parseLenientJson(answer.body.toString('utf8')))['consumerIdList']).map(asText)
+    return ids.toSorted(compareText)
+  }
+}

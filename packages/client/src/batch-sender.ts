@@ -1,0 +1,126 @@
+import { encodeBatch } from '@tandemmq/protocol'
+import type { OutgoingMessage } from './message.ts'
+import { checkedLength, isDelayed, jsonSpelling, plainSpelling, spellProperties, wireBody } from './message.ts'
+import type { SendFrame } from './send-frame.ts'
+import type { SendAnswer, SendReceipt } from './send-receipt.ts'
+
+/** What a batch needs of its producer. */
+export interface BatchPort {
+  readonly bodyBytesMax: number
+  requireOpen(): void
+  checkTopic(topic: string): void
+  now(): number
+  nextMessageId(): string
+  single(message: OutgoingMessage): Promise<SendReceipt>
+  batch<T>(first: OutgoingMessage, frame: SendFrame, finish: (answer: SendAnswer, brokerName: string) => T): Promise<T>
+}
+
+interface Member {
+  readonly index: number
+  readonly message: OutgoingMessage
+  readonly messageId: string
+  readonly body: Buffer
+  readonly properties: Buffer
+  readonly bytes: number
+}
+
+/** total, magic, CRC, flag, body length, properties length (remoting.md 3.6) */
+const ENTRY_BYTES = 22
+
+export async function sendBatches(port: BatchPort, messages: readonly OutgoingMessage[]): Promise<SendReceipt[]> {
+  port.requireOpen()
+  const receipts: SendReceipt[] = []
+  const groups = new Map<string, Member[]>()
+  const sends: Promise<void>[] = []
+  const alone: { index: number; message: OutgoingMessage }[] = []
+  // Everything is checked before anything is sent, so that a wrong message does not leave half of them stored.
+  for (const [index, message] of messages.entries()) {
+    port.checkTopic(message.topic)
+    if (isDelayed(message) || message.dedupKey !== undefined) {
+      spellProperties(message, '', jsonSpelling)
+      checkedLength(wireBody(message.body), port.bodyBytesMax)
+      alone.push({ index, message })
+      continue
+    }
+    const key = JSON.stringify([message.topic, message.orderBy ?? null])
+    const group = groups.get(key) ?? []
+    group.push(memberOf(port, index, message))
+    groups.set(key, group)
+  }
+  for (const { index, message } of alone) {
+    sends.push(port.single(message).then((receipt) => void (receipts[index] = receipt)))
+  }
+  for (const group of groups.values()) {
+    // One after the other: batches of one orderBy must not overtake each other.
+    sends.push(sendInOrder(port, chunks(group, port.bodyBytesMax), receipts))
+  }
+  await Promise.all(sends)
+  return receipts
+}
+
+async function sendInOrder(port: BatchPort, parts: readonly Member[][], receipts: SendReceipt[]): Promise<void> {
+  for (const part of parts) await sendPart(port, part, receipts)
+}
+
+async function sendPart(port: BatchPort, part: readonly Member[], receipts: SendReceipt[]): Promise<void> {
+  const first = part[0]
+  if (first === undefined) return
+  if (part.length === 1) {
+    receipts[first.index] = await port.single({ ...first.message, messageId: first.messageId })
+    return
+  }
+  const body = encodeBatch(
+    part.map((member) => ({ flag: member.message.flag ?? 0, body: member.body, properties: member.properties })),
+  )
+  const frame: SendFrame = {
+    queueId: 0,
+    sysFlag: 0,
+    flag: 0,
+    bornTimestamp: port.now(),
+    properties: spellProperties({ topic: first.message.topic, body: '' }, port.nextMessageId(), jsonSpelling),
+    body,
+    bodyBytes: body.length,
+  }
+  await port.batch(first.message, frame, (answer, brokerName) => {
+    const ids = answer.offsetMessageId.split(',')
+    part.forEach((member, place) => {
+      receipts[member.index] = {
+        messageId: member.messageId,
+        topic: member.message.topic,
+        brokerName,
+        queueId: answer.queueId,
+        queueOffset: answer.queueOffsets?.[place] ?? answer.queueOffset + BigInt(place),
+        duplicate: answer.duplicate || (answer.duplicates?.has(place) ?? false),
+        offsetMessageId: ids[place] ?? '',
+        recallHandle: undefined,
+      }
+    })
+  })
+}
+
+function memberOf(port: BatchPort, index: number, message: OutgoingMessage): Member {
+  const wire = wireBody(message.body)
+  checkedLength(wire, port.bodyBytesMax)
+  const body = typeof wire === 'string' ? Buffer.from(wire) : Buffer.from(wire.buffer, wire.byteOffset, wire.length)
+  const messageId = message.messageId ?? port.nextMessageId()
+  const properties = Buffer.from(spellProperties(message, messageId, plainSpelling))
+  return { index, message, messageId, body, properties, bytes: ENTRY_BYTES + body.length + properties.length }
+}
+
+/** Consecutive parts, each within the brokers' limit for one body. */
+function chunks(members: readonly Member[], bytesMax: number): Member[][] {
+  const parts: Member[][] = []
+  let part: Member[] = []
+  let bytes = 0
+  for (const member of members) {
+    if (part.length > 0 && bytes + member.bytes > bytesMax) {
+      parts.push(part)
+      part = []
+      bytes = 0
+    }
+    part.push(member)
+    bytes += member.bytes
+  }
+  if (part.length > 0) parts.push(part)
+  return parts
+}

@@ -1,0 +1,268 @@
+import type { CommandInit, HeaderView, RemotingCommand } from '@tandemmq/protocol'
+import { LanguageCode, RequestCode, ResponseCode } from '@tandemmq/protocol'
+import type { Clock, Connection, ConnectionOwner, Timer } from '@tandemmq/remoting'
+import { RemotingClient } from '@tandemmq/remoting'
+import { ClientError, errorOfAnswer, messageOf, toClientError } from './client-error.ts'
+import type { Membership } from './heartbeat.ts'
+import { heartbeatBody } from './heartbeat.ts'
+import type { Logger } from './logger.ts'
+import type { ClientSettings } from './options.ts'
+import { RouteTable } from './route-table.ts'
+
+/** What a class built on the core is to the brokers. */
+export interface ClientRole {
+  membership(): Membership
+  /** A request of the broker on our own connection; false = not known here, answered with code 3. */
+  onRequest(connection: Connection, header: HeaderView): boolean
+}
+
+const RECONNECT_FIRST_MS = 200
+const RECONNECT_MAX_MS = 5_000
+const UNREGISTER_TIMEOUT_MS = 1_000
+
+/**
+ * The part every class shares: one set of connections, routes, and membership. A connection to a broker carries a
+ * heartbeat before anything else, so that after a reconnect the broker knows us when the next request arrives.
+ */
+export class ClientCore implements ConnectionOwner {
+  readonly settings: ClientSettings
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly routes: RouteTable
+  readonly #remoting: RemotingClient
+  readonly #role: ClientRole
+  readonly #open = new Map<string, Connection>()
+  readonly #registered = new WeakSet<Connection>()
+  readonly #reconnects = new Map<string, Timer>()
+  #timers: Timer[] = []
+  #nameServer = 0
+  #state: 'new' | 'started' | 'closed' = 'new'
+
+  constructor(settings: ClientSettings, role: ClientRole) {
+    this.settings = settings
+    this.clock = settings.clock
+    this.logger = settings.logger
+    this.#role = role
+    this.#remoting = new RemotingClient({
+      clock: settings.clock,
+      network: settings.network,
+      owner: this,
+      language: LanguageCode.NODE_JS,
+      onError: (error) => settings.logger.error(`handling input failed: ${messageOf(error)}`, error),
+    })
+    this.routes = new RouteTable(this, settings.logger)
+    this.#nameServer = Math.floor(settings.clock.random() * settings.nameServers.length)
+  }
+
+  get isStarted(): boolean {
+    return this.#state === 'started'
+  }
+
+  /** Starts the periodic work. Connects to nobody yet. */
+  start(): void {
+    if (this.#state !== 'new') return
+    this.#state = 'started'
+    this.#every(this.settings.heartbeatIntervalMs, () => this.heartbeat().then(() => undefined))
+    this.#every(this.settings.routeRefreshMs, () => this.routes.refresh())
+  }
+
+  /** @throws {ClientError} NOT_STARTED, CLOSED */
+  requireStarted(): void {
+    const error = this.#stateError()
+    if (error !== undefined) throw error
+  }
+
+  /** An open connection on which this client is registered; undefined = call connect. */
+  registeredConnection(address: string): Connection | undefined {
+    const connection = this.#open.get(address)
+    return connection?.isOpen && this.#registered.has(connection) ? connection : undefined
+  }
+
+  /** @throws {ClientError} CONNECT_FAILED, NOT_STARTED, CLOSED */
+  async connect(address: string): Promise<Connection> {
+    this.requireStarted()
+    const connection = await this.#remoting.connection(address).catch((error: unknown) => {
+      throw toClientError(error, `connect to ${address}`)
+    })
+    this.#open.set(address, connection)
+    if (!this.#registered.has(connection) && this.routes.isBroker(address)) {
+      this.#registered.add(connection)
+      // Not awaited: the broker reads it before whatever follows on this connection.
+      this.#sendHeartbeat(connection).catch((error: unknown) =>
+        this.logger.warn(`heartbeat to ${address} failed: ${messageOf(error)}`),
+      )
+    }
+    return connection
+  }
+
+  /** One request, any answer. @throws {ClientError} CONNECT_FAILED, CONNECTION_CLOSED, REQUEST_TIMEOUT, ABORTED */
+  async request(
+    address: string,
+    init: CommandInit,
+    timeoutMs = this.settings.requestTimeoutMs,
+    signal?: AbortSignal,
+  ): Promise<RemotingCommand> {
+    const connection = this.registeredConnection(address) ?? (await this.connect(address))
+    return connection.request(init, timeoutMs, signal).catch((error: unknown) => {
+      throw toClientError(error, `request ${init.code} to ${address}`)
+    })
+  }
+
+  /** As request, and the answer must be a success. */
+  async ask(address: string, init: CommandInit, doing: string, timeoutMs?: number): Promise<RemotingCommand> {
+    const answer = await this.request(address, init, timeoutMs)
+    if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, doing)
+    return answer
+  }
+
+  /** Sent when connected, forgotten otherwise. */
+  oneway(address: string, init: CommandInit): void {
+    this.registeredConnection(address)?.oneway(init)
+  }
+
+  /** Keeps to one name server while it answers, then takes the next. */
+  async askNameServer(init: CommandInit, signal?: AbortSignal): Promise<RemotingCommand> {
+    const { nameServers } = this.settings
+    let last: unknown
+    for (let attempt = 0; attempt < nameServers.length; attempt++) {
+      const address = nameServers[this.#nameServer % nameServers.length] ?? ''
+      try {
+        return await this.request(address, init, this.settings.requestTimeoutMs, signal)
+      } catch (error) {
+        if (this.#state === 'closed') throw error
+        last = error
+        this.#nameServer++
+      }
+    }
+    throw toClientError(last, 'ask the name servers')
+  }
+
+  /** @throws {ClientError} ROUTE_NOT_FOUND when no route named this broker */
+  brokerAddress(brokerName: string): string {
+    const address = this.routes.addressOf(brokerName)
+    if (address === undefined) throw new ClientError('ROUTE_NOT_FOUND', `no address of broker ${brokerName}`)
+    return address
+  }
+
+  brokerAddresses(): string[] {
+    const addresses = new Set<string>()
+    for (const broker of this.routes.brokers()) if (broker.address !== undefined) addresses.add(broker.address)
+    return [...addresses]
+  }
+
+  /** Tells every known broker about this client now. Resolves with the failures; they are also logged. */
+  async heartbeat(): Promise<ClientError[]> {
+    const failures: ClientError[] = []
+    await Promise.all(
+      this.brokerAddresses().map(async (address) => {
+        try {
+          const known = this.registeredConnection(address)
+          const connection = known ?? (await this.connect(address))
+          await this.#sendHeartbeat(connection)
+        } catch (error) {
+          failures.push(toClientError(error, `heartbeat to ${address}`))
+          if (this.#state === 'started') this.logger.warn(`heartbeat to ${address} failed: ${messageOf(error)}`)
+        }
+      }),
+    )
+    return failures
+  }
+
+  onRequest(connection: Connection, header: HeaderView): void {
+    try {
+      if (this.#role.onRequest(connection, header) || header.isOneway) return
+      connection.reply(header, {
+        code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+        remark: ` request type ${header.code} not supported`,
+      })
+    } catch (error) {
+      this.logger.warn(`request ${header.code} of the broker failed: ${messageOf(error)}`)
+      if (!header.isOneway) {
+        connection.reply(header, { code: ResponseCode.SYSTEM_ERROR, remark: messageOf(error) })
+      }
+    }
+  }
+
+  onClosed(connection: Connection): void {
+    for (const [address, open] of this.#open) {
+      if (open !== connection) continue
+      this.#open.delete(address)
+      if (this.#state === 'started' && this.#registered.has(connection)) this.#reconnect(address, RECONNECT_FIRST_MS)
+    }
+  }
+
+  /** Leaves the groups and closes the connections. */
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return
+    const leaving = this.#state === 'started' ? this.#unregister() : undefined
+    for (const timer of [...this.#timers, ...this.#reconnects.values()]) timer.cancel()
+    this.#state = 'closed'
+    await leaving
+    await this.#remoting.close()
+  }
+
+  async #sendHeartbeat(connection: Connection): Promise<void> {
+    const membership = this.#role.membership()
+    if (membership.producers.length + membership.consumers.length === 0) return
+    const body = heartbeatBody(this.settings.clientId, membership)
+    const answer = await connection.request({ code: RequestCode.HEART_BEAT, body }, this.settings.requestTimeoutMs)
+    if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, 'heartbeat')
+  }
+
+  async #unregister(): Promise<void> {
+    const { producers, consumers } = this.#role.membership()
+    const leave = [
+      ...producers.map((producerGroup) => ({ producerGroup })),
+      ...consumers.map((consumer) => ({ consumerGroup: consumer.groupName })),
+    ]
+    const requests: Promise<unknown>[] = []
+    for (const connection of this.#open.values()) {
+      if (!connection.isOpen || !this.#registered.has(connection)) continue
+      for (const group of leave) {
+        const extFields = { clientID: this.settings.clientId, ...group }
+        const init = { code: RequestCode.UNREGISTER_CLIENT, extFields }
+        requests.push(
+          connection
+            .request(init, Math.min(UNREGISTER_TIMEOUT_MS, this.settings.requestTimeoutMs))
+            // The broker notices the closed connection anyway.
+            .catch((error: unknown) => this.logger.debug(`unregister failed: ${messageOf(error)}`)),
+        )
+      }
+    }
+    await Promise.all(requests)
+  }
+
+  /** Comes back by itself, because a broker can only ask or notify a client that is connected. */
+  #reconnect(address: string, delayMs: number): void {
+    if (this.#state !== 'started') return
+    this.#reconnects.get(address)?.cancel()
+    const timer = this.clock.setTimer(delayMs, () => {
+      this.#reconnects.delete(address)
+      if (this.#state !== 'started' || !this.routes.isBroker(address)) return
+      this.connect(address).catch((error: unknown) => {
+        this.logger.debug(`reconnect to ${address} failed: ${messageOf(error)}`)
+        this.#reconnect(address, Math.min(delayMs * 2, RECONNECT_MAX_MS))
+      })
+    })
+    this.#reconnects.set(address, timer)
+  }
+
+  #every(intervalMs: number, work: () => Promise<void>): void {
+    const index = this.#timers.length
+    const arm = (): void => {
+      this.#timers[index] = this.clock.setTimer(intervalMs, () => {
+        if (this.#state !== 'started') return
+        work()
+          .catch((error: unknown) => this.logger.warn(`periodic work failed: ${messageOf(error)}`))
+          .finally(() => this.#state === 'started' && arm())
+      })
+    }
+    arm()
+  }
+
+  #stateError(): ClientError | undefined {
+    if (this.#state === 'new') return new ClientError('NOT_STARTED', 'call start() first')
+    if (this.#state === 'closed') return new ClientError('CLOSED', 'this client is closed')
+    return undefined
+  }
+}

@@ -1,0 +1,310 @@
+import { RequestCode, SysFlag, compressBody } from '@tandemmq/protocol'
+import type { HeaderView } from '@tandemmq/protocol'
+import type { Connection } from '@tandemmq/remoting'
+import { ClientCore } from './client-core.ts'
+import { ClientError, messageOf, toClientError } from './client-error.ts'
+import type { Membership } from './heartbeat.ts'
+import type { ExtraProperties, OutgoingMessage, WireBody } from './message.ts'
+import { BODY_BYTES_MAX, checkedLength, jsonSpelling, spellProperties, wireBody } from './message.ts'
+import type { GroupOptions } from './options.ts'
+import { checkGroup, checkTopic, positive, settingsOf, uniqueIds } from './options.ts'
+import { QueueSelector } from './queue-selector.ts'
+import { SendTemplate } from './send-frame.ts'
+import type { SendFrame } from './send-frame.ts'
+import type { SendAnswer, SendReceipt } from './send-receipt.ts'
+import { SendTask } from './send-task.ts'
+import type { SendChannel } from './send-task.ts'
+
+export interface ProducerOptions extends GroupOptions {
+  /** Upper bound of one send with all its retries, ms. Default 3000. */
+  sendTimeoutMs?: number | undefined
+  /** Attempts after the first one. Default 2. */
+  retriesMax?: number | undefined
+  /** Largest body, bytes. Default 4,194,304, the brokers' default. */
+  bodyBytesMax?: number | undefined
+  /** Bodies of at least this many bytes are sent zlib-compressed. Default: never. 4096 is what Java clients use. */
+  compressOverBytes?: number | undefined
+}
+
+export interface SendOptions {
+  /** Default: the producer's sendTimeoutMs. */
+  timeoutMs?: number | undefined
+  /** Attempts after the first one. Default: the producer's retriesMax. */
+  retriesMax?: number | undefined
+  /** Aborted: the promise rejects with ABORTED; the message may or may not have been stored. */
+  signal?: AbortSignal | undefined
+}
+
+const COMPRESSED_ZLIB = SysFlag.COMPRESSED | 0x300
+
+/** What every kind of producer shares: start, close, and the way of one message to its queue. */
+export abstract class ProducerBase {
+  readonly group: string
+  readonly clientId: string
+  protected readonly core: ClientCore
+  protected readonly sendTimeoutMs: number
+  protected readonly bodyBytesMax: number
+  readonly #compressOverBytes: number
+  readonly #retriesMax: number
+  readonly #ids: ReturnType<typeof uniqueIds>
+  readonly #templates = new Map<string, SendTemplate>()
+  readonly #channel: SendChannel
+  readonly #checkedTopics = new Set<string>()
+  #whenIdle: (() => void) | undefined
+  #isClosing = false
+  #closed: Promise<void> | undefined
+
+  constructor(options: ProducerOptions) {
+    this.group = checkGroup(options.group)
+    const settings = settingsOf(options)
+    this.clientId = settings.clientId
+    this.sendTimeoutMs = positive('sendTimeoutMs', options.sendTimeoutMs ?? 3_000)
+    this.bodyBytesMax = positive('bodyBytesMax', options.bodyBytesMax ?? BODY_BYTES_MAX)
+    this.#compressOverBytes = options.compressOverBytes ?? Number.POSITIVE_INFINITY
+    this.#retriesMax = positive('retriesMax', options.retriesMax ?? 2, 0)
+    this.#ids = uniqueIds(settings.clock)
+    this.core = new ClientCore(settings, {
+      membership: () => this.membership(),
+      onRequest: (connection, header) => this.onRequest(connection, header),
+    })
+    this.#channel = {
+      core: this.core,
+      selector: new QueueSelector(settings.clock),
+      template: (topic, brokerName, code) => this.#template(topic, brokerName, code),
+      inFlight: new ReportingSet(() => this.#whenIdle?.()),
+    }
+    this.core.routes.onChange = () => this.#registerEverywhere()
+  }
+
+  /**
+   * Looks for the brokers and registers the group with them. A cluster that cannot be reached is not an error: the
+   * search goes on in the background and sends fail until then.
+   */
+  async start(): Promise<void> {
+    if (this.core.isStarted) return
+    this.core.start()
+    try {
+      await this.core.routes.discover()
+      await this.core.heartbeat()
+    } catch (error) {
+      this.core.logger.warn(`producer ${this.group} found no broker yet: ${messageOf(error)}`)
+    }
+  }
+
+  /** Refuses new sends, waits for those under way up to `drainTimeoutMs`, leaves the group. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** Sends under way. */
+  get inFlight(): number {
+    return this.#channel.inFlight.size
+  }
+
+  protected membership(): Membership {
+    return { producers: [this.group], consumers: [] }
+  }
+
+  /** Requests of the broker; a subclass answers those it knows. */
+  protected onRequest(_connection: Connection, _header: HeaderView): boolean {
+    return false
+  }
+
+  protected nextMessageId(): string {
+    return this.#ids.next(this.core.clock.now())
+  }
+
+  protected checkTopic(topic: string): void {
+    if (this.#checkedTopics.has(topic)) return
+    checkTopic(topic)
+    // Bounded, because topic names may be made up by the application.
+    if (this.#checkedTopics.size >= 10_000) this.#checkedTopics.clear()
+    this.#checkedTopics.add(topic)
+  }
+
+  /** @throws {ClientError} NOT_STARTED, CLOSED */
+  protected requireOpen(): void {
+    if (this.#isClosing) throw new ClientError('CLOSED', `producer ${this.group} is closed`)
+    this.core.requireStarted()
+  }
+
+  /** The frame of one message; its queue is chosen later. @throws {ClientError} MESSAGE_ILLEGAL, MESSAGE_TOO_LARGE */
+  protected frameOf(message: OutgoingMessage, messageId: string, extra?: ExtraProperties): SendFrame {
+    this.checkTopic(message.topic)
+    let body: WireBody = wireBody(message.body)
+    let bodyBytes = checkedLength(body, this.bodyBytesMax)
+    let sysFlag = 0
+    if (bodyBytes >= this.#compressOverBytes) {
+      body = compressBody(typeof body === 'string' ? Buffer.from(body) : Buffer.from(body))
+      bodyBytes = body.length
+      sysFlag = COMPRESSED_ZLIB
+    }
+    return {
+      queueId: 0,
+      sysFlag,
+      flag: message.flag ?? 0,
+      bornTimestamp: this.core.clock.now(),
+      properties: spellProperties(message, messageId, jsonSpelling, extra),
+      body,
+      bodyBytes,
+    }
+  }
+
+  /** Sends one frame; `finish` makes the caller's value of the answer. */
+  protected dispatch<T>(
+    message: { topic: string; orderBy?: string | undefined },
+    frame: SendFrame,
+    options: SendOptions | undefined,
+    finish: (answer: SendAnswer, brokerName: string) => T,
+    code: number = RequestCode.SEND_MESSAGE_V2,
+  ): Promise<T> {
+    const signal = options?.signal
+    return new Promise<T>((resolve, reject) => {
+      const settled = signal === undefined ? undefined : () => signal.removeEventListener('abort', abort)
+      const task = new SendTask(
+        this.#channel,
+        { topic: message.topic, code, frame, orderBy: message.orderBy },
+        { timeoutMs: options?.timeoutMs ?? this.sendTimeoutMs, retriesMax: options?.retriesMax ?? this.#retriesMax },
+        (answer, brokerName) => {
+          settled?.()
+          try {
+            resolve(finish(answer, brokerName))
+          } catch (error) {
+            reject(toClientError(error, `receipt of a send to ${message.topic}`))
+          }
+        },
+        (error) => {
+          settled?.()
+          reject(error)
+        },
+      )
+      const abort = (): void =>
+        task.fail(new ClientError('ABORTED', `send to ${message.topic}`, { cause: signal?.reason }))
+      if (signal?.aborted) return abort()
+      signal?.addEventListener('abort', abort, { once: true })
+      task.start()
+    })
+  }
+
+  protected sendOne(message: OutgoingMessage, options?: SendOptions): Promise<SendReceipt> {
+    let frame: SendFrame
+    const messageId = message.messageId ?? this.nextMessageId()
+    try {
+      this.requireOpen()
+      frame = this.frameOf(message, messageId)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    return this.dispatch(message, frame, options, (answer, brokerName) =>
+      receiptOf(message.topic, messageId, answer, brokerName),
+    )
+  }
+
+  /** Once, unanswered; a message whose route or connection is not there yet waits for it. */
+  protected sendUnanswered(message: OutgoingMessage): void {
+    this.requireOpen()
+    const frame = this.frameOf(message, message.messageId ?? this.nextMessageId())
+    const write = (connection: Connection, brokerName: string): void =>
+      this.#template(message.topic, brokerName, RequestCode.SEND_MESSAGE_V2).writeOneway(connection, frame)
+    const { core } = this
+    const route = core.routes.find(message.topic)
+    const queue = route && this.#channel.selector.select(route, message.orderBy)
+    const address = queue && route.addressOf(queue.brokerName)
+    const connection = address === undefined ? undefined : core.registeredConnection(address)
+    if (queue !== undefined && connection !== undefined) {
+      frame.queueId = queue.queueId
+      write(connection, queue.brokerName)
+      return
+    }
+    this.#prepareOneway(message, frame, write).catch((error: unknown) =>
+      core.logger.warn(`one-way send to ${message.topic} failed: ${messageOf(error)}`),
+    )
+  }
+
+  async #prepareOneway(
+    message: OutgoingMessage,
+    frame: SendFrame,
+    write: (connection: Connection, brokerName: string) => void,
+  ): Promise<void> {
+    const { core } = this
+    const route = core.routes.find(message.topic) ?? (await core.routes.loadForSend(message.topic))
+    const queue = this.#channel.selector.select(route, message.orderBy)
+    if (queue === undefined) throw new ClientError('ROUTE_NOT_FOUND', `topic ${message.topic} has no writable queue`)
+    frame.queueId = queue.queueId
+    write(await core.connect(core.brokerAddress(queue.brokerName)), queue.brokerName)
+  }
+
+  #template(topic: string, brokerName: string, code: number): SendTemplate {
+    const key = `${topic} ${brokerName} ${code}`
+    let template = this.#templates.get(key)
+    if (template === undefined) {
+      template = new SendTemplate(this.group, topic, brokerName, code)
+      if (this.#templates.size >= 10_000) this.#templates.clear()
+      this.#templates.set(key, template)
+    }
+    return template
+  }
+
+  /** A broker that appeared must know us, or it could not ask back or push answers. */
+  #registerEverywhere(): void {
+    if (!this.core.isStarted) return
+    for (const address of this.core.brokerAddresses()) {
+      if (this.core.registeredConnection(address) !== undefined) continue
+      this.core
+        .connect(address)
+        .catch((error: unknown) => this.core.logger.debug(`broker ${address} not reached yet: ${messageOf(error)}`))
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.#isClosing = true
+    const { core } = this
+    if (this.inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = core.clock.setTimer(core.settings.drainTimeoutMs, resolve)
+        this.#whenIdle = () => {
+          timer.cancel()
+          resolve()
+        }
+      })
+    }
+    for (const task of this.#channel.inFlight) {
+      task.fail(new ClientError('CLOSED', `producer ${this.group} was closed while sending to ${task.topic}`))
+    }
+    await core.close()
+  }
+}
+
+export function receiptOf(topic: string, messageId: string, answer: SendAnswer, brokerName: string): SendReceipt {
+  return {
+    // The broker echoes the unique key of what it holds: of a repeat, that of the first one.
+    messageId: answer.duplicate ? (answer.transactionId ?? messageId) : messageId,
+    topic,
+    brokerName,
+    queueId: answer.queueId,
+    queueOffset: answer.queueOffset,
+    duplicate: answer.duplicate,
+    offsetMessageId: answer.offsetMessageId,
+    recallHandle: answer.recallHandle,
+  }
+}
+
+class ReportingSet<T> extends Set<T> {
+  readonly #whenEmpty: () => void
+
+  constructor(whenEmpty: () => void) {
+    super()
+    this.#whenEmpty = whenEmpty
+  }
+
+  override delete(value: T): boolean {
+    const was = super.delete(value)
+    if (this.size === 0) this.#whenEmpty()
+    return was
+  }
+}

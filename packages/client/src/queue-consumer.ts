@@ -1,0 +1,250 @@
+import { sleep } from '@tandemmq/remoting'
+import type { CacheBudget } from './cache-budget.ts'
+import type { ClientCore } from './client-core.ts'
+import { ClientError, messageOf } from './client-error.ts'
+import type { Delivery } from './consume-window.ts'
+import { ConsumeWindow } from './consume-window.ts'
+import type { DeliverySource, Dispatcher } from './dispatcher.ts'
+import type { PullAnswer } from './pull-request.ts'
+import { pull } from './pull-request.ts'
+import { readMessages } from './record-reader.ts'
+import type { MessageQueue } from './route.ts'
+import type { Subscription } from './subscription.ts'
+
+/** What the queues of one consumer share. */
+export interface ConsumeContext {
+  readonly core: ClientCore
+  readonly group: string
+  readonly budget: CacheBudget
+  readonly dispatcher: Dispatcher<QueueConsumer>
+  readonly pullBatchMax: number
+  readonly holdMs: number
+  subscriptionOf(topic: string): Subscription | undefined
+  /** The broker moved the position: the old one was outside the queue. */
+  moved(queue: QueueConsumer, offset: number): void
+}
+
+const PULL_ERROR_FIRST_MS = 200
+const PULL_ERROR_MAX_MS = 3_000
+const NOT_HELD_MS = 10
+const NOT_HELD_PAUSE_MS = 100
+
+/** One assigned queue: pulls ahead of the handlers within bounds, and knows what may be committed. */
+export class QueueConsumer implements DeliverySource {
+  readonly queue: MessageQueue
+  readonly isOrdered: boolean
+  isQueued = false
+  /** What was last told to the offset store; -1 = nothing. */
+  committed = -1
+  /** Monotonic ms until which the broker's lock surely holds; ordered consumption only. */
+  lockedUntil = Number.NEGATIVE_INFINITY
+  lastPullAt = 0
+  readonly #context: ConsumeContext
+  #window = new ConsumeWindow(0)
+  #ready: Delivery[] = []
+  #readyHead = 0
+  #running = 0
+  #isSuspended = false
+  #nextOffset = 0
+  #isStopped = false
+  #generation = 0
+  #pulling = new AbortController()
+  #whenIdle: (() => void)[] = []
+
+  constructor(context: ConsumeContext, queue: MessageQueue, isOrdered: boolean) {
+    this.#context = context
+    this.queue = queue
+    this.isOrdered = isOrdered
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped
+  }
+
+  /** Smallest offset that is not finished. */
+  get commitOffset(): number {
+    return this.#window.commitOffset
+  }
+
+  get cachedMessages(): number {
+    return this.#window.count
+  }
+
+  start(offset: number): void {
+    this.#begin(offset)
+    this.#pullLoop().catch((error: unknown) =>
+      this.#context.core.logger.error(`pulling of ${this.queue.topic} ended: ${messageOf(error)}`),
+    )
+  }
+
+  /** Pulls no more and forgets what no handler has begun. */
+  stop(): void {
+    if (this.#isStopped) return
+    this.#isStopped = true
+    this.#generation++
+    this.#dropCache()
+    this.#pulling.abort()
+    this.#context.budget.wakeAll()
+  }
+
+  /** Goes on from `offset`; running handlers end, and no longer count for what is committed. */
+  reset(offset: number): void {
+    if (this.#isStopped) return
+    this.#generation++
+    this.#dropCache()
+    this.#begin(offset)
+    this.#pulling.abort()
+    this.#pulling = new AbortController()
+    this.#context.budget.wakeAll()
+  }
+
+  /** Resolves when no handler of this queue runs. */
+  idle(): Promise<void> {
+    return this.#running === 0 ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve))
+  }
+
+  hasWork(): boolean {
+    if (this.#readyHead >= this.#ready.length || this.#isStopped) return false
+    if (!this.isOrdered) return true
+    return this.#running === 0 && !this.#isSuspended && this.#context.core.clock.monotonic() < this.lockedUntil
+  }
+
+  next(): Delivery | undefined {
+    if (!this.hasWork()) return undefined
+    const delivery = this.#ready[this.#readyHead++]
+    if (this.#readyHead === this.#ready.length) {
+      this.#ready = []
+      this.#readyHead = 0
+    }
+    if (delivery !== undefined) this.#running++
+    return delivery
+  }
+
+  /** The handler of `delivery` ended and the message needs no further delivery from here. */
+  finish(delivery: Delivery): void {
+    // After a reset the old window's messages were released already.
+    if (delivery.window.finish(delivery) && delivery.window === this.#window) {
+      this.#context.budget.release(1, delivery.message.storedBytes)
+    }
+    this.#handlerEnded()
+  }
+
+  /** The handler of `delivery` ended and the message comes again after `delayMs`, before any later one if ordered. */
+  retryHere(delivery: Delivery, delayMs: number): void {
+    if (this.isOrdered) this.#isSuspended = true
+    this.#handlerEnded()
+    this.#context.core.clock.setTimer(delayMs, () => {
+      this.#isSuspended = false
+      if (this.#isStopped || delivery.window !== this.#window) return
+      this.#ready = [delivery, ...this.#ready.slice(this.#readyHead)]
+      this.#readyHead = 0
+      this.#context.dispatcher.wake(this)
+    })
+  }
+
+  #begin(offset: number): void {
+    this.#window = new ConsumeWindow(offset)
+    this.#nextOffset = offset
+    this.committed = -1
+  }
+
+  #handlerEnded(): void {
+    this.#running--
+    if (this.#running > 0) return
+    const waiting = this.#whenIdle
+    this.#whenIdle = []
+    for (const resolve of waiting) resolve()
+  }
+
+  #dropCache(): void {
+    this.#context.budget.release(this.#window.count, this.#window.bytes)
+    this.#ready = []
+    this.#readyHead = 0
+    // Handlers that still run finish into a window nobody counts.
+    const commitOffset = this.#window.commitOffset
+    if (!this.#isStopped) this.#window = new ConsumeWindow(commitOffset)
+  }
+
+  async #pullLoop(): Promise<void> {
+    const { core, budget } = this.#context
+    let errors = 0
+    while (!this.#isStopped) {
+      const generation = this.#generation
+      if (!budget.hasRoom(this.#window.count, this.#window.bytes)) {
+        await budget.change()
+        continue
+      }
+      let pauseMs: number
+      try {
+        const asked = core.clock.monotonic()
+        const answer = await this.#pull()
+        if (generation !== this.#generation) continue
+        errors = 0
+        this.lastPullAt = core.clock.now()
+        // A broker that does not hold the request must not be asked in a busy loop.
+        const wasHeld = core.clock.monotonic() - asked >= NOT_HELD_MS
+        pauseMs = this.#take(answer) || wasHeld ? 0 : NOT_HELD_PAUSE_MS
+      } catch (error) {
+        if (generation !== this.#generation) continue
+        pauseMs = await this.#onError(error, errors++)
+      }
+      if (pauseMs > 0) await sleep(core.clock, pauseMs, this.#pulling.signal).catch(() => undefined)
+    }
+  }
+
+  #pull(): Promise<PullAnswer> {
+    const { core, group, pullBatchMax, holdMs } = this.#context
+    const subscription = this.#context.subscriptionOf(this.queue.topic)
+    if (subscription === undefined) return Promise.reject(new ClientError('SUBSCRIPTION_NOT_EXIST', this.queue.topic))
+    return pull(
+      core,
+      {
+        group,
+        queue: this.queue,
+        offset: this.#nextOffset,
+        messagesMax: pullBatchMax,
+        holdMs,
+        subVersion: subscription.data.subVersion,
+      },
+      this.#pulling.signal,
+    )
+  }
+
+  /** @returns false when there was nothing new */
+  #take(answer: PullAnswer): boolean {
+    if (answer.status === 'moved') {
+      this.#context.moved(this, answer.nextOffset)
+      return true
+    }
+    const window = this.#window
+    if (answer.status === 'found') this.#addMessages(answer.body)
+    this.#nextOffset = answer.nextOffset
+    window.pulledTo(answer.nextOffset)
+    this.#context.dispatcher.wake(this)
+    return answer.status !== 'none'
+  }
+
+  #addMessages(body: Buffer): void {
+    const { budget, group } = this.#context
+    const tags = this.#context.subscriptionOf(this.queue.topic)?.tags
+    const window = this.#window
+    readMessages(body, this.queue.brokerName, group, (message, queueOffset) => {
+      // The broker compared hashes only, and different tags share one.
+      if (tags !== undefined && !tags.has(message.tag)) return
+      this.#ready.push(window.add(message, queueOffset))
+      budget.take(message.storedBytes)
+    })
+  }
+
+  async #onError(error: unknown, errors: number): Promise<number> {
+    const { core } = this.#context
+    const code = error instanceof ClientError ? error.code : undefined
+    if (code === 'SUBSCRIPTION_NOT_EXIST' || code === 'SUBSCRIPTION_NOT_LATEST') {
+      // The broker does not know us yet, or not our newest subscription: tell it now instead of within 30 s.
+      await core.heartbeat()
+    }
+    const pauseMs = Math.min(PULL_ERROR_FIRST_MS * 2 ** Math.min(errors, 10), PULL_ERROR_MAX_MS)
+    core.logger.warn(`pull of ${this.queue.topic} queue ${this.queue.queueId} failed: ${messageOf(error)}`)
+    return pauseMs
+  }
+}

@@ -1,0 +1,200 @@
+import type { Timer } from '@tandemmq/remoting'
+import { messageOf } from './client-error.ts'
+import type { OffsetStore } from './offset-store.ts'
+import type { ConsumeContext } from './queue-consumer.ts'
+import { QueueConsumer } from './queue-consumer.ts'
+import { QueueLocks } from './queue-locks.ts'
+import type { MessageQueue } from './route.ts'
+import { queueKey } from './route.ts'
+import type { StartOffsets } from './start-offsets.ts'
+
+export interface QueueSetOptions {
+  readonly context: ConsumeContext
+  readonly offsets: OffsetStore
+  readonly starts: StartOffsets
+  readonly isOrdered: boolean
+  readonly commitIntervalMs: number
+  readonly lockIntervalMs: number
+}
+
+/** A lock lives 60 s at the broker; what we trust must end well before. */
+const LOCK_TRUSTED_MS = 30_000
+/** Every so many commits everything is told again: a one-way commit may have been lost with its connection. */
+const FULL_COMMIT_EVERY = 15
+
+/** The queues this consumer has now: taking, keeping, committing and giving back. */
+export class QueueSet {
+  readonly #options: QueueSetOptions
+  readonly #queues = new Map<string, QueueConsumer>()
+  /** Ordered queues given away whose last handler still runs: not to be taken again before. */
+  readonly #leaving = new Set<string>()
+  readonly #locks: QueueLocks
+  #timers: Timer[] = []
+  #commits = 0
+  #isClosed = false
+
+  constructor(options: QueueSetOptions) {
+    this.#options = options
+    this.#locks = new QueueLocks(options.context.core, options.context.group)
+  }
+
+  get all(): readonly QueueConsumer[] {
+    return [...this.#queues.values()]
+  }
+
+  find(queue: MessageQueue): QueueConsumer | undefined {
+    return this.#queues.get(queueKey(queue))
+  }
+
+  start(): void {
+    this.#every(0, this.#options.commitIntervalMs, () => this.commitSoon())
+    if (this.#options.isOrdered) this.#every(1, this.#options.lockIntervalMs, () => this.#renewLocks())
+  }
+
+  /** Makes `mine` the queues of `topic`. @returns false when some could not be taken yet */
+  async assign(topic: string, mine: readonly MessageQueue[], all: readonly MessageQueue[]): Promise<boolean> {
+    const wanted = new Set(mine.map(queueKey))
+    const lost = this.all.filter((queue) => queue.queue.topic === topic && !wanted.has(queueKey(queue.queue)))
+    await Promise.all(lost.map((queue) => this.#giveUp(queue)))
+    let isComplete = true
+    const missing = mine.filter((queue) => !this.#queues.has(queueKey(queue)))
+    const free = missing.filter((queue) => !this.#leaving.has(queueKey(queue)))
+    const takeable = this.#options.isOrdered ? await this.#lockable(free) : free
+    if (takeable.length < missing.length) isComplete = false
+    await Promise.all(
+      takeable.map(async (queue) => {
+        try {
+          await this.#take(queue, all)
+        } catch (error) {
+          isComplete = false
+          this.#options.context.core.logger.warn(`queue ${queueKey(queue)} not taken yet: ${messageOf(error)}`)
+        }
+      }),
+    )
+    return isComplete
+  }
+
+  /** Tells the store what changed since the last time. */
+  commitSoon(): void {
+    const isFull = ++this.#commits % FULL_COMMIT_EVERY === 0
+    for (const queue of this.#queues.values()) {
+      const offset = queue.commitOffset
+      if (offset === queue.committed && !isFull) continue
+      this.#options.offsets.writeSoon(queue.queue, offset)
+      queue.committed = offset
+    }
+  }
+
+  /** Moves a queue to `offset`, now and for the group. */
+  async reset(queue: QueueConsumer, offset: number): Promise<void> {
+    queue.reset(offset)
+    await this.#options.offsets.write(queue.queue, offset)
+  }
+
+  stopPulling(): void {
+    this.#isClosed = true
+    for (const timer of this.#timers) timer.cancel()
+    for (const queue of this.#queues.values()) queue.stop()
+  }
+
+  /** Commits everything finished and gives back the locks. Call when no handler runs any more. */
+  async giveBackAll(): Promise<void> {
+    await Promise.all(
+      this.all.map(async (queue) => {
+        await this.#commitNow(queue)
+        if (this.#options.isOrdered) await this.#unlock(queue)
+      }),
+    )
+    this.#queues.clear()
+  }
+
+  async #take(queue: MessageQueue, all: readonly MessageQueue[]): Promise<void> {
+    const { context, starts, isOrdered } = this.#options
+    const offset = await starts.of(queue, all)
+    if (this.#isClosed) return
+    const consumer = new QueueConsumer(context, queue, isOrdered)
+    consumer.lockedUntil = context.core.clock.monotonic() + LOCK_TRUSTED_MS
+    this.#queues.set(queueKey(queue), consumer)
+    consumer.start(offset)
+    context.core.logger.debug(`took ${queueKey(queue)} at ${offset}`)
+  }
+
+  async #giveUp(queue: QueueConsumer): Promise<void> {
+    const key = queueKey(queue.queue)
+    queue.stop()
+    this.#queues.delete(key)
+    this.#options.context.core.logger.debug(`gave up ${key}`)
+    if (!this.#options.isOrdered) return this.#commitNow(queue)
+    // The lock protects the order until the last handler has ended, so it is kept until then, off the rebalance's way.
+    this.#leaving.add(key)
+    queue
+      .idle()
+      .then(() => this.#commitNow(queue))
+      .then(() => this.#unlock(queue))
+      .finally(() => this.#leaving.delete(key))
+      .catch((error: unknown) => this.#options.context.core.logger.warn(`leaving ${key}: ${messageOf(error)}`))
+  }
+
+  async #commitNow(queue: QueueConsumer): Promise<void> {
+    try {
+      await this.#options.offsets.write(queue.queue, queue.commitOffset)
+    } catch (error) {
+      this.#options.context.core.logger.warn(`commit of ${queueKey(queue.queue)} failed: ${messageOf(error)}`)
+    }
+  }
+
+  async #unlock(queue: QueueConsumer): Promise<void> {
+    try {
+      await this.#locks.unlock(queue.queue)
+    } catch (error) {
+      this.#options.context.core.logger.debug(`unlock of ${queueKey(queue.queue)} failed: ${messageOf(error)}`)
+    }
+  }
+
+  /** Those of `queues` whose lock we got. */
+  async #lockable(queues: readonly MessageQueue[]): Promise<MessageQueue[]> {
+    const held = await this.#lockByBroker(queues)
+    return queues.filter((queue) => held.has(queueKey(queue)))
+  }
+
+  async #renewLocks(): Promise<void> {
+    const { core, dispatcher } = this.#options.context
+    const now = core.clock.monotonic()
+    const held = await this.#lockByBroker(this.all.map((queue) => queue.queue))
+    for (const queue of this.all) {
+      if (!held.has(queueKey(queue.queue))) continue
+      queue.lockedUntil = now + LOCK_TRUSTED_MS
+      dispatcher.wake(queue)
+    }
+  }
+
+  async #lockByBroker(queues: readonly MessageQueue[]): Promise<Set<string>> {
+    const byBroker = new Map<string, MessageQueue[]>()
+    for (const queue of queues) byBroker.set(queue.brokerName, [...(byBroker.get(queue.brokerName) ?? []), queue])
+    const held = new Set<string>()
+    await Promise.all(
+      [...byBroker].map(async ([brokerName, wanted]) => {
+        try {
+          for (const key of await this.#locks.lock(brokerName, wanted)) held.add(key)
+        } catch (error) {
+          this.#options.context.core.logger.warn(`lock of queues on ${brokerName} failed: ${messageOf(error)}`)
+        }
+      }),
+    )
+    return held
+  }
+
+  #every(slot: number, intervalMs: number, work: () => void | Promise<void>): void {
+    const { clock, logger } = this.#options.context.core
+    const arm = (): void => {
+      if (this.#isClosed) return
+      this.#timers[slot] = clock.setTimer(intervalMs, () => {
+        Promise.resolve()
+          .then(work)
+          .catch((error: unknown) => logger.warn(`periodic work failed: ${messageOf(error)}`))
+          .finally(arm)
+      })
+    }
+    arm()
+  }
+}

@@ -1,0 +1,69 @@
+import type { HeaderView } from '@tandemmq/protocol'
+import { Field, fieldName, parseOffsetMessageId } from '@tandemmq/protocol'
+
+/** Where a message was stored. */
+export interface SendReceipt {
+  /** Unique id of the message; of a repeat, the id of the first one. */
+  readonly messageId: string
+  readonly topic: string
+  readonly brokerName: string
+  readonly queueId: number
+  /** Position in its queue. Of a delayed message: in the broker's own queue, until it is delivered. */
+  readonly queueOffset: bigint
+  /** True when the broker had this message (or this dedupKey) already; always false on Apache RocketMQ. */
+  readonly duplicate: boolean
+  /** Address and log position, what `Admin.messageById` reads fastest. */
+  readonly offsetMessageId: string
+  /** Present for delayed messages: what {@link Producer.cancel} needs. */
+  readonly recallHandle: string | undefined
+}
+
+/** An accepted send, read from the answer's header while that is valid. */
+export interface SendAnswer {
+  readonly queueId: number
+  readonly queueOffset: bigint
+  readonly offsetMessageId: string
+  readonly transactionId: string | undefined
+  readonly duplicate: boolean
+  readonly recallHandle: string | undefined
+  /** Of a batch with repeats only: places of the members the broker had already, and every member's offset. */
+  readonly duplicates: ReadonlySet<number> | undefined
+  readonly queueOffsets: readonly bigint[] | undefined
+}
+
+const duplicatesField = fieldName('duplicates')
+const queueOffsetsField = fieldName('queueOffsets')
+const dedupField = fieldName('dedup')
+const recallField = fieldName('recallHandle')
+const transactionField = fieldName('transactionId')
+
+export function sendAnswerOf(header: HeaderView): SendAnswer {
+  const dedup = header.find(dedupField)
+  return {
+    queueId: header.requireInteger(Field.queueId),
+    queueOffset: BigInt(header.requireLong(Field.queueOffset)),
+    offsetMessageId: header.requireText(Field.msgId),
+    transactionId: optionalText(header, transactionField),
+    duplicate: dedup >= 0 && header.text(dedup) === '1',
+    recallHandle: optionalText(header, recallField),
+    duplicates: placesOf(optionalText(header, duplicatesField)),
+    queueOffsets: offsetsOf(optionalText(header, queueOffsetsField)),
+  }
+}
+
+function placesOf(list: string | undefined): ReadonlySet<number> | undefined {
+  return list === undefined ? undefined : new Set(list.split(',').map(Number))
+}
+
+function offsetsOf(list: string | undefined): readonly bigint[] | undefined {
+  return list?.split(',').map(BigInt)
+}
+
+function optionalText(header: HeaderView, name: Parameters<HeaderView['find']>[0]): string | undefined {
+  const index = header.find(name)
+  return index < 0 ? undefined : header.text(index)
+}
+
+export function physicalOffsetOf(offsetMessageId: string): bigint {
+  return parseOffsetMessageId(offsetMessageId).physicalOffset
+}

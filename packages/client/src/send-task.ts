@@ -1,0 +1,158 @@
+import type { HeaderView } from '@tandemmq/protocol'
+import type { Connection, ReplyHandler } from '@tandemmq/remoting'
+import { sleep } from '@tandemmq/remoting'
+import type { ClientCore } from './client-core.ts'
+import { ClientError, errorOfAnswer, toClientError } from './client-error.ts'
+import type { QueueSelector } from './queue-selector.ts'
+import type { MessageQueue, TopicRoute } from './route.ts'
+import type { SendFrame, SendTemplate } from './send-frame.ts'
+import type { SendAnswer } from './send-receipt.ts'
+import { sendAnswerOf } from './send-receipt.ts'
+
+/** Shared by all sends of one producer. */
+export interface SendChannel {
+  readonly core: ClientCore
+  readonly selector: QueueSelector
+  template(topic: string, brokerName: string, code: number): SendTemplate
+  /** A send began or ended; `close()` waits for all of them. */
+  readonly inFlight: Set<SendTask>
+}
+
+const SUCCESS = 0
+/** Stored, but flush or replication was slow (FLUSH_DISK_TIMEOUT, SLAVE_NOT_AVAILABLE, FLUSH_SLAVE_TIMEOUT). */
+const isStored = (code: number): boolean => code === SUCCESS || (code >= 10 && code <= 12)
+// A broker that restarts is back within about a second.
+const PAUSES_MS = [0, 100, 1_000]
+
+/**
+ * One message on its way: attempts, retries, and the promise of the caller. The first retry goes to the same queue,
+ * because the broker that may have stored the first attempt is the one that can recognise its unique key.
+ */
+export class SendTask implements ReplyHandler {
+  readonly topic: string
+  readonly #channel: SendChannel
+  readonly #frame: SendFrame
+  readonly #code: number
+  readonly #orderBy: string | undefined
+  readonly #deadline: number
+  readonly #retriesMax: number
+  readonly #resolve: (answer: SendAnswer, brokerName: string) => void
+  readonly #reject: (error: ClientError) => void
+  #queue: MessageQueue | undefined
+  #attempt = 0
+  #isDone = false
+  #waking: AbortController | undefined
+
+  constructor(
+    channel: SendChannel,
+    message: { topic: string; code: number; frame: SendFrame; orderBy: string | undefined },
+    limits: { timeoutMs: number; retriesMax: number },
+    resolve: (answer: SendAnswer, brokerName: string) => void,
+    reject: (error: ClientError) => void,
+  ) {
+    this.topic = message.topic
+    this.#channel = channel
+    this.#frame = message.frame
+    this.#code = message.code
+    this.#orderBy = message.orderBy
+    this.#deadline = channel.core.clock.monotonic() + limits.timeoutMs
+    this.#retriesMax = limits.retriesMax
+    this.#resolve = resolve
+    this.#reject = reject
+    channel.inFlight.add(this)
+  }
+
+  start(): void {
+    const { core } = this.#channel
+    const route = core.routes.find(this.topic)
+    if (route !== undefined) this.#sendBy(route)
+    else
+      core.routes.loadForSend(this.topic).then(
+        (loaded) => this.#sendBy(loaded),
+        (error: unknown) => this.#failed(toClientError(error, `send to ${this.topic}`)),
+      )
+  }
+
+  /** Ends it now; a later answer is ignored. */
+  fail(error: ClientError): void {
+    if (!this.#finish()) return
+    this.#reject(error)
+  }
+
+  onReply(header: HeaderView): void {
+    if (!isStored(header.code)) {
+      this.#failed(errorOfAnswer(header.code, header.remark(), `send to ${this.topic}`))
+      return
+    }
+    let answer: SendAnswer
+    try {
+      answer = sendAnswerOf(header)
+    } catch (error) {
+      this.#failed(toClientError(error, `answer of a send to ${this.topic}`))
+      return
+    }
+    if (this.#finish()) this.#resolve(answer, this.#queue?.brokerName ?? '')
+  }
+
+  onFailure(error: Error): void {
+    this.#failed(toClientError(error, `send to ${this.topic}`))
+  }
+
+  #sendBy(route: TopicRoute): void {
+    if (this.#isDone) return
+    const { core, selector } = this.#channel
+    // Attempt 0 chooses; attempt 1 repeats the same queue; later ones look for another broker.
+    if (this.#queue === undefined || this.#attempt > 1) {
+      this.#queue = selector.select(route, this.#orderBy, this.#queue?.brokerName)
+    }
+    const queue = this.#queue
+    const address = queue === undefined ? undefined : route.addressOf(queue.brokerName)
+    if (queue === undefined || address === undefined) {
+      core.routes.forget(this.topic)
+      this.#failed(new ClientError('ROUTE_NOT_FOUND', `topic ${this.topic} has no writable queue`))
+      return
+    }
+    const connection = core.registeredConnection(address)
+    if (connection !== undefined) this.#sendOn(connection, queue)
+    else
+      core.connect(address).then(
+        (opened) => this.#sendOn(opened, queue),
+        (error: unknown) => this.#failed(toClientError(error, `send to ${this.topic}`)),
+      )
+  }
+
+  #sendOn(connection: Connection, queue: MessageQueue): void {
+    if (this.#isDone) return
+    const remaining = this.#deadline - this.#channel.core.clock.monotonic()
+    if (remaining <= 0) return this.fail(new ClientError('REQUEST_TIMEOUT', `send to ${this.topic}: no time left`))
+    this.#frame.queueId = queue.queueId
+    this.#channel.template(this.topic, queue.brokerName, this.#code).write(connection, this.#frame, remaining, this)
+  }
+
+  #failed(error: ClientError): void {
+    if (this.#isDone) return
+    const { core } = this.#channel
+    if (error.code === 'TOPIC_NOT_EXIST') core.routes.forget(this.topic)
+    const attempt = this.#attempt + 1
+    const pauseMs = PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)] ?? 0
+    if (!error.retryable || attempt > this.#retriesMax || core.clock.monotonic() + pauseMs >= this.#deadline) {
+      this.fail(error)
+      return
+    }
+    this.#attempt = attempt
+    this.#waking = new AbortController()
+    sleep(core.clock, pauseMs, this.#waking.signal).then(
+      () => this.start(),
+      // Aborted: fail() has answered the caller.
+      () => undefined,
+    )
+  }
+
+  #finish(): boolean {
+    if (this.#isDone) return false
+    this.#isDone = true
+    this.#channel.inFlight.delete(this)
+    this.#waking?.abort()
+    return true
+  }
+}

@@ -1,0 +1,271 @@
+import type { HeaderView, RemotingCommand } from '@tandemmq/protocol'
+import { commandOf, PropertyName, RecordView, RequestCode, ResponseCode, TandemRequestCode } from '@tandemmq/protocol'
+import type { Connection } from '@tandemmq/remoting'
+import { ClientError, errorOfAnswer, messageOf, toClientError } from './client-error.ts'
+import { ConsumedMessage } from './consumed-message.ts'
+import { asArray, asObject, asText } from './json.ts'
+import type { ExtraProperties, OutgoingMessage } from './message.ts'
+import { isDelayed } from './message.ts'
+import type { ProducerOptions, SendOptions } from './producer-base.ts'
+import { ProducerBase, receiptOf } from './producer-base.ts'
+import type { SendReceipt } from './send-receipt.ts'
+import { physicalOffsetOf } from './send-receipt.ts'
+
+export type TransactionDecision = 'commit' | 'rollback' | 'unknown'
+
+/** `pending`: not decided. `unknown`: the broker has no such half message (any more). */
+export type TransactionOutcome = 'committed' | 'rolledBack' | 'pending' | 'unknown'
+
+/** Asked by the broker about a half message whose end it has not heard. May be asked several times, by several brokers. */
+export type TransactionCheck = (message: ConsumedMessage) => TransactionDecision | Promise<TransactionDecision>
+
+export interface TransactionProducerOptions extends ProducerOptions {
+  /** Decides transactions whose end got lost. Throwing counts as `'unknown'`: the broker asks again later. */
+  check: TransactionCheck
+}
+
+export interface PrepareOptions extends SendOptions {
+  /** Found by `pendingOf`. Default: the message's property `__transactionId__`, else its id. */
+  transactionId?: string | undefined
+  /** No check-back before the half message is this old, ms; rounded up to seconds. Default: the broker's. */
+  immunityMs?: number | undefined
+}
+
+/** A half message: stored, invisible to consumers until it is ended. */
+export interface PreparedMessage {
+  readonly messageId: string
+  readonly transactionId: string
+  readonly topic: string
+  readonly brokerName: string
+  /** Position in the queue of half messages. */
+  readonly queueOffset: bigint
+  /** Position in the commit log. */
+  readonly physicalOffset: bigint
+  /** True when the broker had this half message (same message id or dedupKey) already. */
+  readonly duplicate: boolean
+}
+
+const decisionBits: Readonly<Record<TransactionDecision, number>> = { commit: 8, rollback: 12, unknown: 0 }
+const HALF_SYS_FLAG = 4
+/** A broker takes 10,000 in one request. */
+const PENDING_IDS_MAX = 5_000
+const outcomes = new Set<string>(['committed', 'rolledBack', 'pending', 'unknown'])
+
+/**
+ * Messages that become visible when a local transaction commits. Classic RocketMQ: half message, local transaction, end;
+ * when the end is lost, the broker asks `check`.
+ *
+ * On Apache RocketMQ an end is answered without the outcome, which is then assumed to be what was asked for; a half message
+ * is given up after 15 checks, and `pendingOf` does not exist.
+ */
+export class TransactionProducer extends ProducerBase {
+  readonly #check: TransactionCheck
+  readonly #checking = new Set<Promise<void>>()
+
+  /** @throws {ClientError} OPTION_INVALID without a `check`, GROUP_NAME_INVALID */
+  constructor(options: TransactionProducerOptions) {
+    if (typeof options.check !== 'function') throw new ClientError('OPTION_INVALID', 'check must be a function')
+    super(options)
+    this.#check = options.check
+  }
+
+  /** Sends an ordinary message, outside any transaction. */
+  send(message: OutgoingMessage, options?: SendOptions): Promise<SendReceipt> {
+    return this.sendOne(message, options)
+  }
+
+  /**
+   * Stores the half message, runs `execute`, and ends the transaction as it says. When the end cannot be delivered the
+   * check-back settles it later, so the returned outcome may be `pending`.
+   * @throws what `execute` threw, after a rollback; {@link ClientError} when the half message was not stored
+   */
+  async sendInTransaction(
+    message: OutgoingMessage,
+    execute: (prepared: PreparedMessage) => TransactionDecision | Promise<TransactionDecision>,
+    options?: PrepareOptions,
+  ): Promise<PreparedMessage & { readonly outcome: TransactionOutcome }> {
+    const prepared = await this.prepare(message, options)
+    let decision: TransactionDecision
+    try {
+      decision = await execute(prepared)
+    } catch (error) {
+      await this.#endQuietly(prepared, 'rollback')
+      throw error
+    }
+    const outcome = decision === 'unknown' ? 'pending' : await this.#endQuietly(prepared, decision)
+    return { ...prepared, outcome }
+  }
+
+  /**
+   * Stores a half message.
+   * @throws {ClientError} MESSAGE_ILLEGAL for a delayed message, or as Producer.send. After a retryable one it may have
+   * been stored all the same, and will be asked about.
+   */
+  prepare(message: OutgoingMessage, options: PrepareOptions = {}): Promise<PreparedMessage> {
+    const messageId = message.messageId ?? this.nextMessageId()
+    const given = message.properties?.[PropertyName.TRANSACTION_ID]
+    const transactionId = options.transactionId ?? given ?? messageId
+    try {
+      this.requireOpen()
+      if (isDelayed(message)) throw new ClientError('MESSAGE_ILLEGAL', 'a half message cannot be delayed')
+      const extra = halfProperties(this.group, given === undefined ? transactionId : undefined, options.immunityMs)
+      const frame = this.frameOf(message, messageId, extra)
+      frame.sysFlag |= HALF_SYS_FLAG
+      return this.dispatch(message, frame, options, (answer, brokerName) => ({
+        messageId: receiptOf(message.topic, messageId, answer, brokerName).messageId,
+        transactionId,
+        topic: message.topic,
+        brokerName,
+        queueOffset: answer.queueOffset,
+        physicalOffset: physicalOffsetOf(answer.offsetMessageId),
+        duplicate: answer.duplicate,
+      }))
+    } catch (error) {
+      return Promise.reject(toClientError(error, `prepare for ${message.topic}`))
+    }
+  }
+
+  /**
+   * Ends a transaction and resolves with what the half message has become: also the opposite of `decision` when it was
+   * settled before, because the first decision wins. May be repeated.
+   * @throws {ClientError} CONNECT_FAILED, CONNECTION_CLOSED, REQUEST_TIMEOUT: the decision may have arrived; repeat it or
+   * leave it to the check-back
+   */
+  async end(
+    prepared: PreparedMessage,
+    decision: 'commit' | 'rollback',
+    options: SendOptions = {},
+  ): Promise<TransactionOutcome> {
+    this.requireOpen()
+    const address = this.core.brokerAddress(prepared.brokerName)
+    const init = { code: RequestCode.END_TRANSACTION, extFields: this.#endFields(prepared, decision, false) }
+    const answer = await this.core.request(address, init, options.timeoutMs, options.signal)
+    return outcomeOf(answer, decision)
+  }
+
+  /** Ends many at once, in one write per broker. Results in the order of the input; none rejects the whole. */
+  endMany(
+    ends: readonly { readonly prepared: PreparedMessage; readonly decision: 'commit' | 'rollback' }[],
+    options?: SendOptions,
+  ): Promise<PromiseSettledResult<TransactionOutcome>[]> {
+    return Promise.allSettled(ends.map(({ prepared, decision }) => this.end(prepared, decision, options)))
+  }
+
+  /**
+   * Which of these transactions still have a half message that nobody ended, on any broker of the cluster.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ; CONNECT_FAILED, REQUEST_TIMEOUT when a broker does
+   * not answer, because then nobody knows; ROUTE_NOT_FOUND when no broker is known
+   */
+  async pendingOf(transactionIds: readonly string[]): Promise<string[]> {
+    this.requireOpen()
+    if (transactionIds.length === 0) return []
+    // A broker that joined since the start may hold some, so the list is asked anew.
+    await this.core.routes.discover()
+    const addresses = this.core.brokerAddresses()
+    if (addresses.length === 0) throw new ClientError('ROUTE_NOT_FOUND', 'no broker is known')
+    const pending = new Set<string>()
+    for (let at = 0; at < transactionIds.length; at += PENDING_IDS_MAX) {
+      const body = Buffer.from(JSON.stringify({ transactionIds: transactionIds.slice(at, at + PENDING_IDS_MAX) }))
+      const init = { code: TandemRequestCode.PENDING_TRANSACTIONS, body }
+      const answers = await Promise.all(
+        addresses.map((address) => this.core.ask(address, init, 'pending transactions')),
+      )
+      for (const answer of answers) {
+        for (const id of asArray(asObject(JSON.parse(answer.body.toString('utf8')))['pending'])) pending.add(asText(id))
+      }
+    }
+    return transactionIds.filter((id) => pending.has(id))
+  }
+
+  override close(): Promise<void> {
+    // Answers to checks under way are worth waiting for: without them the broker asks again only seconds later.
+    return Promise.allSettled(this.#checking).then(() => super.close())
+  }
+
+  protected override onRequest(connection: Connection, header: HeaderView): boolean {
+    if (header.code !== RequestCode.CHECK_TRANSACTION_STATE) return false
+    const command = commandOf(header)
+    const checking = this.#answerCheck(connection, command)
+      .catch((error: unknown) => this.core.logger.warn(`check-back failed: ${messageOf(error)}`))
+      .finally(() => this.#checking.delete(checking))
+    this.#checking.add(checking)
+    return true
+  }
+
+  async #answerCheck(connection: Connection, command: RemotingCommand): Promise<void> {
+    const view = new RecordView()
+    if (!view.at(command.body, 0))
+      throw new ClientError('RECORD_INVALID', 'the half message of a check-back is damaged')
+    const message = new ConsumedMessage(command.body, 0, view, command.extFields['bname'] ?? '', this.group)
+    // Another producer of this process answers for its own group.
+    if (message.properties[PropertyName.PGROUP] !== this.group) return
+    let decision: TransactionDecision = 'unknown'
+    try {
+      decision = await this.#check(message)
+    } catch (error) {
+      this.core.logger.warn(`check of ${message.messageId} failed, answered unknown: ${messageOf(error)}`)
+    }
+    const { extFields } = command
+    connection.oneway({
+      code: RequestCode.END_TRANSACTION,
+      extFields: {
+        topic: message.topic,
+        producerGroup: this.group,
+        tranStateTableOffset: extFields['tranStateTableOffset'],
+        commitLogOffset: extFields['commitLogOffset'],
+        commitOrRollback: decisionBits[decision] ?? 0,
+        fromTransactionCheck: true,
+        msgId: extFields['msgId'] ?? message.messageId,
+        transactionId: extFields['transactionId'],
+        bname: extFields['bname'],
+      },
+    })
+  }
+
+  async #endQuietly(prepared: PreparedMessage, decision: 'commit' | 'rollback'): Promise<TransactionOutcome> {
+    try {
+      return await this.end(prepared, decision)
+    } catch (error) {
+      this.core.logger.warn(`end of ${prepared.transactionId} failed, the broker will ask: ${messageOf(error)}`)
+      return 'pending'
+    }
+  }
+
+  #endFields(prepared: PreparedMessage, decision: TransactionDecision, fromCheck: boolean) {
+    return {
+      topic: prepared.topic,
+      producerGroup: this.group,
+      tranStateTableOffset: prepared.queueOffset,
+      commitLogOffset: prepared.physicalOffset,
+      commitOrRollback: decisionBits[decision],
+      fromTransactionCheck: fromCheck,
+      msgId: prepared.messageId,
+      transactionId: prepared.transactionId,
+      bname: prepared.brokerName,
+    }
+  }
+}
+
+function halfProperties(
+  group: string,
+  transactionId: string | undefined,
+  immunityMs: number | undefined,
+): ExtraProperties {
+  const properties: (readonly [string, string])[] = [
+    [PropertyName.TRAN_MSG, 'true'],
+    [PropertyName.PGROUP, group],
+  ]
+  if (transactionId !== undefined) properties.push([PropertyName.TRANSACTION_ID, transactionId])
+  if (immunityMs !== undefined) {
+    properties.push([PropertyName.CHECK_IMMUNITY_TIME_IN_SECONDS, String(Math.ceil(immunityMs / 1_000))])
+  }
+  return properties
+}
+
+function outcomeOf(answer: RemotingCommand, decision: 'commit' | 'rollback'): TransactionOutcome {
+  const outcome = answer.extFields['outcome']
+  // Ours tells the truth whatever the code, e.g. when the opposite was decided before.
+  if (outcome !== undefined && outcomes.has(outcome)) return outcome as TransactionOutcome
+  if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, 'end of a transaction')
+  return decision === 'commit' ? 'committed' : 'rolledBack'
+}
