@@ -1,1 +1,5 @@
-export {}
+// Disks for tests and simulations; nothing here belongs into production.
+export { FaultDisk, PowerCut, seededChance } from './store/fault-disk.ts'
+export type { Fault, FaultDiskOptions } from './store/fault-disk.ts'
+export { MemoryDisk } from './store/memory-disk.ts'
+export type { MemoryDiskOptions } from './store/memory-disk.ts'

@@ -40,6 +40,7 @@ export const errorTable = {
   FORMAT_VERSION_UNKNOWN: { remote: undefined, retryable: false },
   STORE_FENCED: { remote: 14, retryable: false },
   STORE_CLOSED: { remote: 14, retryable: true },
+  DISK_FULL: { remote: 14, retryable: true },
   LOG_DAMAGED: { remote: undefined, retryable: false },
   // client
   NOT_STARTED: { remote: undefined, retryable: false },

@@ -1,0 +1,371 @@
+import { lastRecordChecksum, recordSize, writeRecord } from '@tandemmq/protocol'
+import type { RecordFields } from '@tandemmq/protocol'
+import type { Clock, Timer } from '@tandemmq/remoting'
+import type { ConsumeQueue } from './consume-queue.ts'
+import type { DataDirectory } from './data-directory.ts'
+import { HotMemory } from './hot-memory.ts'
+import { BLANK_BYTES, CHECKSUM_BYTES } from './log-entry.ts'
+import { LogTail } from './log-tail.ts'
+import { PendingAppends } from './pending-appends.ts'
+import type { AppendCompletion } from './pending-appends.ts'
+import type { QueueTable } from './queue-table.ts'
+import { RecordReader } from './record-reader.ts'
+import { recover } from './recovery.ts'
+import type { Recovered } from './recovery.ts'
+import { Retention } from './retention.ts'
+import type { StateJournal } from './state-journal.ts'
+import { messageOf, StoreError } from './store-error.ts'
+import type { RecoveryReport, StoreOptions, StoreStats } from './store-options.ts'
+import type { StoreState } from './store-state.ts'
+import { ZeroFiller } from './zero-filler.ts'
+
+const MIB = 1 << 20
+/** How often the journal is told how far the log is durable. */
+const NOTE_DURABLE_MS = 1_000
+
+/**
+ * The commit log with its queues. One thread, everything synchronous except fdatasync: appends of one turn of the event loop
+ * are encoded into memory, written with one write, and acknowledged together when they are as safe as `flush` promises.
+ */
+export class MessageStore {
+  readonly journal: StateJournal
+  readonly recovery: RecoveryReport
+  /** A queue has new visible messages: once per queue and flush. Set by the broker. */
+  onVisible: ((queue: ConsumeQueue) => void) | undefined = undefined
+
+  readonly #options: StoreOptions
+  readonly #clock: Clock
+  readonly #directory: DataDirectory
+  readonly #state: StoreState
+  readonly #queues: QueueTable
+  readonly #tail: LogTail
+  readonly #pending = new PendingAppends()
+  readonly #reader: RecordReader
+  readonly #retention: Retention
+  readonly #isSync: boolean
+  readonly #entryBytesMax: number
+  readonly #visible: ConsumeQueue[] = []
+  readonly #hot: HotMemory
+  #mark = 0
+  #turnOpen = false
+  #turnScheduled = false
+  #turnTimestamp: number
+  #completing = false
+  #syncTimer: Timer | undefined
+  #notedAt = -Infinity
+  #fenced: StoreError | undefined
+  #closing: Promise<void> | undefined
+  #drained: (() => void) | undefined
+
+  /**
+   * Takes the directory and brings the log back to where it was.
+   * @throws {StoreError} DIRECTORY_LOCKED, DIRECTORY_NOT_WRITABLE, FORMAT_VERSION_UNKNOWN, LOG_DAMAGED
+   */
+  static open(options: StoreOptions): MessageStore {
+    let store: MessageStore | undefined
+    return (store = new MessageStore(
+      options,
+      recover(options, (error) => store?.fence(error)),
+    ))
+  }
+
+  private constructor(options: StoreOptions, recovered: Recovered) {
+    const { clock, disk, segmentBytes = 64 * MIB } = options
+    const { segments, scan } = recovered
+    this.#options = options
+    this.#clock = clock
+    this.#directory = recovered.directory
+    this.#state = recovered.state
+    this.#queues = recovered.queues
+    this.journal = recovered.journal
+    this.recovery = recovered.report
+    this.#isSync = options.flush === 'sync'
+    this.#entryBytesMax = segmentBytes - BLANK_BYTES
+    this.#turnTimestamp = scan.lastTimestamp
+    this.#hot = new HotMemory(options.hotBytesMax ?? 32 * MIB)
+    const onBroken = (error: Error): void => this.fence(error)
+    // Async appends never wait for a sync, so a second write of every byte would buy them nothing.
+    const filler = this.#isSync ? new ZeroFiller({ clock, disk, segments, segmentBytes, onBroken }) : undefined
+    this.#tail = new LogTail(
+      {
+        clock,
+        segments,
+        hot: this.#hot,
+        segmentBytes,
+        ...(filler && { filler }),
+        onDurable: () => this.#onDurable(),
+        onRoom: () => this.#onWritten(),
+        onBroken,
+      },
+      scan.segment,
+      scan.end,
+    )
+    this.#reader = new RecordReader({ segments, hot: this.#hot, tail: this.#tail, queues: this.#queues })
+    this.#retention = new Retention({ segments, queues: this.#queues, state: this.#state, journal: this.journal })
+  }
+
+  /** Created when it does not exist; its first offset follows the last one it ever had. */
+  queue(topic: string, queueId: number): ConsumeQueue {
+    const known = this.#queues.find(topic, queueId)
+    if (known !== undefined) return known
+    const queue = this.#queues.get(topic, queueId)
+    queue.skipTo(this.#state.bases.get(topic)?.[queueId] ?? 0)
+    return queue
+  }
+
+  findQueue(topic: string, queueId: number): ConsumeQueue | undefined {
+    return this.#queues.find(topic, queueId)
+  }
+
+  /**
+   * Appends one message; sets `fields.queueId`, `queueOffset`, `physicalOffset` and `storeTimestamp` (never before that of the
+   * record in front of it). The bytes are taken during the call. Order of appends = order in the log = order of completions.
+   * @param tagsCode Java hash of the tag, 0 without one
+   * @throws {StoreError} STORE_FENCED, STORE_CLOSED, MESSAGE_TOO_LARGE, DISK_FULL (nothing was appended; try later)
+   */
+  append(queue: ConsumeQueue, fields: RecordFields, tagsCode: number, completion?: AppendCompletion): void {
+    const size = recordSize(fields)
+    if (size + CHECKSUM_BYTES > this.#entryBytesMax)
+      throw new StoreError('MESSAGE_TOO_LARGE', `record of ${size} bytes`)
+    if (!this.#turnOpen) this.#openTurn()
+    const tail = this.#tail
+    if (tail.isFull) throw new StoreError('DISK_FULL', 'no room for the log')
+    const chunk = tail.reserve(size + CHECKSUM_BYTES)
+    const position = tail.position
+    fields.queueId = queue.queueId
+    fields.queueOffset = queue.nextOffset
+    fields.physicalOffset = position
+    fields.storeTimestamp = this.#turnTimestamp
+    writeRecord(chunk.bytes, chunk.view, chunk.used, fields)
+    chunk.view.setUint32(chunk.used + size, lastRecordChecksum())
+    tail.advance(chunk, size + CHECKSUM_BYTES)
+    tail.segment.lastTimestamp = this.#turnTimestamp
+    queue.push(position, size, tagsCode)
+    this.#pending.push(queue, position + size + CHECKSUM_BYTES, completion)
+  }
+
+  /**
+   * Tells `completion` when the record at `physicalOffset` is as safe as the flush policy promises; within the call when it is
+   * already. Fails within the call when it never will be.
+   */
+  whenSafe(physicalOffset: number, completion: AppendCompletion): void {
+    if (physicalOffset < this.durableOffset) return completion.stored()
+    if (this.#fenced !== undefined) return completion.failed(this.#fenced)
+    this.#pending.push(undefined, this.#tail.position, completion)
+  }
+
+  /** Bytes that were appended and are not safe yet: what producers wait for. */
+  get unsafeBytes(): number {
+    return this.#tail.position - this.durableOffset
+  }
+
+  /** Writes what was appended, and with `sync` starts fdatasync unless one runs. Called once per turn, or by the store itself. */
+  commitTurn(): void {
+    this.#turnOpen = false
+    if (this.#fenced !== undefined) return
+    if (this.#tail.write()) this.#onWritten()
+    this.journal.commit()
+  }
+
+  /** Where the next record goes, bytes. */
+  get endOffset(): number {
+    return this.#tail.position
+  }
+
+  /** Records before it are as safe as the flush policy promises: on the disk (`sync`), in the file (`async`). */
+  get durableOffset(): number {
+    return this.#isSync ? this.#tail.durable : this.#tail.written
+  }
+
+  /** Records before it survive a power cut, whatever the policy. */
+  get syncedOffset(): number {
+    return this.#tail.durable
+  }
+
+  get firstOffset(): number {
+    return this.#retention.firstOffset
+  }
+
+  get isFenced(): boolean {
+    return this.#fenced !== undefined
+  }
+
+  /**
+   * Copies one stored record, from memory or with one read.
+   * @param size bytes of the record, from its queue
+   * @returns false when it is no longer (or not yet) there
+   * @throws {StoreError} LOG_DAMAGED when its checksum does not match or the disk cannot read it
+   */
+  readInto(physicalOffset: number, size: number, target: Buffer, at: number): boolean {
+    return this.#reader.readInto(physicalOffset, size, target, at)
+  }
+
+  /**
+   * @returns a copy of the record that starts at `physicalOffset` and is in a queue; undefined for any other offset
+   * @throws {StoreError} LOG_DAMAGED
+   */
+  read(physicalOffset: number): Buffer | undefined {
+    return this.#reader.read(physicalOffset)
+  }
+
+  /**
+   * Removes log files whose newest record is older than `retentionMs`; never the newest file, nor one that reaches beyond
+   * `earliestPinned()` (asked only when a file is due). Queues move their minOffset within the call.
+   * @returns removed bytes
+   */
+  retain(earliestPinned: () => number): number {
+    const { retentionMs = Infinity } = this.#options
+    if (this.#fenced !== undefined || this.#closing !== undefined) return 0
+    return this.#retention.removeBefore(this.#clock.now() - retentionMs, this.#tail.durable, earliestPinned)
+  }
+
+  /** Empties all queues of `topic`; a topic of that name later goes on behind the old offsets. Resolves when durable. */
+  deleteTopic(topic: string): Promise<void> {
+    return this.#retention.deleteTopic(topic, this.#tail.position)
+  }
+
+  stats(): StoreStats {
+    return {
+      endOffset: this.endOffset,
+      syncedOffset: this.syncedOffset,
+      firstOffset: this.firstOffset,
+      segments: this.#retention.segments,
+      queues: this.#queues.count,
+      hotBytes: this.#hot.bytes,
+      indexBytes: this.#queues.index.bytes,
+      journalBytes: this.journal.bytes,
+      pending: this.#pending.length,
+      isFenced: this.isFenced,
+      isFull: this.#tail.isFull,
+      recovery: this.recovery,
+    }
+  }
+
+  /** Flushes everything, completes who waits, frees the directory. Append throws STORE_CLOSED from the first call on. */
+  close(): Promise<void> {
+    this.#turnOpen = false
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** After a failed write or sync nothing can be promised any more: everything that waits fails, and no sync is tried again. */
+  private fence(error: Error): void {
+    if (this.#fenced !== undefined) return
+    const detail = `${messageOf(error)}; restart the broker to recover what is on the disk`
+    const fenced = new StoreError('STORE_FENCED', detail, { cause: error })
+    this.#fenced = fenced
+    this.#turnOpen = false
+    this.#tail.stop()
+    this.journal.fence(error)
+    this.#syncTimer?.cancel()
+    this.#drained?.()
+    try {
+      this.#pending.fail(fenced)
+    } finally {
+      this.#options.onFenced?.(fenced)
+    }
+  }
+
+  #openTurn(): void {
+    if (this.#fenced !== undefined) throw this.#fenced
+    if (this.#closing !== undefined) throw new StoreError('STORE_CLOSED', 'the store is closed')
+    const now = this.#clock.now()
+    if (now > this.#turnTimestamp) this.#turnTimestamp = now
+    if (!this.#tail.isFull) this.#tail.mark(now)
+    this.#turnOpen = true
+    if (this.#turnScheduled) return
+    this.#turnScheduled = true
+    this.#clock.soon(() => {
+      this.#turnScheduled = false
+      if (this.#turnOpen) this.commitTurn()
+    })
+  }
+
+  #onWritten(): void {
+    if (this.#isSync) return this.#tail.sync()
+    this.#complete()
+    this.#armSync()
+  }
+
+  #onDurable(): void {
+    if (this.#isSync) this.#complete()
+    this.#noteDurable()
+    if (this.#isSync) this.#tail.sync()
+    else this.#armSync()
+    if (!this.#tail.isSyncing) this.#drained?.()
+  }
+
+  #armSync(): void {
+    if (this.#syncTimer !== undefined || this.#tail.written === this.#tail.durable) return
+    this.#syncTimer = this.#clock.setTimer(this.#options.flushIntervalMs ?? 200, () => {
+      this.#syncTimer = undefined
+      this.#tail.sync()
+    })
+  }
+
+  #complete(): void {
+    // A completion may append and even commit; the outer loop picks that up.
+    if (this.#completing) return
+    this.#completing = true
+    try {
+      for (let safe = -1; safe !== this.durableOffset && this.#fenced === undefined; ) {
+        safe = this.durableOffset
+        this.#pending.complete(safe, ++this.#mark, this.#visible)
+      }
+    } finally {
+      this.#completing = false
+      for (const queue of this.#visible.splice(0)) this.onVisible?.(queue)
+    }
+  }
+
+  #noteDurable(): void {
+    const now = this.#clock.monotonic()
+    if (now - this.#notedAt < NOTE_DURABLE_MS || this.#closing !== undefined || this.#fenced !== undefined) return
+    this.#notedAt = now
+    this.#retention.noteDurable(this.#tail.durable)
+  }
+
+  async #close(): Promise<void> {
+    this.#syncTimer?.cancel()
+    try {
+      if (this.#fenced === undefined && this.#tail.write()) {
+        this.#onWritten()
+        this.#tail.sync()
+        await this.#drain()
+        await this.#retention.settled()
+        this.#finish()
+      }
+      await this.journal.close()
+    } finally {
+      this.#tail.stop()
+      this.#pending.fail(new StoreError('STORE_CLOSED', 'the store was closed before the message was stored'))
+      this.#retention.closeFiles()
+      this.#directory.release()
+    }
+  }
+
+  #drain(): Promise<void> {
+    return new Promise((resolve) => {
+      const check = (): void => {
+        const done = this.#tail.durable === this.#tail.position && !this.#tail.isSyncing
+        if (done || this.#fenced !== undefined) resolve()
+        else if (!this.#tail.isSyncing && this.#tail.write()) this.#tail.sync()
+      }
+      this.#drained = check
+      check()
+    })
+  }
+
+  /** The last words of a clean end: all of the log was durable. */
+  #finish(): void {
+    if (this.#fenced !== undefined) return
+    try {
+      this.#tail.mark(this.#clock.now())
+      if (!this.#tail.write()) return
+      this.#tail.syncNow()
+      this.#retention.noteDurable(this.#tail.durable)
+    } catch (error) {
+      this.fence(error instanceof Error ? error : new Error(messageOf(error)))
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import { RecordView } from '@tandemmq/protocol'
+import { ColdReader } from './cold-reader.ts'
+import type { HotMemory } from './hot-memory.ts'
+import { BLANK_BYTES, EntryAt, RECORD_BYTES_MIN } from './log-entry.ts'
+import type { LogTail } from './log-tail.ts'
+import type { QueueTable } from './queue-table.ts'
+import type { Segments } from './segments.ts'
+
+/** Finds stored records again: the young ones in memory, the others in the files. */
+export class RecordReader {
+  readonly #hot: HotMemory
+  readonly #tail: LogTail
+  readonly #queues: QueueTable
+  readonly #segments: Segments
+  readonly #cold: ColdReader
+  readonly #record = new RecordView()
+
+  constructor(parts: { segments: Segments; hot: HotMemory; tail: LogTail; queues: QueueTable }) {
+    this.#hot = parts.hot
+    this.#tail = parts.tail
+    this.#queues = parts.queues
+    this.#segments = parts.segments
+    this.#cold = new ColdReader(parts.segments)
+  }
+
+  readInto(physicalOffset: number, size: number, target: Buffer, at: number): boolean {
+    const chunk = this.#hot.find(physicalOffset, size)
+    if (chunk !== undefined) {
+      const from = physicalOffset - chunk.start
+      chunk.bytes.copy(target, at, from, from + size)
+      return true
+    }
+    if (physicalOffset < this.#segments.firstOffset || physicalOffset + size > this.#tail.written) return false
+    this.#cold.read(physicalOffset, size, this.#tail.written).copy(target, at)
+    return true
+  }
+
+  read(physicalOffset: number): Buffer | undefined {
+    const size = this.#sizeAt(physicalOffset)
+    if (size < RECORD_BYTES_MIN || physicalOffset + size > this.#tail.position) return undefined
+    const bytes = Buffer.allocUnsafe(size)
+    const hot = this.#hot.find(physicalOffset, size)
+    if (hot === undefined && !this.#coldLooksLike(physicalOffset, size)) return undefined
+    if (!this.readInto(physicalOffset, size, bytes, 0)) return undefined
+    return this.#isIndexed(physicalOffset, bytes) ? bytes : undefined
+  }
+
+  #sizeAt(offset: number): number {
+    const hot = this.#hot.find(offset, BLANK_BYTES)
+    if (hot !== undefined) return hot.view.getInt32(offset - hot.start + EntryAt.totalSize)
+    if (!(offset >= this.#segments.firstOffset)) return 0
+    const at = this.#cold.load(offset, RECORD_BYTES_MIN, this.#tail.written)
+    return at < 0 ? 0 : this.#cold.bytes.readInt32BE(at + EntryAt.totalSize)
+  }
+
+  /** An offset somebody made up points into the middle of something: that is no damage. */
+  #coldLooksLike(offset: number, size: number): boolean {
+    const at = this.#cold.load(offset, size, this.#tail.written)
+    return at >= 0 && this.#record.at(this.#cold.bytes, at) && this.#record.physicalOffset === offset
+  }
+
+  /** A body may contain a perfect record; only what a queue knows was stored. */
+  #isIndexed(offset: number, bytes: Buffer): boolean {
+    const record = this.#record
+    if (!record.at(bytes, 0) || record.physicalOffset !== offset) return false
+    const queue = this.#queues.find(record.topic(), record.queueId)
+    const { queueOffset } = record
+    return queue !== undefined && queueOffset >= queue.minOffset && queue.physicalOffset(queueOffset) === offset
+  }
+}

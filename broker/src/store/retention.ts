@@ -1,0 +1,97 @@
+import type { QueueTable } from './queue-table.ts'
+import type { Segment, Segments } from './segments.ts'
+import type { StateJournal } from './state-journal.ts'
+import type { StoreState } from './store-state.ts'
+
+const TABLE = 'store'
+
+/** Removes what nobody needs any more, and remembers what the log can then no longer say. */
+export class Retention {
+  readonly #segments: Segments
+  readonly #queues: QueueTable
+  readonly #state: StoreState
+  readonly #journal: StateJournal
+  #running: Promise<void> = Promise.resolve()
+  #firstOffset: number
+
+  constructor(parts: { segments: Segments; queues: QueueTable; state: StoreState; journal: StateJournal }) {
+    this.#segments = parts.segments
+    this.#queues = parts.queues
+    this.#state = parts.state
+    this.#journal = parts.journal
+    this.#firstOffset = parts.segments.firstOffset
+  }
+
+  get firstOffset(): number {
+    return this.#firstOffset
+  }
+
+  get segments(): number {
+    return this.#segments.list.length
+  }
+
+  /**
+   * @param timestamp files whose newest record is not older are kept, ms
+   * @param durable the file that holds this log offset, and all after it, are kept
+   * @returns bytes of the removed files
+   */
+  removeBefore(timestamp: number, durable: number, earliestPinned: () => number): number {
+    const due: Segment[] = []
+    let pinned: number | undefined
+    for (const segment of this.#segments.list.slice(0, -1)) {
+      if (segment.limit <= this.#firstOffset) continue
+      if (segment.lastTimestamp >= timestamp || segment.limit > durable) break
+      pinned ??= earliestPinned()
+      if (segment.limit > pinned) break
+      due.push(segment)
+    }
+    const last = due.at(-1)
+    if (last === undefined) return 0
+    const removed = last.limit - this.#firstOffset
+    this.#firstOffset = last.limit
+    this.#state.first = last.limit
+    for (const queue of this.#queues.all()) {
+      if (queue.dropBefore(last.limit) && queue.minOffset === queue.nextOffset) {
+        this.#rememberBase(queue.topic, queue.queueId, queue.nextOffset)
+      }
+    }
+    // The files go when the journal can answer for them, not before: a crash between must not restart a queue at 0.
+    this.#running = this.#journal.appendDurable(TABLE, { kind: 'first', offset: last.limit }).then(
+      () => this.#segments.remove(due),
+      () => {},
+    )
+    this.#journal.commit()
+    return removed
+  }
+
+  deleteTopic(topic: string, end: number): Promise<void> {
+    for (const queue of this.#queues.ofTopic(topic)) {
+      queue.clear()
+      if (queue.nextOffset > 0) this.#rememberBase(topic, queue.queueId, queue.nextOffset)
+    }
+    this.#state.deletedBefore.set(topic, end)
+    const durable = this.#journal.appendDurable(TABLE, { kind: 'deleted', topic, before: end })
+    this.#journal.commit()
+    return durable
+  }
+
+  noteDurable(offset: number): void {
+    this.#state.durable = offset
+    this.#journal.append(TABLE, { kind: 'durable', offset })
+  }
+
+  /** No removal is under way any more. */
+  settled(): Promise<void> {
+    return this.#running
+  }
+
+  closeFiles(): void {
+    this.#segments.closeAll()
+  }
+
+  #rememberBase(topic: string, queueId: number, offset: number): void {
+    const entry = { kind: 'base', topic, queueId, offset }
+    this.#state.apply(entry)
+    this.#journal.append(TABLE, entry)
+  }
+}

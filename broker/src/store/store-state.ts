@@ -1,0 +1,62 @@
+import type { JournalOwner } from './state-journal.ts'
+
+/** A damaged range of the log that somebody decided to live with: bytes [from, to). */
+export interface DamagedRange {
+  from: number
+  to: number
+}
+
+type Entry =
+  | { kind: 'base'; topic: string; queueId: number; offset: number }
+  | { kind: 'durable'; offset: number }
+  | { kind: 'first'; offset: number }
+  | { kind: 'damage'; from: number; to: number }
+  | { kind: 'deleted'; topic: string; before: number }
+
+/** What the store must know and the log cannot say. Table `store` of the journal. */
+export class StoreState implements JournalOwner {
+  /** topic -> queue id -> next offset of a queue that has no record left. */
+  readonly bases = new Map<string, number[]>()
+  /** topic -> its records before this log offset are deleted. */
+  readonly deletedBefore = new Map<string, number>()
+  damage: DamagedRange[] = []
+  /** The log was durable up to here at least. */
+  durable = 0
+  /** Retention took everything before. */
+  first = 0
+
+  apply(entry: unknown): void {
+    const known = entry as Entry
+    switch (known.kind) {
+      case 'base': {
+        const offsets = this.bases.get(known.topic) ?? []
+        offsets[known.queueId] = known.offset
+        this.bases.set(known.topic, offsets)
+        return
+      }
+      case 'durable':
+        this.durable = Math.max(this.durable, known.offset)
+        return
+      case 'first':
+        this.first = Math.max(this.first, known.offset)
+        return
+      case 'damage':
+        if (!this.damage.some(({ from }) => from === known.from)) this.damage.push({ from: known.from, to: known.to })
+        return
+      case 'deleted':
+        this.deletedBefore.set(known.topic, Math.max(known.before, this.deletedBefore.get(known.topic) ?? 0))
+    }
+  }
+
+  *snapshot(): Iterable<Entry> {
+    yield { kind: 'durable', offset: this.durable }
+    yield { kind: 'first', offset: this.first }
+    for (const { from, to } of this.damage) if (to > this.first) yield { kind: 'damage', from, to }
+    for (const [topic, before] of this.deletedBefore) if (before > this.first) yield { kind: 'deleted', topic, before }
+    for (const [topic, offsets] of this.bases) {
+      for (const [queueId, offset] of offsets.entries()) {
+        if (offset !== undefined) yield { kind: 'base', topic, queueId, offset }
+      }
+    }
+  }
+}

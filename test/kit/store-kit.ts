@@ -1,0 +1,86 @@
+import { decodeRecord } from '@tandemmq/protocol'
+import type { RecordFields } from '@tandemmq/protocol'
+import type { Clock } from '@tandemmq/remoting'
+import { VirtualClock } from '@tandemmq/remoting/simulation'
+import type { ConsumeQueue } from '../../broker/src/store/consume-queue.ts'
+import type { Disk } from '../../broker/src/store/disk.ts'
+import { MessageStore } from '../../broker/src/store/message-store.ts'
+import type { AppendCompletion } from '../../broker/src/store/pending-appends.ts'
+import type { StoreError } from '../../broker/src/store/store-error.ts'
+import type { StoreOptions } from '../../broker/src/store/store-options.ts'
+
+/** Helpers of this folder's tests. */
+export const host = Buffer.from([127, 0, 0, 1, 0, 0, 0x26, 0x94])
+const NOTHING = Buffer.alloc(0)
+
+export function fieldsOf(topic: string, body: string | Buffer): RecordFields {
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body
+  return {
+    topic: Buffer.from(topic),
+    queueId: 0,
+    queueOffset: 0,
+    physicalOffset: 0,
+    flag: 0,
+    sysFlag: 0,
+    bornTimestamp: 1,
+    bornHost: host,
+    storeTimestamp: 0,
+    storeHost: host,
+    reconsumeTimes: 0,
+    preparedTransactionOffset: 0,
+    body: bytes,
+    bodyStart: 0,
+    bodyEnd: bytes.length,
+    properties: NOTHING,
+    propertiesStart: 0,
+    propertiesEnd: 0,
+  }
+}
+
+export function virtualClock(): VirtualClock {
+  return new VirtualClock({ seed: 1, startAt: 1_700_000_000_000 })
+}
+
+export function openStore(disk: Disk, clock: Clock, options: Partial<StoreOptions> = {}): MessageStore {
+  return MessageStore.open({ disk, clock, directory: 'data', flush: 'sync', tagsCodeOf: () => 7, ...options })
+}
+
+/** Remembers what became of one append. */
+export class Outcome implements AppendCompletion {
+  state: 'waiting' | 'stored' | 'failed' = 'waiting'
+  error: StoreError | undefined
+
+  stored(): void {
+    this.state = 'stored'
+  }
+
+  failed(error: StoreError): void {
+    this.state = 'failed'
+    this.error = error
+  }
+}
+
+export function append(store: MessageStore, topic: string, body: string | Buffer, queueId = 0): Outcome {
+  const outcome = new Outcome()
+  store.append(store.queue(topic, queueId), fieldsOf(topic, body), 7, outcome)
+  return outcome
+}
+
+/** Bodies a consumer of the queue sees; vacant offsets show as undefined. */
+export function bodiesOf(store: MessageStore, queue: ConsumeQueue | undefined): (string | undefined)[] {
+  const bodies: (string | undefined)[] = []
+  if (queue === undefined) return bodies
+  for (let offset = queue.minOffset; offset < queue.maxOffset; offset++) {
+    const size = queue.size(offset)
+    const target = Buffer.alloc(size)
+    if (size === 0) bodies.push(undefined)
+    else if (!store.readInto(queue.physicalOffset(offset), size, target, 0)) throw new Error(`offset ${offset} is gone`)
+    else bodies.push(decodeRecord(target).body.toString())
+  }
+  return bodies
+}
+
+/** Lets syncs of a memory or fault disk finish. */
+export async function turns(count = 10): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await Promise.resolve()
+}
