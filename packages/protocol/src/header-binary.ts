@@ -58,10 +58,7 @@ function scanFields(slots: HeaderSlots, bytes: Buffer, start: number, end: numbe
     if (valueLength === 0) continue
     checkText(bytes, valueStart, at)
     const same = slots.addField(keyStart, keyEnd, hash, valueStart, at, 0)
-    if (same >= 0) {
-      slots.valueStarts[same] = valueStart
-      slots.valueEnds[same] = at
-    }
+    if (same >= 0) slots.moveValue(same, valueStart, at)
   }
 }
 

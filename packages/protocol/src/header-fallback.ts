@@ -116,10 +116,7 @@ class SideBuffer {
       for (const byte of name) hash = hashStep(hash, byte)
       const same = slots.addField(at, valueStart, hash, valueStart, valueEnd, 0)
       // Two names that differ only in lone surrogates have the same bytes.
-      if (same >= 0) {
-        slots.valueStarts[same] = valueStart
-        slots.valueEnds[same] = valueEnd
-      }
+      if (same >= 0) slots.moveValue(same, valueStart, valueEnd)
       at = valueEnd
     }
   }

@@ -43,13 +43,25 @@ const LANGUAGES = [
 
 const SEEN_CODE = 1
 
+/** 1 for the bytes a string is passed over by at full speed: ASCII but controls, quote and backslash. */
+const PLAIN = new Uint8Array(256)
+for (let byte = 0x20; byte < 0x80; byte++) PLAIN[byte] = byte === QUOTE || byte === BACKSLASH ? 0 : 1
+
+/** Value of a hexadecimal digit of either case, -1 for any other byte. */
+const HEX = new Int8Array(256).fill(-1)
+for (let digit = 0; digit < 16; digit++) {
+  HEX[digit.toString(16).charCodeAt(0)] = digit
+  HEX[digit.toString(16).toUpperCase().charCodeAt(0)] = digit
+}
+
 /** @returns false when the header is not of the ordinary form; the slots are then to be reset */
 export function scanJsonHeader(slots: HeaderSlots, bytes: Buffer, start: number, end: number): boolean {
   let at = skipSpace(bytes, start, end)
   if (at >= end || bytes[at] !== OPEN) return false
   let seen = 0
   do {
-    at = skipSpace(bytes, at + 1, end)
+    at++
+    if (bytes[at] !== QUOTE) at = skipSpace(bytes, at, end)
     if (at >= end || bytes[at] !== QUOTE) return false
     at++
     const first = bytes[at]
@@ -85,7 +97,7 @@ export function scanJsonHeader(slots: HeaderSlots, bytes: Buffer, start: number,
     }
     if (at < 0 || bit === 0 || (seen & bit) !== 0) return false
     seen |= bit
-    at = skipSpace(bytes, at, end)
+    if (bytes[at] !== COMMA) at = skipSpace(bytes, at, end)
   } while (at < end && bytes[at] === COMMA)
   if (at >= end || bytes[at] !== CLOSE) return false
   return (seen & SEEN_CODE) !== 0 && skipSpace(bytes, at + 1, end) === end
@@ -112,9 +124,11 @@ function startsWith(bytes: Buffer, at: number, end: number, expected: Buffer): b
 
 /** Position of the value after a name, or -1. */
 function afterColon(bytes: Buffer, start: number, end: number): number {
-  const at = skipSpace(bytes, start, end)
+  let at = start
+  if (bytes[at] !== COLON) at = skipSpace(bytes, at, end)
   if (at >= end || bytes[at] !== COLON) return -1
-  return skipSpace(bytes, at + 1, end)
+  at++
+  return (bytes[at] as number) > 0x20 ? at : skipSpace(bytes, at, end)
 }
 
 /** An i32 as JSON writes it. Fractions, exponents and longer numbers are left to the slow path. */
@@ -175,64 +189,78 @@ function scanExtFields(slots: HeaderSlots, bytes: Buffer, start: number, end: nu
     at = afterColon(bytes, keyEnd + 1, end)
     if (at < 0 || at >= end || bytes[at] !== QUOTE) return -1
     const valueStart = at + 1
-    const valueEnd = scanString(slots, bytes, valueStart, end)
-    if (valueEnd < 0) return -1
-    if (slots.addField(keyStart, keyEnd, hash, valueStart, valueEnd, slots.scannedEscape) >= 0) return -1
-    at = skipSpace(bytes, valueEnd + 1, end)
-    if (at >= end) return -1
-    if (bytes[at] === CLOSE) return at + 1
-    if (bytes[at] !== COMMA) return -1
-    at = skipSpace(bytes, at + 1, end)
+    at = valueStart
+    while (at < end && PLAIN[bytes[at] as number] === 1) at++
+    let escaped = 0
+    if (at < end && bytes[at] !== QUOTE) {
+      at = scanRest(slots, bytes, at, end)
+      escaped = slots.scannedEscape
+    }
+    if (at < 0 || at >= end) return -1
+    if (slots.addField(keyStart, keyEnd, hash, valueStart, at, escaped) >= 0) return -1
+    at++
+    if (bytes[at] !== COMMA) {
+      at = skipSpace(bytes, at, end)
+      if (at >= end) return -1
+      if (bytes[at] === CLOSE) return at + 1
+      if (bytes[at] !== COMMA) return -1
+    }
+    at++
+    if (bytes[at] !== QUOTE) at = skipSpace(bytes, at, end)
   }
 }
 
 /** A name without escapes; leaves its hash. */
 function scanKey(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
   let hash = 0
-  let bits = 0
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at] as number
-    if (byte === QUOTE) {
-      slots.scannedHash = hash
-      slots.scannedBits |= bits
-      return at
-    }
-    if (byte === BACKSLASH || byte < 0x20) return -1
-    hash = hashStep(hash, byte)
-    bits |= byte
+  let at = start
+  while (at < end && PLAIN[bytes[at] as number] === 1) {
+    hash = hashStep(hash, bytes[at] as number)
+    at++
   }
-  return -1
+  if (at >= end || bytes[at] !== QUOTE) return -1
+  slots.scannedHash = hash
+  return at
 }
 
-/** Position behind the closing quote, or -1. */
+/** Position behind the closing quote, or -1; leaves whether the text has escapes. */
 function scanQuoted(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
   if (start < 0 || start >= end || bytes[start] !== QUOTE) return -1
-  const at = scanString(slots, bytes, start + 1, end)
-  return at < 0 ? -1 : at + 1
+  let at = start + 1
+  while (at < end && PLAIN[bytes[at] as number] === 1) at++
+  if (at >= end) return -1
+  slots.scannedEscape = 0
+  if (bytes[at] !== QUOTE) {
+    at = scanRest(slots, bytes, at, end)
+    if (at < 0) return -1
+  }
+  return at + 1
 }
 
-/** Position of the closing quote, or -1; leaves whether the text has escapes. */
-function scanString(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
-  let bits = 0
-  let escape = 0
+/**
+ * Goes on in a string from its first byte that is not plain. Position of the closing quote, or -1; leaves whether the text has escapes and,
+ * for the UTF-8 check, whether it has other bytes than ASCII.
+ */
+function scanRest(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
   let at = start
+  let escape = 0
   while (at < end) {
     const byte = bytes[at] as number
-    if (byte === QUOTE) {
-      slots.scannedBits |= bits
-      slots.scannedEscape = escape
-      return at
-    }
-    if (byte < 0x20) return -1
     if (byte === BACKSLASH) {
       const length = escapeLength(bytes, at, end)
       if (length === 0) return -1
       escape = 1
       at += length
+    } else if (byte === QUOTE) {
+      slots.scannedEscape = escape
+      return at
+    } else if (byte < 0x20) {
+      return -1
     } else {
-      bits |= byte
+      slots.scannedBits |= byte
       at++
     }
+    while (at < end && PLAIN[bytes[at] as number] === 1) at++
   }
   return -1
 }
@@ -242,11 +270,7 @@ function escapeLength(bytes: Buffer, at: number, end: number): number {
   if (at + 1 >= end) return 0
   switch (bytes[at + 1]) {
     case 0x75: // u
-      if (at + 6 > end) return 0
-      for (let index = at + 2; index < at + 6; index++) {
-        if (hexDigit(bytes[index] as number) < 0) return 0
-      }
-      return 6
+      return at + 6 <= end && hex4(bytes, at + 2) >= 0 ? 6 : 0
     case 0x22: // "
     case 0x2f: // /
     case 0x5c: // backslash
@@ -261,9 +285,12 @@ function escapeLength(bytes: Buffer, at: number, end: number): number {
   }
 }
 
-/** Value of a hexadecimal digit of either case, -1 for any other byte. */
-export function hexDigit(byte: number): number {
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
-  const lower = byte | 0x20
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
+/** Value of four hexadecimal digits, negative when one is none. */
+export function hex4(bytes: Buffer, at: number): number {
+  return (
+    ((HEX[bytes[at] as number] as number) << 12) |
+    ((HEX[bytes[at + 1] as number] as number) << 8) |
+    ((HEX[bytes[at + 2] as number] as number) << 4) |
+    (HEX[bytes[at + 3] as number] as number)
+  )
 }

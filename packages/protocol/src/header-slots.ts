@@ -5,6 +5,15 @@ const FIELDS_AT_FIRST = 32
 /** Finding repeated names is quadratic in the worst case: this keeps a hostile header below a millisecond. */
 export const FIELDS_MAX = 512
 
+/** Numbers kept of each field, and which is where. */
+export const FIELD_STRIDE = 6
+export const KEY_START = 0
+export const KEY_END = 1
+export const KEY_HASH = 2
+export const VALUE_START = 3
+export const VALUE_END = 4
+export const VALUE_ESCAPED = 5
+
 const EMPTY = Buffer.alloc(0)
 
 /** What the scanners fill: where each field lies. The public face is HeaderView. */
@@ -26,18 +35,8 @@ export class HeaderSlots {
 
   /** @internal Holds keys, values and remark: `bytes`, or a side buffer after the slow parse. */
   source: Buffer = EMPTY
-  /** @internal */
-  keyStarts = new Int32Array(FIELDS_AT_FIRST)
-  /** @internal */
-  keyEnds = new Int32Array(FIELDS_AT_FIRST)
-  /** @internal */
-  keyHashes = new Int32Array(FIELDS_AT_FIRST)
-  /** @internal */
-  valueStarts = new Int32Array(FIELDS_AT_FIRST)
-  /** @internal */
-  valueEnds = new Int32Array(FIELDS_AT_FIRST)
-  /** @internal */
-  valueEscapes = new Uint8Array(FIELDS_AT_FIRST)
+  /** @internal Where the fields lie: FIELD_STRIDE numbers for each, one array because one base pointer is loaded faster than six. */
+  fields = new Int32Array(FIELDS_AT_FIRST * FIELD_STRIDE)
   /** @internal Bit n: the one-letter field 'a' + n is there, at letterIndexes[n]. */
   letterMask = 0
   /** @internal */
@@ -108,13 +107,15 @@ export class HeaderSlots {
       }
       this.keyBits |= bit
     }
-    if (index === this.keyStarts.length) this.#grow()
-    this.keyStarts[index] = keyStart
-    this.keyEnds[index] = keyEnd
-    this.keyHashes[index] = hash
-    this.valueStarts[index] = valueStart
-    this.valueEnds[index] = valueEnd
-    this.valueEscapes[index] = escaped
+    const at = index * FIELD_STRIDE
+    if (at === this.fields.length) this.growFields()
+    const fields = this.fields
+    fields[at + KEY_START] = keyStart
+    fields[at + KEY_END] = keyEnd
+    fields[at + KEY_HASH] = hash
+    fields[at + VALUE_START] = valueStart
+    fields[at + VALUE_END] = valueEnd
+    fields[at + VALUE_ESCAPED] = escaped
     this.fieldCount = index + 1
     return -1
   }
@@ -127,39 +128,35 @@ export class HeaderSlots {
   /** @internal */
   indexOfKey(bytes: Buffer, start: number, end: number, hash: number): number {
     const count = this.fieldCount
-    const hashes = this.keyHashes
-    for (let index = 0; index < count; index++) {
-      if (hashes[index] === hash && this.#keyEquals(index, bytes, start, end)) return index
+    const fields = this.fields
+    for (let index = 0, at = 0; index < count; index++, at += FIELD_STRIDE) {
+      if (fields[at + KEY_HASH] === hash && this.#keyEquals(at, bytes, start, end)) return index
     }
     return -1
   }
 
-  #keyEquals(index: number, bytes: Buffer, start: number, end: number): boolean {
+  /** @internal Moves the value of a field, for a name that came again. */
+  moveValue(index: number, valueStart: number, valueEnd: number): void {
+    this.fields[index * FIELD_STRIDE + VALUE_START] = valueStart
+    this.fields[index * FIELD_STRIDE + VALUE_END] = valueEnd
+  }
+
+  /** @internal */
+  growFields(): void {
+    const size = this.fields.length * 2
+    if (size > FIELDS_MAX * FIELD_STRIDE) throw new ProtocolError('HEADER_INVALID', `more than ${FIELDS_MAX} fields`)
+    const larger = new Int32Array(size)
+    larger.set(this.fields)
+    this.fields = larger
+  }
+
+  #keyEquals(field: number, bytes: Buffer, start: number, end: number): boolean {
     const source = this.source
-    let at = this.keyStarts[index] as number
-    if ((this.keyEnds[index] as number) - at !== end - start) return false
+    let at = this.fields[field + KEY_START] as number
+    if ((this.fields[field + KEY_END] as number) - at !== end - start) return false
     for (let other = start; other < end; other++) {
       if (source[at++] !== bytes[other]) return false
     }
     return true
   }
-
-  #grow(): void {
-    const size = this.keyStarts.length * 2
-    if (size > FIELDS_MAX) throw new ProtocolError('HEADER_INVALID', `more than ${FIELDS_MAX} fields`)
-    this.keyStarts = grown(this.keyStarts, size)
-    this.keyEnds = grown(this.keyEnds, size)
-    this.keyHashes = grown(this.keyHashes, size)
-    this.valueStarts = grown(this.valueStarts, size)
-    this.valueEnds = grown(this.valueEnds, size)
-    const escapes = new Uint8Array(size)
-    escapes.set(this.valueEscapes)
-    this.valueEscapes = escapes
-  }
-}
-
-function grown(array: Int32Array<ArrayBuffer>, size: number): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(size)
-  larger.set(array)
-  return larger
 }

@@ -4,7 +4,7 @@ import type { FieldName } from './fields.ts'
 import { scanBinaryHeader } from './header-binary.ts'
 import { readJsonHeader } from './header-fallback.ts'
 import { scanJsonHeader } from './header-json.ts'
-import { HeaderSlots } from './header-slots.ts'
+import { FIELD_STRIDE, HeaderSlots, KEY_END, KEY_START, VALUE_END, VALUE_ESCAPED, VALUE_START } from './header-slots.ts'
 import { unescapeJson } from './unescape.ts'
 
 const RESPONSE_BIT = 1
@@ -63,13 +63,19 @@ export class HeaderView extends HeaderSlots {
 
   /** Name of a field. */
   key(index: number): string {
-    return this.source.toString('utf8', this.keyStarts[index], this.keyEnds[index])
+    return this.source.toString(
+      'utf8',
+      this.fields[index * FIELD_STRIDE + KEY_START],
+      this.fields[index * FIELD_STRIDE + KEY_END],
+    )
   }
 
   text(index: number): string {
-    const start = this.valueStarts[index] as number
-    const end = this.valueEnds[index] as number
-    return this.valueEscapes[index] === 1 ? this.#unescaped(start, end) : this.source.toString('utf8', start, end)
+    const start = this.fields[index * FIELD_STRIDE + VALUE_START] as number
+    const end = this.fields[index * FIELD_STRIDE + VALUE_END] as number
+    return this.fields[index * FIELD_STRIDE + VALUE_ESCAPED] === 1
+      ? this.#unescaped(start, end)
+      : this.source.toString('utf8', start, end)
   }
 
   /** The field as i32: optional '-', then ASCII digits. @throws {ProtocolError} FIELD_INVALID naming the field */
@@ -132,16 +138,16 @@ export class HeaderView extends HeaderSlots {
 
   /** Where the raw value begins inside {@link valueBytes}. */
   valueStart(index: number): number {
-    return this.valueStarts[index] as number
+    return this.fields[index * FIELD_STRIDE + VALUE_START] as number
   }
 
   valueEnd(index: number): number {
-    return this.valueEnds[index] as number
+    return this.fields[index * FIELD_STRIDE + VALUE_END] as number
   }
 
   /** The raw value holds JSON escapes: use {@link copyValue}, not the raw bytes. */
   valueEscaped(index: number): boolean {
-    return this.valueEscapes[index] === 1
+    return this.fields[index * FIELD_STRIDE + VALUE_ESCAPED] === 1
   }
 
   /** The buffer {@link valueStart} and {@link valueEnd} point into. */
@@ -156,9 +162,9 @@ export class HeaderView extends HeaderSlots {
    */
   copyValue(index: number, target: Buffer, at: number): number {
     const source = this.source
-    const start = this.valueStarts[index] as number
-    const end = this.valueEnds[index] as number
-    if (this.valueEscapes[index] === 1) return unescapeJson(source, start, end, target, at)
+    const start = this.fields[index * FIELD_STRIDE + VALUE_START] as number
+    const end = this.fields[index * FIELD_STRIDE + VALUE_END] as number
+    if (this.fields[index * FIELD_STRIDE + VALUE_ESCAPED] === 1) return unescapeJson(source, start, end, target, at)
     if (end - start > SHORT_COPY) return source.copy(target, at, start, end)
     for (let from = start, to = at; from < end; from++, to++) target[to] = source[from] as number
     return end - start
@@ -189,13 +195,13 @@ export class HeaderView extends HeaderSlots {
 
   /** NaN when the value is not a decimal integer. */
   #decimal(index: number): number {
-    if (this.valueEscapes[index] === 1) {
+    if (this.fields[index * FIELD_STRIDE + VALUE_ESCAPED] === 1) {
       const text = this.text(index)
       return /^-?[0-9]+$/.test(text) ? Number(text) + 0 : Number.NaN
     }
     const source = this.source
-    const start = this.valueStarts[index] as number
-    const end = this.valueEnds[index] as number
+    const start = this.fields[index * FIELD_STRIDE + VALUE_START] as number
+    const end = this.fields[index * FIELD_STRIDE + VALUE_END] as number
     const negative = start < end && source[start] === 0x2d
     let at = negative ? start + 1 : start
     if (at >= end) return Number.NaN

@@ -1,4 +1,4 @@
-import { hexDigit } from './header-json.ts'
+import { hex4 } from './header-json.ts'
 
 const BACKSLASH = 0x5c
 
@@ -58,15 +58,6 @@ function shortEscape(kind: number): number {
     default:
       return kind
   }
-}
-
-function hex4(source: Buffer, at: number): number {
-  return (
-    (hexDigit(source[at] as number) << 12) |
-    (hexDigit(source[at + 1] as number) << 8) |
-    (hexDigit(source[at + 2] as number) << 4) |
-    hexDigit(source[at + 3] as number)
-  )
 }
 
 /** The low surrogate escaped at `at`, or -1. */
