@@ -7,36 +7,38 @@ const sources = productionSources()
 
 test('the scan finds the sources of every package', () => {
   const found = new Set(sources.map(({ path }) => packageOf(path)))
-  expect([...found].sort()).toEqual(Object.keys(packageTable).sort())
+  expect([...found].toSorted()).toEqual(Object.keys(packageTable).toSorted())
 })
 
 test('every package imports only what lies below it', () => {
   expect(packageImports(sources)).toEqual([])
 })
 
+const imported = (path: string, text: string) => packageImports([sourceOf(path, text)])
+
 test('an import that points up or out of its package is found', () => {
-  const bad = (path: string, text: string) => packageImports([sourceOf(path, text)])
-  expect(bad('packages/protocol/src/x.ts', `import { Producer } from '@tandemmq/client'`)).toHaveLength(1)
-  expect(bad('packages/client/src/x.ts', `import type { Broker } from '@tandemmq/broker'`)).toHaveLength(1)
-  expect(bad('packages/nestjs/src/x.ts', `export * from '@tandemmq/remoting/simulation'`)).toHaveLength(1)
-  expect(bad('packages/outbox/src/x.ts', `const p = await import('@tandemmq/protocol')`)).toHaveLength(1)
-  expect(bad('broker/src/store/x.ts', `import { a } from '../../../packages/client/src/a.ts'`)).toHaveLength(1)
-  expect(bad('packages/outbox/src/x.ts', `import { Producer } from '@tandemmq/client'`)).toEqual([])
+  expect(imported('packages/protocol/src/x.ts', `import { Producer } from '@tandemmq/client'`)).toHaveLength(1)
+  expect(imported('packages/client/src/x.ts', `import type { Broker } from '@tandemmq/broker'`)).toHaveLength(1)
+  expect(imported('packages/nestjs/src/x.ts', `export * from '@tandemmq/remoting/simulation'`)).toHaveLength(1)
+  expect(imported('packages/outbox/src/x.ts', `const p = await import('@tandemmq/protocol')`)).toHaveLength(1)
+  expect(imported('broker/src/store/x.ts', `import { a } from '../../../packages/client/src/a.ts'`)).toHaveLength(1)
+  expect(imported('packages/outbox/src/x.ts', `import { Producer } from '@tandemmq/client'`)).toEqual([])
 })
 
 test('the rooms of the broker keep their walls', () => {
   expect(roomImports(sources, roomTable)).toEqual([])
 })
 
+const walled = (path: string, text: string) => roomImports([sourceOf(path, text)], roomTable)
+
 test('a broken wall inside the broker is found', () => {
-  const bad = (path: string, text: string) => roomImports([sourceOf(path, text)], roomTable)
-  expect(bad('broker/src/store/x.ts', `import { topics } from '../queueing/topics.ts'`)).toHaveLength(1)
-  expect(bad('broker/src/delay/x.ts', `import { MessageStore } from '../store/index.ts'`)).toHaveLength(1)
-  expect(bad('broker/src/delay/x.ts', `import type { MessageStore } from '../store/index.ts'`)).toEqual([])
-  expect(bad('broker/src/nameserver/x.ts', `import type { Disk } from '../store/disk.ts'`)).toHaveLength(1)
-  expect(bad('broker/src/retry/x.ts', `import { Broker } from '../broker.ts'`)).toHaveLength(1)
-  expect(bad('broker/src/cellar/x.ts', `export const a = 1`)).toHaveLength(1)
-  expect(bad('broker/src/broker.ts', `import { MessageStore } from './store/index.ts'`)).toEqual([])
+  expect(walled('broker/src/store/x.ts', `import { topics } from '../queueing/topics.ts'`)).toHaveLength(1)
+  expect(walled('broker/src/delay/x.ts', `import { MessageStore } from '../store/index.ts'`)).toHaveLength(1)
+  expect(walled('broker/src/delay/x.ts', `import type { MessageStore } from '../store/index.ts'`)).toEqual([])
+  expect(walled('broker/src/nameserver/x.ts', `import type { Disk } from '../store/disk.ts'`)).toHaveLength(1)
+  expect(walled('broker/src/retry/x.ts', `import { Broker } from '../broker.ts'`)).toHaveLength(1)
+  expect(walled('broker/src/cellar/x.ts', `export const a = 1`)).toHaveLength(1)
+  expect(walled('broker/src/broker.ts', `import { MessageStore } from './store/index.ts'`)).toEqual([])
 })
 
 test('time, chance, sockets and files come in through Clock, Network and Disk only', () => {
@@ -95,8 +97,9 @@ test('no source file has 500 lines', () => {
   expect(fileSizes(sources, 500)).toEqual([])
 })
 
+const lines = (count: number) => sourceOf('broker/src/x.ts', 'export const a = 1\n' + '\n'.repeat(count - 1))
+
 test('a file of 500 lines is found, one of 499 is not', () => {
-  const lines = (count: number) => sourceOf('broker/src/x.ts', 'export const a = 1\n' + '\n'.repeat(count - 1))
   expect(fileSizes([lines(500)], 500)).toHaveLength(1)
   expect(fileSizes([lines(499)], 500)).toEqual([])
 })
@@ -105,13 +108,16 @@ test('no circular imports are left after compiling', () => {
   expect(cycles(sources)).toEqual([])
 })
 
+const circle = (text: string) =>
+  cycles([
+    sourceOf('broker/src/a.ts', `import { b } from './b.ts'`),
+    sourceOf('broker/src/b.ts', `import { c } from './c.ts'`),
+    sourceOf('broker/src/c.ts', text),
+  ])
+
 test('a circle of imports is found unless it is of types', () => {
-  const circle = (text: string) =>
-    cycles([
-      sourceOf('broker/src/a.ts', `import { b } from './b.ts'`),
-      sourceOf('broker/src/b.ts', `import { c } from './c.ts'`),
-      sourceOf('broker/src/c.ts', text),
-    ])
-  expect(circle(`export { a } from './a.ts'`)).toEqual(['broker/src/a.ts -> broker/src/b.ts -> broker/src/c.ts -> broker/src/a.ts'])
+  expect(circle(`export { a } from './a.ts'`)).toEqual([
+    'broker/src/a.ts -> broker/src/b.ts -> broker/src/c.ts -> broker/src/a.ts',
+  ])
   expect(circle(`import type { a } from './a.ts'`)).toEqual([])
 })

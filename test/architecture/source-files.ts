@@ -26,12 +26,17 @@ type Node = Record<string, unknown> & { type: string }
 /** Hand-written production sources: no tests, nothing generated. */
 export function productionSources(): SourceFile[] {
   const folders = ['broker/src', ...directories('packages').map((name) => `packages/${name}/src`)]
-  return folders.flatMap((folder) => sourcePaths(folder)).filter(isProduction).map(readSource)
+  return folders
+    .flatMap((folder) => sourcePaths(folder))
+    .filter(isProduction)
+    .map(readSource)
 }
 
 /** Everything hand-written, tests included. */
 export function allSources(): SourceFile[] {
-  return ['broker/src', 'packages', 'examples', 'test', 'scripts'].flatMap((folder) => sourcePaths(folder)).map(readSource)
+  return ['broker/src', 'packages', 'examples', 'test', 'scripts']
+    .flatMap((folder) => sourcePaths(folder))
+    .map(readSource)
 }
 
 export function sourceOf(path: string, text: string): SourceFile {
@@ -93,7 +98,9 @@ function isTypeOnly(node: Node): boolean {
   if (node['importKind'] === 'type' || node['exportKind'] === 'type') return true
   const specifiers = (node['specifiers'] ?? []) as Node[]
   // An import without names runs the module for what it does.
-  return specifiers.length > 0 && specifiers.every((one) => one['importKind'] === 'type' || one['exportKind'] === 'type')
+  return (
+    specifiers.length > 0 && specifiers.every((one) => one['importKind'] === 'type' || one['exportKind'] === 'type')
+  )
 }
 
 const globals = new Set(['setTimeout', 'setInterval', 'setImmediate', 'performance', 'fetch', 'WebSocket', 'crypto'])
@@ -104,7 +111,19 @@ const members: Readonly<Record<string, readonly string[]>> = {
   AbortSignal: ['timeout'],
   Atomics: ['wait', 'waitAsync'],
 }
-const modules = ['net', 'tls', 'dgram', 'http', 'http2', 'https', 'dns', 'fs', 'fs/promises', 'timers', 'timers/promises']
+const modules = [
+  'net',
+  'tls',
+  'dgram',
+  'http',
+  'http2',
+  'https',
+  'dns',
+  'fs',
+  'fs/promises',
+  'timers',
+  'timers/promises',
+]
 const chance = new Set(['randomBytes', 'randomInt', 'randomUUID', 'randomFill', 'randomFillSync', 'getRandomValues'])
 
 function noteOutside(node: Node, parent: Node | undefined, role: string, file: SourceFile): void {

@@ -1,1 +1,11 @@
-export {}
+export { ReconsumeLater, RejectMessage, TandemError } from '@tandemmq/client'
+export type { ConsumedMessage, OutgoingMessage, ReplyMessage, SendReceipt } from '@tandemmq/client'
+export { MessageListener, OnMessage } from './decorators.ts'
+export type { LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
+export type { TandemModuleOptions } from './module-options.ts'
+export { TandemConnection } from './tandem-connection.ts'
+export { TandemContext } from './tandem-context.ts'
+export { TandemListeners } from './tandem-listeners.ts'
+export { TandemModule } from './tandem-module.ts'
+export { TandemTemplate } from './tandem-template.ts'
+export { TANDEM_OPTIONS, TANDEM_TRANSPORT } from './tokens.ts'

@@ -1,0 +1,23 @@
+import type { ConsumedMessage } from '@tandemmq/client'
+import type { ListenerOptions } from './listener-options.ts'
+
+const JSON_STARTS = new Set(['{', '[', '"'])
+
+/**
+ * The payload of a message, as {@link ListenerOptions.payload} says.
+ * @throws what the reader or `JSON.parse` throws; the caller rejects the message with it
+ */
+export function payloadOf(message: ConsumedMessage, as: ListenerOptions['payload']): unknown {
+  if (typeof as === 'function') return as(message)
+  if (as === 'bytes') return message.body
+  const text = message.text()
+  if (as === 'text') return text
+  if (as === 'json') return JSON.parse(text)
+  if (text === '') return undefined
+  if (JSON_STARTS.has(text.trimStart().charAt(0))) return JSON.parse(text)
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}

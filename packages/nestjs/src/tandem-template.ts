@@ -1,0 +1,105 @@
+import { Inject, Injectable, Logger } from '@nestjs/common'
+import { TandemError } from '@tandemmq/client'
+import type {
+  CancelOutcome,
+  OutgoingMessage,
+  Producer,
+  ReplyMessage,
+  RequestOptions,
+  SendOptions,
+  SendReceipt,
+} from '@tandemmq/client'
+import type { Database, Messages, TransactionOf, TransactionOptions } from '@tandemmq/outbox'
+import type { Knex } from 'knex'
+import { TandemConnection } from './tandem-connection.ts'
+
+/**
+ * Sends. Everything fails with a `TandemError`: branch on `code`, ask `retryable`.
+ *
+ * `D` is the database of the module and decides what a transaction hands out: `Knex.Transaction` for knex (default),
+ * `PoolClient` for `TandemTemplate<pg.Pool>`.
+ */
+@Injectable()
+export class TandemTemplate<D extends Database = Knex> {
+  private readonly connection: TandemConnection
+  private readonly logger = new Logger('TandemTemplate')
+  private startedProducer: Producer | undefined
+
+  constructor(@Inject(TandemConnection) connection: TandemConnection) {
+    this.connection = connection
+  }
+
+  /**
+   * Sends now, whatever becomes of a transaction around the call; {@link enqueue} is the one that joins it.
+   * Resolved: the broker has stored it as its flush policy says.
+   */
+  async send(message: OutgoingMessage, options?: SendOptions): Promise<SendReceipt> {
+    return (await this.producer()).send(message, options)
+  }
+
+  /** Many in as few requests as possible, one receipt each. Not atomic: when it rejects, some may have been stored. */
+  async sendAll(messages: readonly OutgoingMessage[], options?: SendOptions): Promise<SendReceipt[]> {
+    return (await this.producer()).sendAll(messages, options)
+  }
+
+  /** Sends without waiting for an answer; a failure is logged, nothing else tells. */
+  sendOneway(message: OutgoingMessage): void {
+    if (this.startedProducer !== undefined) return this.startedProducer.sendOneway(message)
+    this.producer().then(
+      (producer) => producer.sendOneway(message),
+      (error: unknown) => this.logger.error(`one-way message to ${message.topic} was not sent`, error),
+    )
+  }
+
+  /** Undoes a delayed send: `'cancelled' | 'fired' | 'unknown'`. */
+  async cancel(receipt: SendReceipt): Promise<CancelOutcome> {
+    return (await this.producer()).cancel(receipt)
+  }
+
+  /** Sends and waits for the answer of one listener. @throws {TandemError} REQUEST_TIMEOUT after `timeoutMs` */
+  async request(message: OutgoingMessage, options?: RequestOptions): Promise<ReplyMessage> {
+    return (await this.producer()).request(message, options)
+  }
+
+  /**
+   * Runs `work` in a database transaction that carries messages: consumers see them if and only if it committed.
+   * Inside a transaction of this template `work` joins it (Spring's REQUIRED): it commits with the outer one.
+   * @returns what `work` returned, after the commit
+   * @throws what `work` threw, after the rollback; {TandemError} TRANSACTION_ROLLED_BACK when the database rolled back by itself
+   */
+  async transaction<T>(
+    work: (trx: TransactionOf<D>, messages: Messages) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T> {
+    const { scopes } = this.connection
+    const joined = scopes.current()
+    if (joined !== undefined) return work(joined.trx as TransactionOf<D>, joined.messages)
+    const outbox = await this.connection.outbox()
+    return outbox.transaction(
+      (trx, messages) => scopes.run({ trx, messages }, () => work(trx as TransactionOf<D>, messages)),
+      options,
+    )
+  }
+
+  /**
+   * Records a message in the transaction the call runs in.
+   * @throws {TandemError} NO_TRANSACTION outside of {@link transaction}: use {@link send} if that is meant
+   */
+  enqueue(message: OutgoingMessage): void {
+    const scope = this.connection.scopes.current()
+    if (scope === undefined) {
+      throw new TandemError('NO_TRANSACTION', `enqueue to ${message.topic} outside of transaction(); send() needs none`)
+    }
+    scope.messages.send(message)
+  }
+
+  /** The transaction the call runs in, if it runs in one. */
+  currentTransaction(): TransactionOf<D> | undefined {
+    return this.connection.scopes.current()?.trx as TransactionOf<D> | undefined
+  }
+
+  private async producer(): Promise<Producer> {
+    this.startedProducer ??= await this.connection.producer()
+    return this.startedProducer
+  }
+}

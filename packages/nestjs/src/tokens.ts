@@ -1,0 +1,11 @@
+/**
+ * Injection tokens are registered symbols, so that two copies of this package in one process (a workspace link beside
+ * an installed one) still mean the same provider.
+ */
+export const TANDEM_OPTIONS: unique symbol = Symbol.for('tandemmq.nestjs.options')
+
+/** Transport id of `@TandemEvent` and `@TandemRequest`; its description is what instrumentation shows as protocol. */
+export const TANDEM_TRANSPORT: unique symbol = Symbol.for('tandemmq')
+
+export const LISTENER_CLASS: unique symbol = Symbol.for('tandemmq.nestjs.listener')
+export const LISTENER_METHODS: unique symbol = Symbol.for('tandemmq.nestjs.methods')
