@@ -48,7 +48,7 @@ describe.each(worlds)('on $name', ({ make }) => {
     const owner = new RecordingOwner((connection, { opaque, serialization }) => {
       const remark = `answer to ${opaque}`
       held.push(() => connection.reply({ opaque, serialization }, { code: 0, remark }))
-      if (held.length === 50) for (const answer of held.reverse()) answer()
+      if (held.length === 50) for (const answer of held.toReversed()) answer()
     })
     const server = await serve(owner)
     const connection = await world.run(client().connection(server.address))

@@ -29,8 +29,10 @@ export class PendingRequests {
   #armedFor = Number.POSITIVE_INFINITY
   #sweep = (): void => this.#expire()
 
-  constructor(clock: Clock) {
+  /** @param firstOpaque where the numbers begin; any i32, they wrap */
+  constructor(clock: Clock, firstOpaque = 0) {
     this.#clock = clock
+    this.#nextOpaque = firstOpaque
   }
 
   get count(): number {

@@ -179,7 +179,8 @@ describe.each(worlds)('on $name', ({ make }) => {
     peer.socket.pause()
     await world.until(() => server.connections.size === 1)
     const [connection] = server.connections
-    for (let n = 0; n < 400 && connection?.isOpen; n++) {
+    for (let n = 0; n < 400; n++) {
+      if (!connection?.isOpen) break
       connection.oneway({ code: 40, body: Buffer.alloc(90_000) })
       await world.clock.settle()
     }
