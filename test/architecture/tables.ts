@@ -35,4 +35,14 @@ export const doors: readonly Door[] = [
     uses: ['node:net', 'performance', 'setTimeout'],
     reason: 'real faults on real sockets',
   },
+  {
+    path: 'packages/testing/src/postgres-cluster.ts',
+    uses: ['node:fs', 'node:net', 'randomBytes', 'setTimeout'],
+    reason: 'starts the embedded Postgres',
+  },
+  {
+    path: 'packages/testing/src/database.ts',
+    uses: ['randomBytes', 'setTimeout'],
+    reason: 'names and creates databases on it',
+  },
 ]

@@ -1,1 +1,17 @@
-export {}
+export type { Database, IsolationLevel, TransactionOf } from './database.ts'
+export type {
+  CheckAnswer,
+  CheckedMessage,
+  Decision,
+  EndOutcome,
+  Half,
+  HalfMessage,
+  HalfSender,
+} from './half-sender.ts'
+export type { InboxMessage, InboxOptions } from './inbox.ts'
+export { Inbox } from './inbox.ts'
+export type { MigrateOptions } from './migrate.ts'
+export type { OutboxOptions, OutboxStats, TransactionOptions } from './outbox.ts'
+export { Outbox } from './outbox.ts'
+export { OutboxError } from './outbox-error.ts'
+export type { Messages, Mode } from './scope.ts'

@@ -1,1 +1,2 @@
-export {}
+export type { TestDatabase, TestDatabaseOptions } from './database.ts'
+export { startTestDatabase } from './database.ts'

@@ -1,0 +1,65 @@
+import type { ConnectionOptions, PreparedMessage } from '@tandemmq/client'
+import { TransactionProducer } from '@tandemmq/client'
+import type { OutgoingMessage } from './foundation.ts'
+import type { CheckAnswer, CheckedMessage, Decision, EndOutcome, Half, HalfMessage, HalfSender } from './half-sender.ts'
+import { OutboxError } from './outbox-error.ts'
+
+export interface ClientHalfSenderOptions extends Omit<ConnectionOptions, 'nameServers'> {
+  nameServers?: string | readonly string[] | undefined
+  group: string
+}
+
+/** The broker through a TransactionProducer of @tandemmq/client. */
+export class ClientHalfSender implements HalfSender {
+  readonly #producer: TransactionProducer
+  #check: (message: CheckedMessage) => Promise<CheckAnswer> = async () => 'unknown'
+
+  /** @throws {TandemError} OPTION_INVALID, GROUP_NAME_INVALID */
+  constructor(options: ClientHalfSenderOptions) {
+    const { nameServers } = options
+    if (nameServers === undefined) throw new OutboxError('OPTION_INVALID', 'nameServers is missing')
+    this.#producer = new TransactionProducer({
+      group: options.group,
+      nameServers,
+      clientId: options.clientId,
+      clock: options.clock,
+      network: options.network,
+      logger: options.logger,
+      requestTimeoutMs: options.requestTimeoutMs,
+      drainTimeoutMs: options.drainTimeoutMs,
+      // A second attempt under the same key is what the protocol forbids; the outbox table is our retry.
+      retriesMax: 0,
+      check: (message) => this.#check(message),
+    })
+  }
+
+  start(check: (message: CheckedMessage) => Promise<CheckAnswer>): Promise<void> {
+    this.#check = check
+    return this.#producer.start()
+  }
+
+  close(): Promise<void> {
+    return this.#producer.close()
+  }
+
+  async prepare(message: HalfMessage, options: { timeoutMs: number }): Promise<Half> {
+    const { transactionId, ...outgoing } = message
+    return { opaque: await this.#producer.prepare(outgoing, { ...options, transactionId }) }
+  }
+
+  async endMany(halves: readonly Half[], decision: Decision): Promise<EndOutcome[]> {
+    const ends = halves.map(({ opaque }) => ({ prepared: opaque as PreparedMessage, decision }))
+    const results = await this.#producer.endMany(ends)
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined && results.every((result) => result.status === 'rejected')) throw failed.reason
+    return results.map((result) => (result.status === 'fulfilled' ? result.value : 'pending'))
+  }
+
+  pendingOf(transactionIds: readonly string[]): Promise<readonly string[]> {
+    return this.#producer.pendingOf(transactionIds)
+  }
+
+  send(message: OutgoingMessage): Promise<unknown> {
+    return this.#producer.send(message)
+  }
+}

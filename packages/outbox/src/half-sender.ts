@@ -1,0 +1,49 @@
+import type { OutgoingMessage } from './foundation.ts'
+
+/** RocketMQ property that groups the halves of one transaction; here the marker's key. */
+export const TRANSACTION_ID = '__transactionId__'
+/** Which database decides: a producer of the same group may belong to another one. */
+export const DOMAIN = 'TANDEM_DOMAIN'
+
+export type Decision = 'commit' | 'rollback'
+/** What the broker holds after an END: `unknown` = it has no such half. */
+export type EndOutcome = 'committed' | 'rolledBack' | 'pending' | 'unknown'
+export type CheckAnswer = 'commit' | 'rollback' | 'unknown'
+
+/** A half message of the outbox: an ordinary message, the body already bytes. */
+export interface HalfMessage extends OutgoingMessage {
+  /** The marker's key; travels as property {@link TRANSACTION_ID}. */
+  transactionId: string
+  body: Uint8Array
+  /** The user's, and {@link DOMAIN}. */
+  properties: Readonly<Record<string, string>>
+  dedupKey: string
+}
+
+/** What a check-back carries. */
+export interface CheckedMessage {
+  readonly properties: Readonly<Record<string, string>>
+}
+
+/** A half the broker holds durably; only the sender looks inside. */
+export interface Half {
+  readonly opaque: unknown
+}
+
+/** The broker as the outbox sees it; all there is to replace in a test. */
+export interface HalfSender {
+  /** Connects; from now on the broker may ask `check`, as often as it likes. */
+  start(check: (message: CheckedMessage) => Promise<CheckAnswer>): Promise<void>
+  close(): Promise<void>
+  /**
+   * One attempt, never a second one under the same key. Resolves when the broker has the half durably; after a rejection
+   * whose `retryable` is false the broker certainly has not, after any other one it may.
+   */
+  prepare(message: HalfMessage, options: { timeoutMs: number }): Promise<Half>
+  /** One request per broker and call; the outcomes in the order of `halves`. Rejects when a broker did not answer. */
+  endMany(halves: readonly Half[], decision: Decision): Promise<EndOutcome[]>
+  /** Those of `transactionIds` any broker still holds a pending half of; rejects unless every broker answered. */
+  pendingOf(transactionIds: readonly string[]): Promise<readonly string[]>
+  /** An ordinary message, for the relay; the dedup key makes repeats harmless. */
+  send(message: OutgoingMessage): Promise<unknown>
+}

@@ -1,0 +1,67 @@
+import { failure, type QueryClient, rowsOf } from './database.ts'
+import { migrations } from './migrations.ts'
+import type { Schema } from './schema.ts'
+
+export interface MigrateOptions {
+  /**
+   * Takes note that the tables now live in another Postgres cluster (dump and restore, logical switchover). Only when the
+   * old one is gone for good: two databases that answer for one domain give contradictory answers. Default false.
+   */
+  adoptCluster?: boolean
+}
+
+/**
+ * Brings the schema to the newest version in one transaction under an advisory lock. A role that may not create
+ * anything passes as long as nothing is missing.
+ * @returns the version after the run
+ */
+export async function migrate(client: QueryClient, schema: Schema, options: MigrateOptions = {}): Promise<number> {
+  await client.query('begin isolation level read committed')
+  try {
+    await client.query(`select pg_advisory_xact_lock(hashtextextended('tandemmq migrate ${schema.name}', 0))`)
+    const all = migrations(schema)
+    const current = await versionOf(client, schema)
+    if (current === 0) await createHistory(client, schema)
+    for (const [index, sql] of all.entries()) {
+      if (index < current) continue
+      await client.query(sql)
+      await client.query(`insert into ${schema.migration} (version) values (${index + 1})`)
+    }
+    if (current < 1 || options.adoptCluster === true) await noteCluster(client, schema)
+    const committed = await client.query('commit')
+    if (rowsOf(committed).command !== 'COMMIT') throw failure('migrate', new Error('the transaction was rolled back'))
+    return Math.max(current, all.length)
+  } catch (error) {
+    await client.query('rollback').catch(() => {})
+    throw failure(`migrate schema ${schema.name}`, error)
+  }
+}
+
+/** 0 when nothing was ever migrated. */
+export async function versionOf(client: QueryClient, schema: Schema): Promise<number> {
+  const exists = rowsOf(await client.query(`select to_regclass('${schema.migration}') is not null as yes`))
+  if (exists.rows[0]?.['yes'] !== true) return 0
+  const { rows } = rowsOf(await client.query(`select coalesce(max(version), 0) as version from ${schema.migration}`))
+  return Number(rows[0]?.['version'] ?? 0)
+}
+
+async function createHistory(client: QueryClient, schema: Schema): Promise<void> {
+  // "if not exists" asks for the right to create even where the schema exists already.
+  const { rows } = rowsOf(await client.query(`select to_regnamespace('"${schema.name}"') is not null as yes`))
+  if (rows[0]?.['yes'] !== true) await client.query(`create schema "${schema.name}"`)
+  await client.query(
+    `create table ${schema.migration} (version int primary key, at timestamptz not null default clock_timestamp())`,
+  )
+}
+
+/** Remembers which cluster this is, where the role may know: a copy elsewhere must not answer for it. */
+async function noteCluster(client: QueryClient, schema: Schema): Promise<void> {
+  await client.query('savepoint cluster')
+  try {
+    await client.query(
+      `update ${schema.domain} set system_identifier = (select system_identifier from pg_control_system())`,
+    )
+  } catch {
+    await client.query('rollback to savepoint cluster')
+  }
+}

@@ -1,0 +1,69 @@
+import type { QueryResult } from 'pg'
+import { type QueryClient, rowsOf } from './database.ts'
+import type { RecordedMessage } from './message.ts'
+import { headersOf } from './message.ts'
+import type { Schema } from './schema.ts'
+
+const COLUMNS = 7
+const ROWS_PER_STATEMENT = 500
+
+/** A row of the outbox table as the relay needs it. */
+export interface OutboxRow {
+  id: string
+  tx_id: string
+  n: number
+  topic: string
+  group_key: string | null
+  headers: Buffer | null
+  body: Buffer
+  attempts: number
+}
+
+/**
+ * Writes messages into the outbox table inside the user's transaction. Rows of one group key are written under a lock
+ * on that key, held until COMMIT, so that their ids follow the order of the commits.
+ * @param leaseMs how long other processes leave the rows without a group key to this one
+ */
+export async function insertRows(
+  client: QueryClient,
+  schema: Schema,
+  transactionId: string,
+  messages: readonly RecordedMessage[],
+  leaseMs: number,
+): Promise<OutboxRow[]> {
+  const keys = [...new Set(messages.flatMap(({ fields }) => fields.orderBy ?? []))].toSorted()
+  for (const key of keys) {
+    await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
+      `tandemmq outbox ${schema.name} ${key}`,
+    ])
+  }
+  const rows: OutboxRow[] = []
+  for (let from = 0; from < messages.length; from += ROWS_PER_STATEMENT) {
+    const part = messages.slice(from, from + ROWS_PER_STATEMENT)
+    const values = part.flatMap((message) => [
+      transactionId,
+      message.n,
+      message.topic,
+      message.fields.orderBy ?? null,
+      message.fields.deliverAt ?? null,
+      headersOf(message),
+      message.body,
+    ])
+    const places = part.map((message, row) => {
+      const numbers = Array.from({ length: COLUMNS }, (_, column) => `$${row * COLUMNS + column + 1}`)
+      const leased = message.fields.orderBy === undefined && leaseMs > 0
+      return `(${numbers.join(',')},${leased ? `clock_timestamp() + ${leaseMs} * interval '1 ms'` : 'null'})`
+    })
+    const text = `insert into ${schema.outbox} (tx_id,n,topic,group_key,deliver_at,headers,body,lease_until)
+values ${places.join(',')} returning id, tx_id, n, topic, group_key, headers, body, attempts`
+    const result = rowsOf(await client.query(text, values)) as unknown as QueryResult<OutboxRow>
+    rows.push(...result.rows)
+  }
+  return rows
+}
+
+/** True when messages of one of these keys wait in the table: later ones must queue behind them. */
+export async function hasRowsOf(client: QueryClient, schema: Schema, groupKeys: readonly string[]): Promise<boolean> {
+  const text = `select exists (select from ${schema.outbox} where group_key = any($1)) as yes`
+  return rowsOf(await client.query(text, [groupKeys])).rows[0]?.['yes'] === true
+}

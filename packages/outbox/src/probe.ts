@@ -1,0 +1,89 @@
+import type { Pool } from 'pg'
+import { migrations } from './migrations.ts'
+import { versionOf } from './migrate.ts'
+import { databaseError, OutboxError } from './outbox-error.ts'
+import type { Schema } from './schema.ts'
+import { SYNCHRONOUS_COMMIT } from './schema.ts'
+
+export interface Probe {
+  domainId: string
+  /** SET LOCAL statements for every transaction, as far as this server knows them. */
+  settings: string
+}
+
+export interface ProbeOptions {
+  idleInTransactionTimeoutMs: number
+  transactionTimeoutMs: number
+}
+
+/**
+ * Everything that would otherwise show itself in the middle of somebody's transaction.
+ * @throws {OutboxError} DATABASE_UNAVAILABLE, SCHEMA_MISSING, DOMAIN_MISMATCH, NO_PERMISSION
+ */
+export async function probe(pool: Pool, schema: Schema, options: ProbeOptions): Promise<Probe> {
+  try {
+    const needed = migrations(schema).length
+    const version = await versionOf(pool, schema)
+    if (version < needed) {
+      throw new OutboxError(
+        'SCHEMA_MISSING',
+        `schema ${schema.name} has version ${version} of ${needed}: run migrate() first`,
+      )
+    }
+    await checkRights(pool, schema)
+    return { domainId: await domainOf(pool, schema), settings: await settingsOf(pool, options) }
+  } catch (error) {
+    throw databaseError(error, `schema ${schema.name}`)
+  }
+}
+
+async function checkRights(pool: Pool, schema: Schema): Promise<void> {
+  const wanted = [schema.tx, schema.outbox].flatMap((table) =>
+    ['SELECT', 'INSERT', 'UPDATE', 'DELETE'].map((right) => `('${table}','${right}')`),
+  )
+  wanted.push(`('${schema.domain}','SELECT')`, `('${schema.outboxDead}','INSERT')`)
+  const { rows } = await pool.query<{ role: string; missing: string }>(
+    `select current_user as role, string_agg(r || ' on ' || t, ', ') as missing
+     from (values ${wanted.join(',')}) w(t, r) where not has_table_privilege(t, r) having count(*) > 0`,
+  )
+  const lack = rows[0]
+  if (lack !== undefined) throw new OutboxError('NO_PERMISSION', `role ${lack.role} lacks ${lack.missing}`)
+}
+
+/** A dump restored elsewhere brings the domain with it: two clusters must not answer for one. */
+async function domainOf(pool: Pool, schema: Schema): Promise<string> {
+  const { rows } = await pool.query<{ domain_id: string; system_identifier: string | null }>(
+    `select domain_id, system_identifier from ${schema.domain}`,
+  )
+  const domain = rows[0]
+  if (domain === undefined) throw new OutboxError('SCHEMA_MISSING', `${schema.domain} is empty`)
+  const here = await pool.query<{ id: string }>('select system_identifier as id from pg_control_system()').then(
+    (result) => result.rows[0]?.id,
+    () => undefined,
+  ) // Not every role may ask.
+  if (domain.system_identifier !== null && here !== undefined && domain.system_identifier !== here) {
+    throw new OutboxError(
+      'DOMAIN_MISMATCH',
+      `domain ${domain.domain_id} belongs to cluster ${domain.system_identifier}, this is ${here}; when the other one is gone for good, run migrate({ adoptCluster: true })`,
+    )
+  }
+  return domain.domain_id
+}
+
+async function settingsOf(pool: Pool, options: ProbeOptions): Promise<string> {
+  const settings = [`set local idle_in_transaction_session_timeout='${options.idleInTransactionTimeoutMs}ms'`]
+  const optional = [
+    "set local client_connection_check_interval='1s'", // Not on Windows servers.
+    `set local transaction_timeout='${options.transactionTimeoutMs}ms'`, // Since Postgres 17.
+  ]
+  for (const setting of optional) {
+    const known = await pool.query(`begin; ${setting}; rollback`).then(
+      () => true,
+      async () => false,
+    )
+    if (known) settings.push(setting)
+    else await pool.query('rollback').catch(() => {})
+  }
+  settings.push(SYNCHRONOUS_COMMIT)
+  return settings.join('; ')
+}

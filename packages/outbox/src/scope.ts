@@ -1,0 +1,251 @@
+import type { Knex } from 'knex'
+import type { QueryResult } from 'pg'
+import type { CircuitBreaker } from './circuit-breaker.ts'
+import { isRefusal } from './circuit-breaker.ts'
+import type { CommitOutcome } from './commit-outcome.ts'
+import { outcomeOfError, outcomeOfTag } from './commit-outcome.ts'
+import type { Session } from './database.ts'
+import { failpoints } from './failpoint.ts'
+import type { Clock, OutgoingMessage } from './foundation.ts'
+import type { Half, HalfSender } from './half-sender.ts'
+import type { RecordedMessage } from './message.ts'
+import { halfOf, isDelayed, recordMessage } from './message.ts'
+import { OutboxError } from './outbox-error.ts'
+import type { OutboxRow } from './outbox-rows.ts'
+import { hasRowsOf, insertRows } from './outbox-rows.ts'
+import { SavepointScopes } from './savepoint-scopes.ts'
+import type { Schema } from './schema.ts'
+import { SYNCHRONOUS_COMMIT } from './schema.ts'
+
+export type Mode = 'eager' | 'late'
+
+export interface ScopeContext {
+  schema: Schema
+  domainId: string
+  sender: HalfSender
+  breaker: CircuitBreaker
+  clock: Clock
+  halfTimeoutMs: number
+  /** SET LOCAL statements of every transaction. */
+  settings: string
+  /** How long relays of other processes leave our fallback rows to us. */
+  rowLeaseMs: number
+}
+
+/** What the user's callback sends messages with. */
+export interface Messages {
+  /**
+   * Adds a message to the transaction: delivered if and only if it commits. Synchronous; the message is taken as it is at
+   * the call.
+   * @throws {OutboxError} MESSAGE_ILLEGAL, MESSAGE_TOO_LARGE, TOPIC_NAME_INVALID; ILLEGAL_OPERATION after the transaction
+   */
+  send(message: OutgoingMessage): void
+}
+
+type Sent = { half: Half } | { error: unknown }
+
+const LEASE_WHILE_COMMITTING_MS = 10_000
+
+/** One transaction: marker, halves, and what COMMIT answered. States: open, then closed to messages, then committed or not. */
+export class TransactionScope<Trx> {
+  readonly transactionId: string
+  readonly messages: Messages = { send: (message) => this.#send(message) }
+  /** Halves the broker has acknowledged. */
+  readonly halves: Half[] = []
+  /** Rows the transaction left for the relay. */
+  rows: OutboxRow[] = []
+  /** Database clock at the marker's insert, ms since 1970. */
+  markerAtMs = 0
+  hasMarker = false
+  onLateHalf: ((half: Half) => void) | undefined
+
+  readonly #context: ScopeContext
+  readonly #session: Session<Trx>
+  readonly #mode: Mode
+  readonly #savepoints = new SavepointScopes()
+  readonly #recorded: RecordedMessage[] = []
+  readonly #pending: Promise<Sent>[] = []
+  readonly #notices: string[] = []
+  readonly #onNotice = (notice: { code?: string | undefined }): void => void this.#notices.push(notice.code ?? '')
+  #xid = ''
+  #open = true
+  #useHalves: boolean
+
+  constructor(context: ScopeContext, session: Session<Trx>, transactionId: string, mode: Mode) {
+    this.#context = context
+    this.#session = session
+    this.transactionId = transactionId
+    this.#mode = mode
+    this.#useHalves = context.breaker.allows()
+  }
+
+  get trx(): Trx {
+    return this.#session.trx
+  }
+
+  get isForwarded(): boolean {
+    return this.rows.length > 0
+  }
+
+  /** BEGIN, settings and, unless late, the marker; its acknowledgement comes before any half. */
+  async begin(isolation?: 'read committed' | 'repeatable read' | 'serializable'): Promise<void> {
+    failpoints?.hit('P0')
+    const { settings } = this.#context
+    const marker = this.#mode === 'eager' ? this.#markerStatement() : ''
+    const begun = this.#session.begin(`${settings}${marker === '' ? '' : `; ${marker}`}`, isolation)
+    failpoints?.hit('P1')
+    const results = await begun
+    if (marker !== '') this.#noteMarker(results)
+    failpoints?.hit('P2')
+    const { trx } = this.#session
+    if (typeof trx === 'function') this.#savepoints.watch(trx as unknown as Knex.Transaction)
+  }
+
+  #markerStatement(): string {
+    return `insert into ${this.#context.schema.tx} (tx_id) values ('${this.transactionId}') returning xid::text, extract(epoch from at)*1000 as at_ms`
+  }
+
+  #noteMarker(results: QueryResult[]): void {
+    const row = (results.at(-1)?.rows[0] ?? {}) as { xid?: string; at_ms?: string }
+    if (row.xid === undefined) throw new OutboxError('DATABASE_UNAVAILABLE', 'the marker was not inserted')
+    this.#xid = row.xid
+    this.markerAtMs = Number(row.at_ms)
+    this.hasMarker = true
+  }
+
+  #send(message: OutgoingMessage): void {
+    if (!this.#open) {
+      throw new OutboxError(
+        'ILLEGAL_OPERATION',
+        `message to ${message.topic}: the transaction is over (a missing await?)`,
+      )
+    }
+    const recorded = recordMessage(message, -1)
+    this.#savepoints.run(message, () => {
+      const numbered = { ...recorded, n: this.#recorded.length }
+      this.#recorded.push(numbered)
+      if (this.#mode === 'eager' && this.#useHalves && !isDelayed(numbered)) this.#prepare(numbered)
+    })
+  }
+
+  /** Called only with the marker acknowledged: a half before it could be asked for and fenced while we live. */
+  #prepare(message: RecordedMessage): void {
+    const { sender, breaker, domainId, halfTimeoutMs } = this.#context
+    const sending = sender.prepare(halfOf(message, this.transactionId, domainId), { timeoutMs: halfTimeoutMs })
+    failpoints?.hit('P3')
+    this.#pending.push(
+      sending.then(
+        (half): Sent => {
+          failpoints?.hit('P4')
+          breaker.succeeded()
+          if (this.onLateHalf === undefined) this.halves.push(half)
+          else this.onLateHalf(half)
+          failpoints?.hit('P5')
+          return { half }
+        },
+        (error: unknown): Sent => {
+          breaker.report(error)
+          return { error }
+        },
+      ),
+    )
+  }
+
+  /** After the user's callback: everything a COMMIT needs to be right. Throws = roll back. */
+  async prepareCommit(): Promise<void> {
+    if (this.#savepoints.hasOpen) {
+      throw new OutboxError('ILLEGAL_OPERATION', 'a nested transaction is still open (a missing await?)')
+    }
+    this.#open = false
+    if (this.#recorded.length === 0) return
+    if (this.#recorded.some(isDelayed)) this.#useHalves = false
+    const { client } = this.#session
+    const { schema } = this.#context
+    if (!this.hasMarker) {
+      const inserted = (await client.query(this.#markerStatement())) as QueryResult
+      this.#noteMarker([inserted])
+    }
+    const keys = [...new Set(this.#recorded.flatMap(({ fields }) => fields.orderBy ?? []))]
+    const queued = keys.length > 0 && (await hasRowsOf(client, schema, keys))
+    if (this.#mode === 'late' && this.#useHalves && !queued) {
+      for (const message of this.#recorded) this.#prepare(message)
+    }
+    const arrived = this.#useHalves && !queued && (await this.#awaitHalves())
+    if (!arrived) await this.#fallBack()
+  }
+
+  /** True when every half is durable at the broker. @throws what the broker refused for ever */
+  async #awaitHalves(): Promise<boolean> {
+    const { clock, halfTimeoutMs } = this.#context
+    let timer: { cancel(): void } | undefined
+    const timeout = new Promise<undefined>((resolve) => {
+      timer = clock.setTimer(halfTimeoutMs, () => resolve(undefined))
+    })
+    const all = await Promise.race([Promise.all(this.#pending), timeout])
+    timer?.cancel()
+    for (const sent of all ?? []) if ('error' in sent && isRefusal(sent.error)) throw sent.error
+    return all !== undefined && all.length === this.#recorded.length && all.every((sent) => 'half' in sent)
+  }
+
+  /**
+   * Store and forward: in one transaction the payloads become rows and the marker says so, hence the check-back rolls every
+   * half of this key back, also one still on its way. Exactly one copy is left.
+   */
+  async #fallBack(): Promise<void> {
+    const { schema, rowLeaseMs } = this.#context
+    const { client } = this.#session
+    // No half was sent: nothing to flag.
+    if (this.#pending.length > 0) {
+      const flagged = await client.query(`update ${schema.tx} set state='F' where tx_id='${this.transactionId}'`)
+      if (flagged.rowCount !== 1)
+        throw new OutboxError('TRANSACTION_ROLLED_BACK', 'the marker of this transaction is gone')
+    }
+    const leaseMs = this.#context.breaker.isOpen ? 0 : Math.max(rowLeaseMs, LEASE_WHILE_COMMITTING_MS)
+    this.rows = await insertRows(client as never, schema, this.transactionId, this.#recorded, leaseMs)
+  }
+
+  /** COMMIT; never throws. `error` is what the database or the connection said. */
+  async commit(): Promise<{ outcome: CommitOutcome; error?: unknown }> {
+    const { client } = this.#session
+    client.on('notice', this.#onNotice)
+    try {
+      const guard = `select pg_current_xact_id_if_assigned()::text as xid; ${SYNCHRONOUS_COMMIT}`
+      const committing = this.#session.commit(guard)
+      if (failpoints !== undefined) await this.#hitWhileCommitting()
+      const results = await committing
+      failpoints?.hit('P10')
+      const tag = results.at(-1)?.command ?? ''
+      return { outcome: outcomeOfTag(tag, this.#notices, this.#isSame(results)) }
+    } catch (error) {
+      return { outcome: outcomeOfError(error), error }
+    } finally {
+      client.off('notice', this.#onNotice)
+    }
+  }
+
+  /** The COMMIT is on the wire; one turn later at the server; another one later perhaps durable. */
+  async #hitWhileCommitting(): Promise<void> {
+    const { clock } = this.#context
+    failpoints?.hit('P7')
+    for (const point of ['P8', 'P9']) {
+      await new Promise<void>((resolve) => clock.soon(resolve))
+      failpoints?.hit(point)
+    }
+  }
+
+  /** False when somebody ended our transaction inside the callback and began another one. */
+  #isSame(results: QueryResult[]): boolean {
+    if (!this.hasMarker || results.length === 1) return true
+    return (results[0]?.rows[0] as { xid?: string | null } | undefined)?.xid === this.#xid
+  }
+
+  /** No message can join any more, also when the callback failed. */
+  closeToMessages(): void {
+    this.#open = false
+  }
+
+  /** Halves acknowledged from now on, of a transaction already decided, go to `end` one by one. */
+  endLateHalves(end: (half: Half) => void): void {
+    this.onLateHalf = end
+  }
+}
