@@ -27,6 +27,28 @@ export type { BroadcastOffsetStore } from './offset-store.ts'
 export type { PushConsumerOptions } from './push-consumer-options.ts'
 export type { PushConsumerStats } from './push-consumer.ts'
 export { PushConsumer } from './push-consumer.ts'
+export type {
+  PullConsumerOptions,
+  PullOptions,
+  PullResult,
+  QueuePosition,
+  ReadFrom,
+  ReadOptions,
+} from './pull-consumer.ts'
+export { PullConsumer } from './pull-consumer.ts'
+export type {
+  AdminOptions,
+  GroupConnections,
+  KeyQuery,
+  MemberConnection,
+  OpenTransaction,
+  QueueOffsets,
+  TopicOptions,
+} from './admin.ts'
+export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.
 export type { ErrorCode } from '@tandemmq/protocol'
 export { TandemError } from '@tandemmq/protocol'
+// Time, for what is built on the client (outbox, inbox) and must run on the same clock.
+export type { Clock, Timer } from '@tandemmq/remoting'
+export { sleep, systemClock } from '@tandemmq/remoting'

@@ -1,0 +1,358 @@
+import type { CommandInit } from '@tandemmq/protocol'
+import {
+  parseLenientJson,
+  parseOffsetMessageId,
+  RecordView,
+  RequestCode,
+  ResponseCode,
+  TandemRequestCode,
+} from '@tandemmq/protocol'
+import { formatAddress } from '@tandemmq/remoting'
+import { ClientCore } from './client-core.ts'
+import { ClientError, errorOfAnswer } from './client-error.ts'
+import { ConsumedMessage } from './consumed-message.ts'
+import type { JsonObject } from './json.ts'
+import { asArray, asNumber, asObject, asText } from './json.ts'
+import { commitInit, committedOffset, maxOffset, minOffset, offsetAt } from './offset-requests.ts'
+import type { ConnectionOptions } from './options.ts'
+import { checkGroup, checkTopic, settingsOf } from './options.ts'
+import { sortQueues } from './rebalance.ts'
+import { readMessages } from './record-reader.ts'
+import type { MessageQueue, TopicRoute } from './route.ts'
+
+export type AdminOptions = ConnectionOptions
+
+export interface TopicOptions {
+  /** Queues per broker. Default 4. */
+  queues?: number | undefined
+  /** 4 read, 2 write. Default 6. */
+  perm?: number | undefined
+  /** Default false. */
+  order?: boolean | undefined
+}
+
+export interface QueueOffsets {
+  readonly brokerName: string
+  readonly queueId: number
+  /** First message still there. */
+  readonly minOffset: bigint
+  /** One behind the last message. */
+  readonly maxOffset: bigint
+}
+
+export interface MemberConnection {
+  readonly clientId: string
+  readonly address: string
+  readonly language: string
+  readonly version: number
+}
+
+export interface GroupConnections {
+  readonly members: readonly MemberConnection[]
+  readonly messageModel: string
+  readonly subscriptions: Readonly<Record<string, string>>
+}
+
+/** A half message nobody ended yet. Fields as the broker tells them; times in ms. */
+export interface OpenTransaction {
+  readonly transactionId: string
+  readonly messageId: string
+  readonly group: string
+  readonly topic: string
+  readonly keys: string
+  readonly physicalOffset: bigint
+  readonly storedAt: Date
+  readonly ageMs: number
+  readonly attempts: number
+  readonly state: string
+}
+
+export interface KeyQuery {
+  /** Default 32; a broker gives 64 at most. */
+  max?: number | undefined
+  from?: Date | undefined
+  to?: Date | undefined
+}
+
+const NAMESERVER_TOPIC_DELETE = RequestCode.DELETE_TOPIC_IN_NAMESRV
+const RESET_TO_LAST = -1
+
+/** Operator's view of a cluster. */
+export class Admin {
+  readonly #core: ClientCore
+
+  constructor(options: AdminOptions) {
+    this.#core = new ClientCore(settingsOf(options), {
+      membership: () => ({ producers: [], consumers: [] }),
+      onRequest: () => false,
+    })
+  }
+
+  /** @throws {ClientError} CONNECT_FAILED when no name server answers: an operator wants to know at once */
+  async start(): Promise<void> {
+    if (this.#core.isStarted) return
+    this.#core.start()
+    await this.#core.routes.discover()
+  }
+
+  close(): Promise<void> {
+    return this.#core.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** Creates the topic on every broker, or changes it. Fewer queues than before hide messages from consumers. */
+  async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
+    const queues = options.queues ?? 4
+    const extFields = {
+      topic: checkTopic(name),
+      defaultTopic: 'TBW102',
+      readQueueNums: queues,
+      writeQueueNums: queues,
+      perm: options.perm ?? 6,
+      topicFilterType: 'SINGLE_TAG',
+      topicSysFlag: 0,
+      order: options.order ?? false,
+    }
+    await this.#everyBroker({ code: RequestCode.UPDATE_AND_CREATE_TOPIC, extFields }, `create topic ${name}`)
+    this.#core.routes.forget(name)
+  }
+
+  /** Deletes the topic with its messages from every broker. A topic that does not exist is not an error. */
+  async deleteTopic(name: string): Promise<void> {
+    const extFields = { topic: checkTopic(name) }
+    await this.#everyBroker({ code: RequestCode.DELETE_TOPIC_IN_BROKER, extFields }, `delete topic ${name}`)
+    const answer = await this.#core.askNameServer({ code: NAMESERVER_TOPIC_DELETE, extFields })
+    // A broker that is its own name server has nothing left to forget.
+    if (answer.code !== ResponseCode.SUCCESS && answer.code !== ResponseCode.REQUEST_CODE_NOT_SUPPORTED) {
+      throw errorOfAnswer(answer.code, answer.remark, `delete topic ${name}`)
+    }
+    this.#core.routes.forget(name)
+  }
+
+  /** Names of all topics, the system's own included, sorted. */
+  async topics(): Promise<string[]> {
+    const answer = await this.#core.askNameServer({ code: RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER })
+    if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, 'list topics')
+    return asArray(jsonOf(answer.body)['topicList']).map(asText).toSorted()
+  }
+
+  /** @throws {ClientError} ROUTE_NOT_FOUND */
+  async queues(topic: string): Promise<MessageQueue[]> {
+    return sortQueues((await this.#route(topic)).readQueues)
+  }
+
+  /** @throws {ClientError} ROUTE_NOT_FOUND */
+  async queueOffsets(topic: string): Promise<QueueOffsets[]> {
+    const queues = await this.queues(topic)
+    return Promise.all(
+      queues.map(async (queue) => {
+        const [min, max] = await Promise.all([minOffset(this.#core, queue), maxOffset(this.#core, queue)])
+        const { brokerName, queueId } = queue
+        return { brokerName, queueId, minOffset: BigInt(min), maxOffset: BigInt(max) }
+      }),
+    )
+  }
+
+  /** Offset of the first message stored at or after `time`; the max offset when all are older. */
+  async searchOffset(queue: MessageQueue, time: Date): Promise<bigint> {
+    await this.#route(queue.topic)
+    return BigInt(await offsetAt(this.#core, queue, time))
+  }
+
+  /** A group's position; undefined when it never committed. */
+  async committedOffset(group: string, queue: MessageQueue): Promise<bigint | undefined> {
+    await this.#route(queue.topic)
+    const offset = await committedOffset(this.#core, checkGroup(group), queue)
+    return offset === undefined ? undefined : BigInt(offset)
+  }
+
+  /**
+   * Moves a group in all queues of a topic, also while it is running.
+   * @param to an instant means the first message stored at or after it
+   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND
+   */
+  async resetOffset(group: string, topic: string, to: 'first' | 'last' | Date): Promise<void> {
+    checkGroup(group)
+    const route = await this.#route(topic)
+    const timestamp = to === 'last' ? RESET_TO_LAST : to === 'first' ? 0 : to.getTime()
+    const extFields = { topic, group, timestamp, isForce: true, queueId: -1 }
+    const init = { code: RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, extFields }
+    for (const { name, address } of route.brokers.values()) {
+      if (address === undefined) continue
+      const answer = await this.#core.request(address, init)
+      if (answer.code === ResponseCode.CONSUMER_NOT_ONLINE) await this.#resetOffline(group, route, name, to)
+      else if (answer.code !== ResponseCode.SUCCESS) {
+        throw errorOfAnswer(answer.code, answer.remark, `reset ${group} in ${topic}`)
+      }
+    }
+  }
+
+  /**
+   * @param id offset message id (32 or 56 hex digits with address and position) or, with `topic`, a unique message id
+   * @returns undefined when it is not there (any more)
+   */
+  async messageById(id: string, topic?: string): Promise<ConsumedMessage | undefined> {
+    if (topic !== undefined) {
+      const found = await this.#query(topic, id, true, { max: 32 })
+      const exact = found.find((message) => message.messageId === id)
+      if (exact !== undefined) return exact
+    }
+    return this.#messageAt(id)
+  }
+
+  /** Messages with this key, newest of each broker first. */
+  async messagesByKey(topic: string, key: string, query: KeyQuery = {}): Promise<ConsumedMessage[]> {
+    const found = await this.#query(topic, key, false, query)
+    // The index is a hash: other keys may have slipped in.
+    return found.filter((message) => message.keys.includes(key) || message.messageId === key)
+  }
+
+  /** Who consumes as this group now; no members when nobody is connected. */
+  async consumerConnections(group: string): Promise<GroupConnections> {
+    const extFields = { consumerGroup: checkGroup(group) }
+    const init = { code: RequestCode.GET_CONSUMER_CONNECTION_LIST, extFields }
+    const members = new Map<string, MemberConnection>()
+    const subscriptions: Record<string, string> = {}
+    let messageModel = ''
+    for (const address of await this.#brokers()) {
+      const answer = await this.#core.request(address, init)
+      if (answer.code === ResponseCode.CONSUMER_NOT_ONLINE) continue
+      if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `members of ${group}`)
+      const body = jsonOf(answer.body)
+      messageModel = asText(body['messageModel'])
+      for (const entry of asArray(body['connectionSet'])) {
+        const member = memberOf(asObject(entry))
+        members.set(member.clientId, member)
+      }
+      for (const [topic, data] of Object.entries(asObject(body['subscriptionTable']))) {
+        subscriptions[topic] = asText(asObject(data)['subString'])
+      }
+    }
+    return { members: [...members.values()], messageModel, subscriptions }
+  }
+
+  /**
+   * Half messages nobody ended yet, oldest first per broker.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
+   */
+  async transactions(limit = 1_000): Promise<OpenTransaction[]> {
+    const init = { code: TandemRequestCode.LIST_TRANSACTIONS, extFields: { limit } }
+    const open: OpenTransaction[] = []
+    for (const address of await this.#brokers()) {
+      const answer = await this.#core.ask(address, init, 'list transactions')
+      for (const entry of asArray(jsonOf(answer.body)['transactions'])) open.push(transactionOf(asObject(entry)))
+    }
+    return open.slice(0, limit)
+  }
+
+  /**
+   * Ends a half message by hand, when its producer never will.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
+   */
+  async resolveTransaction(physicalOffset: bigint, decision: 'commit' | 'rollback'): Promise<string> {
+    const body = Buffer.from(JSON.stringify({ physicalOffset: Number(physicalOffset), decision }))
+    const init = { code: TandemRequestCode.RESOLVE_TRANSACTION, body }
+    let outcome = 'unknown'
+    for (const address of await this.#brokers()) {
+      const answer = await this.#core.ask(address, init, 'resolve a transaction')
+      const given = asText(jsonOf(answer.body)['outcome'])
+      if (given !== 'unknown') outcome = given
+    }
+    return outcome
+  }
+
+  #route(topic: string): Promise<TopicRoute> {
+    return this.#core.routes.load(checkTopic(topic))
+  }
+
+  async #brokers(): Promise<string[]> {
+    this.#core.requireStarted()
+    if (this.#core.brokerAddresses().length === 0) await this.#core.routes.discover()
+    const addresses = this.#core.brokerAddresses()
+    if (addresses.length === 0) throw new ClientError('ROUTE_NOT_FOUND', 'the name servers know no broker')
+    return addresses
+  }
+
+  async #everyBroker(init: CommandInit, doing: string): Promise<void> {
+    for (const address of await this.#brokers()) await this.#core.ask(address, init, doing)
+  }
+
+  /** A stock broker resets running groups only; a stopped one is moved by committing for it. */
+  async #resetOffline(group: string, route: TopicRoute, brokerName: string, to: 'first' | 'last' | Date) {
+    for (const queue of route.readQueues.filter((one) => one.brokerName === brokerName)) {
+      const target =
+        to === 'first'
+          ? await minOffset(this.#core, queue)
+          : to === 'last'
+            ? await maxOffset(this.#core, queue)
+            : await offsetAt(this.#core, queue, to)
+      await this.#core.ask(this.#core.brokerAddress(brokerName), commitInit(group, queue, target), `reset ${group}`)
+    }
+  }
+
+  async #query(topic: string, key: string, isUnique: boolean, query: KeyQuery): Promise<ConsumedMessage[]> {
+    const route = await this.#route(topic)
+    const extFields = {
+      topic,
+      key,
+      maxNum: query.max ?? 32,
+      beginTimestamp: query.from?.getTime() ?? 0,
+      endTimestamp: query.to?.getTime() ?? Number.MAX_SAFE_INTEGER,
+      _UNIQUE_KEY_QUERY: isUnique ? 'true' : undefined,
+    }
+    const found: ConsumedMessage[] = []
+    for (const { name, address } of route.brokers.values()) {
+      if (address === undefined) continue
+      const answer = await this.#core.request(address, { code: RequestCode.QUERY_MESSAGE, extFields })
+      if (answer.code === ResponseCode.QUERY_NOT_FOUND) continue
+      if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `query ${topic}`)
+      readMessages(answer.body, name, '', (message) => void found.push(message))
+    }
+    return found
+  }
+
+  async #messageAt(id: string): Promise<ConsumedMessage | undefined> {
+    let place: ReturnType<typeof parseOffsetMessageId>
+    try {
+      place = parseOffsetMessageId(id)
+    } catch {
+      return undefined
+    }
+    const init = { code: RequestCode.VIEW_MESSAGE_BY_ID, extFields: { offset: place.physicalOffset } }
+    const answer = await this.#core.request(formatAddress(place.host, place.port), init)
+    const view = new RecordView()
+    if (answer.code !== ResponseCode.SUCCESS || !view.at(answer.body, 0)) return undefined
+    return new ConsumedMessage(answer.body, 0, view, '', '')
+  }
+}
+
+function jsonOf(body: Buffer): JsonObject {
+  return asObject(parseLenientJson(body.toString('utf8')))
+}
+
+function memberOf(entry: JsonObject): MemberConnection {
+  return {
+    clientId: asText(entry['clientId']),
+    address: asText(entry['clientAddr']),
+    language: asText(entry['language']),
+    version: asNumber(entry['version']),
+  }
+}
+
+function transactionOf(entry: JsonObject): OpenTransaction {
+  return {
+    transactionId: asText(entry['transactionId']),
+    messageId: asText(entry['messageId']),
+    group: asText(entry['group']),
+    topic: asText(entry['topic']),
+    keys: asText(entry['keys']),
+    physicalOffset: BigInt(asNumber(entry['physicalOffset'])),
+    storedAt: new Date(asNumber(entry['storedAt'])),
+    ageMs: asNumber(entry['ageMs']),
+    attempts: asNumber(entry['attempts']),
+    state: asText(entry['state']),
+  }
+}
