@@ -1,0 +1,5 @@
+export { KvConfig } from './kv-config.ts'
+export { LocalBroker } from './local-broker.ts'
+export type { RoutedTopic } from './local-broker.ts'
+export { NameServer } from './name-server.ts'
+export type { BrokerData, ClusterInfo, QueueData, RouteSource, TopicRouteData } from './route.ts'

@@ -1,0 +1,304 @@
+import { groupNameProblem, RequestCode, retryTopic } from '@tandemmq/protocol'
+import type { Clock, Connection } from '@tandemmq/remoting'
+import { BrokerError } from '../broker-error.ts'
+import { ByteTable } from './byte-table.ts'
+import { defaultGroupConfig, type GroupConfig } from './group-config.ts'
+import type { ConsumerData } from './heartbeat.ts'
+import { type Member, MemberTable } from './member-table.ts'
+import { type Journal, storeNow, storeSoon } from './state-table.ts'
+import type { Subscription } from './subscription.ts'
+import type { Topics } from './topics.ts'
+
+const TABLE = 'groups'
+
+export interface ConsumerMember extends Member {
+  consumeType: string
+  messageModel: string
+  consumeFromWhere: string
+  /** Heartbeat v2: hash of the subscriptions the client last sent in full, 0 when it sends them always. */
+  fingerprint: number
+  /** By topic; each member keeps its own, so that differing members do not overwrite each other (broker.md 7.4). */
+  subscriptions: Map<string, Subscription>
+}
+
+/** A group the broker knows, with or without live members. */
+export interface ConsumerGroup {
+  readonly name: string
+  readonly nameBytes: Buffer
+  config: GroupConfig
+}
+
+type Entry = { put: GroupConfig } | { delete: string }
+
+export interface ClientVersion {
+  language: number
+  version: number
+}
+
+/** Consumer groups: their settings, kept in the journal table `groups`, and who is a member right now. */
+export class ConsumerGroups {
+  readonly #clock: Clock
+  readonly #journal: Journal
+  readonly #topics: Topics
+  readonly #byName = new Map<string, ConsumerGroup>()
+  readonly #byBytes = new ByteTable<ConsumerGroup>()
+  readonly #members: MemberTable<ConsumerMember>
+  readonly #toNotify = new Set<string>()
+  #stored: Promise<void> = Promise.resolve()
+
+  /**
+   * Reads the journal's table.
+   * @param options.channelExpiryMs ms without heartbeat after which a member is gone, default 120,000, Infinity allowed
+   */
+  constructor(options: { clock: Clock; journal: Journal; topics: Topics; channelExpiryMs?: number }) {
+    this.#clock = options.clock
+    this.#journal = options.journal
+    this.#topics = options.topics
+    this.#topics.knowsGroup = (group) => this.#byName.has(group)
+    const { clock, channelExpiryMs } = options
+    this.#members = new MemberTable({
+      clock,
+      ...(channelExpiryMs === undefined ? {} : { channelExpiryMs }),
+      onLeft: (group) => this.#notify(group),
+    })
+    this.#journal.register(TABLE, {
+      apply: (entry) => this.#apply(entry as Entry),
+      snapshot: () => [...this.#byName.values()].map(({ config }) => ({ put: config })),
+    })
+  }
+
+  find(name: string): ConsumerGroup | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** As {@link find} for UTF-8 bytes; allocates nothing. */
+  intern(bytes: Buffer, start: number, end: number): ConsumerGroup | undefined {
+    return this.#byBytes.find(bytes, start, end)
+  }
+
+  list(): ConsumerGroup[] {
+    return [...this.#byName.values()]
+  }
+
+  /** @throws {BrokerError} GROUP_NOT_EXIST */
+  require(name: string): ConsumerGroup {
+    const group = this.#byName.get(name)
+    if (group === undefined) throw new BrokerError('GROUP_NOT_EXIST', `group ${name} does not exist`)
+    return group
+  }
+
+  /**
+   * The group, created with default settings when unknown; its retry topic exists afterwards.
+   * @throws {BrokerError} GROUP_NAME_INVALID
+   */
+  ensure(name: string): ConsumerGroup {
+    const known = this.#byName.get(name)
+    if (known === undefined) return this.configure(defaultGroupConfig(name))
+    this.#topics.ensure(retryTopic(name), known.config.retryQueueNums)
+    return known
+  }
+
+  /** Creates the group or replaces its settings. @throws {BrokerError} GROUP_NAME_INVALID */
+  configure(config: GroupConfig): ConsumerGroup {
+    const problem = groupNameProblem(config.groupName)
+    if (problem !== undefined) throw new BrokerError('GROUP_NAME_INVALID', problem)
+    const group = this.#put(config)
+    this.#stored = storeSoon(this.#journal, TABLE, { put: config } satisfies Entry)
+    if (config.retryQueueNums > 0) this.#topics.ensure(retryTopic(config.groupName), config.retryQueueNums)
+    return group
+  }
+
+  /** Resolves when all settings given so far are durable. @throws {StoreError} STORE_FENCED */
+  stored(): Promise<void> {
+    this.#journal.commit()
+    return this.#stored
+  }
+
+  /** Forgets the settings; live members make it a group again with their next heartbeat. */
+  async delete(name: string): Promise<void> {
+    const group = this.require(name)
+    this.#remove(group)
+    await storeNow(this.#journal, TABLE, { delete: name } satisfies Entry)
+  }
+
+  /** Redeliveries of the group before a message goes to its dead letter topic. */
+  policyOf(group: string): { attemptsMax: number } {
+    return { attemptsMax: this.#byName.get(group)?.config.retryMaxTimes ?? 16 }
+  }
+
+  /**
+   * Takes one group of a heartbeat (remoting.md 4.4).
+   * @param short heartbeat v2 without subscriptions: the ones sent before stay
+   * @returns false when a short heartbeat met a member whose subscriptions are not known: the client must send them
+   * @throws {BrokerError} GROUP_NAME_INVALID
+   */
+  heartbeat(
+    connection: Connection,
+    client: ClientVersion & { clientId: string; fingerprint: number; short: boolean },
+    data: ConsumerData,
+  ): boolean {
+    this.ensure(data.group)
+    const known = this.#members.get(data.group, connection.id)
+    const same = known !== undefined && known.clientId === client.clientId
+    const current = same && known.fingerprint !== 0 && known.fingerprint === client.fingerprint
+    if (client.short && current) {
+      known.lastSeenAt = this.#clock.monotonic()
+      return true
+    }
+    const before = same ? known.subscriptions : this.#previousSelf(data.group, client.clientId)?.subscriptions
+    const given = new Map(data.subscriptions.map((subscription) => [subscription.topic, subscription]))
+    const subscriptions = client.short ? (before ?? given) : newest(before, given)
+    const member: ConsumerMember = {
+      connection,
+      clientId: client.clientId,
+      language: client.language,
+      version: client.version,
+      lastSeenAt: this.#clock.monotonic(),
+      consumeType: data.consumeType,
+      messageModel: data.messageModel,
+      consumeFromWhere: data.consumeFromWhere,
+      fingerprint: client.short ? 0 : client.fingerprint,
+      subscriptions,
+    }
+    // Replacing a connection or a member keeps the set of client ids, but clients cached the old view: tell them.
+    const changed = !same || before === undefined || !sameInterest(before, subscriptions)
+    this.#members.add(data.group, member)
+    if (changed) this.#notify(data.group)
+    return !client.short
+  }
+
+  unregister(group: string, connection: Connection): void {
+    this.#members.remove(group, connection.id)
+  }
+
+  connectionClosed(connection: Connection): void {
+    this.#members.connectionClosed(connection.id)
+  }
+
+  member(group: string, connectionId: number): ConsumerMember | undefined {
+    return this.#members.get(group, connectionId)
+  }
+
+  members(group: string): ConsumerMember[] {
+    return [...(this.#members.membersOf(group)?.values() ?? [])]
+  }
+
+  /** Ascending; clients sort by the same order to share out queues. */
+  clientIds(group: string): string[] {
+    return [...new Set(this.members(group).map(({ clientId }) => clientId))].toSorted()
+  }
+
+  /**
+   * What the client behind `connectionId` wants of `topic`. A client that pulls through another connection than it
+   * heartbeats through gets the newest subscription any member has.
+   */
+  subscription(group: string, topic: string, connectionId: number): Subscription | undefined {
+    return this.#members.get(group, connectionId)?.subscriptions.get(topic) ?? this.subscriptions(group).get(topic)
+  }
+
+  /** The newest of each topic over all members. */
+  subscriptions(group: string): Map<string, Subscription> {
+    const union = new Map<string, Subscription>()
+    for (const { subscriptions } of this.members(group)) {
+      for (const [topic, subscription] of subscriptions) {
+        const other = union.get(topic)
+        if (other === undefined || subscription.version > other.version) union.set(topic, subscription)
+      }
+    }
+    return union
+  }
+
+  /**
+   * Topics on which live members disagree: not all subscribe, or with different expressions. With client-side
+   * rebalancing the group then misses messages, whatever a broker does.
+   */
+  conflicts(group: string): string[] {
+    const members = this.members(group)
+    const topics = new Set(members.flatMap(({ subscriptions }) => [...subscriptions.keys()]))
+    return [...topics].filter((topic) => {
+      const texts = new Set(members.map(({ subscriptions }) => expressionOf(subscriptions.get(topic))))
+      return texts.size > 1
+    })
+  }
+
+  /** Groups with live members. */
+  online(): string[] {
+    return this.#members.groups()
+  }
+
+  close(): void {
+    this.#members.close()
+  }
+
+  #previousSelf(group: string, clientId: string): ConsumerMember | undefined {
+    return this.members(group).find((member) => member.clientId === clientId)
+  }
+
+  /** One notification per group and turn, however many members came or went in it. */
+  #notify(group: string): void {
+    if (this.#toNotify.size === 0) this.#clock.soon(() => this.#sendNotifications())
+    this.#toNotify.add(group)
+  }
+
+  #sendNotifications(): void {
+    const groups = [...this.#toNotify]
+    this.#toNotify.clear()
+    for (const group of groups) {
+      const members = this.members(group)
+      if (this.#byName.get(group)?.config.notifyConsumerIdsChangedEnable === false) continue
+      if (members.some(({ messageModel }) => messageModel === 'BROADCASTING')) continue
+      for (const { connection } of members) {
+        if (!connection.isOpen) continue
+        connection.oneway({ code: RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, extFields: { consumerGroup: group } })
+      }
+    }
+  }
+
+  #put(config: GroupConfig): ConsumerGroup {
+    const known = this.#byName.get(config.groupName)
+    if (known !== undefined) {
+      known.config = config
+      return known
+    }
+    const group = { name: config.groupName, nameBytes: Buffer.from(config.groupName), config }
+    this.#byName.set(group.name, group)
+    this.#byBytes.set(group.nameBytes, group)
+    return group
+  }
+
+  #remove(group: ConsumerGroup): void {
+    this.#byName.delete(group.name)
+    this.#byBytes.delete(group.nameBytes)
+  }
+
+  #apply(entry: Entry): void {
+    if ('put' in entry) {
+      this.#put(entry.put)
+      return
+    }
+    const group = this.#byName.get(entry.delete)
+    if (group !== undefined) this.#remove(group)
+  }
+}
+
+const expressionOf = (subscription: Subscription | undefined): string =>
+  subscription === undefined ? '' : `${subscription.expressionType} ${subscription.text}`
+
+/** Same topics with the same expressions; a version alone is no change, clients raise it on every rebalance. */
+function sameInterest(a: ReadonlyMap<string, Subscription>, b: ReadonlyMap<string, Subscription>): boolean {
+  if (a.size !== b.size) return false
+  for (const [topic, subscription] of a) if (expressionOf(subscription) !== expressionOf(b.get(topic))) return false
+  return true
+}
+
+/** A heartbeat that was overtaken by a newer one must not bring an older expression back. */
+function newest(
+  before: ReadonlyMap<string, Subscription> | undefined,
+  given: Map<string, Subscription>,
+): Map<string, Subscription> {
+  for (const [topic, subscription] of given) {
+    const old = before?.get(topic)
+    if (old !== undefined && old.version > subscription.version) given.set(topic, old)
+  }
+  return given
+}

@@ -1,0 +1,110 @@
+import { ProtocolError } from '@tandemmq/protocol'
+import { hashOfTag, type Subscription, tagFilter, tagsOf } from './subscription.ts'
+
+export type ConsumeType = 'CONSUME_ACTIVELY' | 'CONSUME_PASSIVELY' | 'CONSUME_POP'
+export type MessageModel = 'BROADCASTING' | 'CLUSTERING'
+
+export interface ConsumerData {
+  group: string
+  consumeType: string
+  messageModel: string
+  consumeFromWhere: string
+  subscriptions: Subscription[]
+}
+
+/** A HEART_BEAT body (remoting.md 2B, 34), checked. */
+export interface HeartbeatData {
+  clientId: string
+  producerGroups: string[]
+  consumers: ConsumerData[]
+  /** Hash of the subscriptions, 0 from clients without heartbeat v2. */
+  fingerprint: number
+  /** Heartbeat v2: subscriptions are left out because they did not change. */
+  withoutSubscriptions: boolean
+}
+
+type Fields = Record<string, unknown>
+
+const isFields = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** @throws {ProtocolError} FIELD_INVALID naming what is wrong */
+export function fieldsOf(value: unknown, what: string): Fields {
+  if (!isFields(value)) throw new ProtocolError('FIELD_INVALID', `${what} must be a JSON object`)
+  return value
+}
+
+export function textOf(fields: Fields, name: string): string {
+  const value = fields[name]
+  if (typeof value !== 'string') throw new ProtocolError('FIELD_INVALID', `${name} must be a text`)
+  return value
+}
+
+export function listOf(fields: Fields, name: string): unknown[] {
+  const value = fields[name] ?? []
+  if (!Array.isArray(value)) throw new ProtocolError('FIELD_INVALID', `${name} must be a list`)
+  return value
+}
+
+/** fastjson turns texts into numbers where a number belongs, and Go relies on it for `codeSet`. */
+export function numberOf(value: unknown, fallback: number): number {
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+  return typeof number === 'number' && Number.isFinite(number) ? number : fallback
+}
+
+/** Enums travel as their name, or as their position among `names`. */
+function enumOf(value: unknown, names: readonly string[]): string {
+  if (typeof value === 'string') return value
+  return (typeof value === 'number' ? names[value] : undefined) ?? (names[0] as string)
+}
+
+const consumeTypes = ['CONSUME_ACTIVELY', 'CONSUME_PASSIVELY', 'CONSUME_POP']
+const messageModels = ['BROADCASTING', 'CLUSTERING']
+const startPositions = [
+  'CONSUME_FROM_LAST_OFFSET',
+  'CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST',
+  'CONSUME_FROM_MIN_OFFSET',
+  'CONSUME_FROM_MAX_OFFSET',
+  'CONSUME_FROM_FIRST_OFFSET',
+  'CONSUME_FROM_TIMESTAMP',
+]
+
+/** @throws {ProtocolError} FIELD_INVALID */
+export function subscriptionOf(value: unknown): Subscription {
+  const fields = fieldsOf(value, 'a subscription')
+  const topic = textOf(fields, 'topic')
+  const text = typeof fields['subString'] === 'string' ? fields['subString'] : '*'
+  const given = typeof fields['expressionType'] === 'string' ? fields['expressionType'] : ''
+  const expressionType = given === '' ? 'TAG' : given
+  const tags = expressionType === 'TAG' ? tagsOf(text) : []
+  const asked = listOf(fields, 'codeSet').map((code) => numberOf(code, 0) | 0)
+  const filter =
+    expressionType === 'TAG' && !(tags.length === 0 && text.includes('|')) ? tagFilter(text, asked) : undefined
+  const codes = tags.map(hashOfTag)
+  return { topic, expressionType, text, version: numberOf(fields['subVersion'], 0), filter, tags, codes }
+}
+
+function consumerOf(value: unknown): ConsumerData {
+  const fields = fieldsOf(value, 'an entry of consumerDataSet')
+  return {
+    group: textOf(fields, 'groupName'),
+    consumeType: enumOf(fields['consumeType'], consumeTypes),
+    messageModel: enumOf(fields['messageModel'] ?? 1, messageModels),
+    consumeFromWhere: enumOf(fields['consumeFromWhere'], startPositions),
+    subscriptions: listOf(fields, 'subscriptionDataSet').map(subscriptionOf),
+  }
+}
+
+/** @throws {ProtocolError} FIELD_INVALID */
+export function heartbeatOf(body: unknown): HeartbeatData {
+  const fields = fieldsOf(body, 'the heartbeat')
+  return {
+    clientId: textOf(fields, 'clientID'),
+    producerGroups: listOf(fields, 'producerDataSet').map((entry) =>
+      textOf(fieldsOf(entry, 'a producer'), 'groupName'),
+    ),
+    consumers: listOf(fields, 'consumerDataSet').map(consumerOf),
+    fingerprint: numberOf(fields['heartbeatFingerprint'], 0),
+    withoutSubscriptions: fields['withoutSub'] === true,
+  }
+}

@@ -1,0 +1,247 @@
+import { groupNameProblem, SystemTopic, topicNameProblem } from '@tandemmq/protocol'
+import { BrokerError } from '../broker-error.ts'
+import type { ConsumeQueue } from '../store/index.ts'
+import { ByteTable } from './byte-table.ts'
+import { type Journal, storeNow, storeSoon } from './state-table.ts'
+import { Perm, type Topic, type TopicConfig, topicOf } from './topic.ts'
+
+const TABLE = 'topics'
+const QUEUES_MAX = 1024
+const RETRY_PREFIX = '%RETRY%'
+const DEAD_LETTER_PREFIX = '%DLQ%'
+
+/** What topics need of the store. */
+export interface QueueSource {
+  queue(topic: string, queueId: number): ConsumeQueue
+  deleteTopic(topic: string): void
+}
+
+export type TopicChange = 'created' | 'changed' | 'deleted'
+
+type Entry = { put: TopicConfig } | { delete: string }
+
+/**
+ * Every topic of this broker. What users and clients created lives in the journal table `topics`; what the broker needs
+ * for itself is made again at every start.
+ */
+export class Topics {
+  readonly #journal: Journal
+  readonly #autoCreate: boolean
+  readonly #defaultQueues: number
+  readonly #byName = new Map<string, Topic>()
+  readonly #byBytes = new ByteTable<Topic>()
+  readonly #persistent = new Set<string>()
+  #store: QueueSource | undefined
+  #stored: Promise<void> = Promise.resolve()
+  /** Called after each change; the name server part and other rooms listen. */
+  readonly listeners: ((topic: Topic, change: TopicChange) => void)[] = []
+  /** Set by the groups: a send to `%RETRY%g` creates that topic only when g is known. */
+  knowsGroup: (group: string) => boolean = () => false
+
+  /**
+   * Reads the journal's table; {@link open} joins it with the store's queues.
+   * @param options.autoCreate a send to an unknown topic creates it from its template (`TBW102`)
+   * @param options.defaultQueues queues of an auto-created topic at most, default 4
+   */
+  constructor(options: { journal: Journal; autoCreate: boolean; defaultQueues?: number }) {
+    this.#journal = options.journal
+    this.#autoCreate = options.autoCreate
+    this.#defaultQueues = options.defaultQueues ?? 4
+    this.#journal.register(TABLE, {
+      apply: (entry) => this.#apply(entry as Entry),
+      snapshot: () => this.#snapshot(),
+    })
+  }
+
+  /** Joins the topics the journal named with their queues, and creates the auto-create template. */
+  open(store: QueueSource): void {
+    this.#store = store
+    for (const topic of this.#byName.values()) this.#fillQueues(topic)
+    if (this.#autoCreate) {
+      const perm = Perm.INHERIT | Perm.READ | Perm.WRITE
+      this.ensureInternal(SystemTopic.DEFAULT, this.#defaultQueues, perm)
+    }
+  }
+
+  find(name: string): Topic | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** As {@link find} for UTF-8 bytes; allocates nothing. */
+  intern(bytes: Buffer, start: number, end: number): Topic | undefined {
+    return this.#byBytes.find(bytes, start, end)
+  }
+
+  /**
+   * A topic that does not exist yet but will at the first heartbeat of its group: consumers ask for the route of `%RETRY%group` before
+   * that, and look again only after 30 s when there is none (remoting.md 13.2).
+   */
+  promised(name: string): TopicConfig | undefined {
+    if (!name.startsWith(RETRY_PREFIX)) return undefined
+    return groupNameProblem(name.slice(RETRY_PREFIX.length)) === undefined ? defaultConfig(name, 1) : undefined
+  }
+
+  list(): Topic[] {
+    return [...this.#byName.values()]
+  }
+
+  /** @throws {BrokerError} TOPIC_NOT_EXIST */
+  require(name: string): Topic {
+    const topic = this.#byName.get(name)
+    if (topic === undefined) throw new BrokerError('TOPIC_NOT_EXIST', `topic ${name} does not exist`)
+    return topic
+  }
+
+  /** @throws {BrokerError} TOPIC_NOT_EXIST, INVALID_PARAMETER naming how many queues there are */
+  requireQueue(name: string, queueId: number): ConsumeQueue {
+    const topic = this.require(name)
+    const queue = topic.queues[queueId]
+    if (queue === undefined) {
+      throw new BrokerError('INVALID_PARAMETER', `topic ${name} has ${topic.queues.length} queues, none is ${queueId}`)
+    }
+    return queue
+  }
+
+  /**
+   * The topic a message goes to; an unknown one is created from `defaultTopic` (broker.md 7.6).
+   * @param queues how many the producer asks for; below 1 means it does not care
+   * @throws {BrokerError} TOPIC_NAME_INVALID; TOPIC_NOT_EXIST when it may not be created
+   */
+  forSend(name: string, defaultTopic: string, queues: number): Topic {
+    const known = this.#byName.get(name)
+    if (known !== undefined) return known
+    const problem = topicNameProblem(name)
+    if (problem !== undefined) throw new BrokerError('TOPIC_NAME_INVALID', problem)
+    if (name.startsWith(RETRY_PREFIX) && this.knowsGroup(name.slice(RETRY_PREFIX.length))) return this.ensure(name, 1)
+    const template = this.#autoCreate ? this.#byName.get(defaultTopic) : undefined
+    if (template === undefined || (template.perm & Perm.INHERIT) === 0 || name.startsWith('%')) {
+      throw new BrokerError('TOPIC_NOT_EXIST', `topic ${name} does not exist and is not created by a send`)
+    }
+    const wanted = queues > 0 ? Math.min(queues, template.writeQueues) : template.writeQueues
+    return this.create({ name, readQueues: wanted, writeQueues: wanted, perm: template.perm & ~Perm.INHERIT })
+  }
+
+  /**
+   * Creates the topic or changes it; what is not given keeps its value. Its entry is written ahead of the next batch of
+   * messages and made durable without being waited for.
+   * @throws {BrokerError} TOPIC_NAME_INVALID, INVALID_PARAMETER
+   */
+  create(config: Partial<TopicConfig> & { name: string }): Topic {
+    const problem = topicNameProblem(config.name)
+    if (problem !== undefined) throw new BrokerError('TOPIC_NAME_INVALID', problem)
+    const before = this.#byName.get(config.name)
+    const next = { ...defaultConfig(config.name, this.#defaultQueues), ...pickConfig(before), ...config }
+    checkNumbers(next)
+    const topic = this.#put(next)
+    this.#persistent.add(topic.name)
+    this.#stored = storeSoon(this.#journal, TABLE, { put: pickConfig(topic) })
+    this.#announce(topic, before === undefined ? 'created' : 'changed')
+    return topic
+  }
+
+  /** Resolves when everything created so far is durable. @throws {StoreError} STORE_FENCED */
+  stored(): Promise<void> {
+    this.#journal.commit()
+    return this.#stored
+  }
+
+  /** A topic users' messages need but nobody creates by hand (`%RETRY%g`, `%DLQ%g`); kept in the journal. */
+  ensure(name: string, queues: number): Topic {
+    return this.#byName.get(name) ?? this.create({ name, readQueues: queues, writeQueues: queues })
+  }
+
+  /**
+   * A topic of the broker itself. Not journaled, except retry and dead letter topics: their messages outlive the
+   * reason they were created for.
+   */
+  ensureInternal(name: string, queues: number, perm: number = Perm.READ | Perm.WRITE): Topic {
+    if (name.startsWith(RETRY_PREFIX) || name.startsWith(DEAD_LETTER_PREFIX)) return this.ensure(name, queues)
+    const known = this.#byName.get(name)
+    if (known !== undefined) return known
+    const topic = this.#put({ ...defaultConfig(name, queues), perm })
+    this.#announce(topic, 'created')
+    return topic
+  }
+
+  /**
+   * Removes the topic with its queues; its records stay in the log until retention.
+   * @throws {BrokerError} TOPIC_NOT_EXIST; ILLEGAL_OPERATION for a topic of the broker itself
+   */
+  async delete(name: string): Promise<void> {
+    const topic = this.require(name)
+    if (!this.#persistent.has(name)) throw new BrokerError('ILLEGAL_OPERATION', `${name} is the broker's own topic`)
+    this.#remove(topic)
+    this.#store?.deleteTopic(name)
+    this.#announce(topic, 'deleted')
+    await storeNow(this.#journal, TABLE, { delete: name } satisfies Entry)
+  }
+
+  #put(config: TopicConfig): Topic {
+    let topic = this.#byName.get(config.name)
+    if (topic === undefined) {
+      topic = topicOf(config)
+      this.#byName.set(topic.name, topic)
+      this.#byBytes.set(topic.nameBytes, topic)
+    } else Object.assign(topic, config)
+    this.#fillQueues(topic)
+    return topic
+  }
+
+  #fillQueues(topic: Topic): void {
+    const store = this.#store
+    if (store === undefined) return
+    const count = Math.max(topic.readQueues, topic.writeQueues)
+    topic.queues = Array.from(
+      { length: count },
+      (_, queueId) => topic.queues[queueId] ?? store.queue(topic.name, queueId),
+    )
+  }
+
+  #remove(topic: Topic): void {
+    this.#byName.delete(topic.name)
+    this.#byBytes.delete(topic.nameBytes)
+    this.#persistent.delete(topic.name)
+  }
+
+  #announce(topic: Topic, change: TopicChange): void {
+    for (const listener of this.listeners) listener(topic, change)
+  }
+
+  #apply(entry: Entry): void {
+    if ('put' in entry) {
+      this.#put(entry.put)
+      this.#persistent.add(entry.put.name)
+      return
+    }
+    const topic = this.#byName.get(entry.delete)
+    if (topic !== undefined) this.#remove(topic)
+  }
+
+  *#snapshot(): Iterable<Entry> {
+    for (const name of this.#persistent) {
+      const topic = this.#byName.get(name)
+      if (topic !== undefined) yield { put: pickConfig(topic) as TopicConfig }
+    }
+  }
+}
+
+function defaultConfig(name: string, queues: number): TopicConfig {
+  const perm = Perm.READ | Perm.WRITE
+  return { name, readQueues: queues, writeQueues: queues, perm, order: false, sysFlag: 0, attributes: {} }
+}
+
+function pickConfig(topic: TopicConfig | undefined): Partial<TopicConfig> {
+  if (topic === undefined) return {}
+  const { name, readQueues, writeQueues, perm, order, sysFlag, attributes } = topic
+  return { name, readQueues, writeQueues, perm, order, sysFlag, attributes }
+}
+
+function checkNumbers({ name, readQueues, writeQueues, perm }: TopicConfig): void {
+  for (const [what, value] of Object.entries({ readQueueNums: readQueues, writeQueueNums: writeQueues })) {
+    if (Number.isInteger(value) && value >= 1 && value <= QUEUES_MAX) continue
+    throw new BrokerError('INVALID_PARAMETER', `${what} of topic ${name} must be 1 to ${QUEUES_MAX}, not ${value}`)
+  }
+  if (!Number.isInteger(perm) || perm < 0 || perm > 7) {
+    throw new BrokerError('INVALID_PARAMETER', `perm of topic ${name} must be 0 to 7, not ${perm}`)
+  }
+}

@@ -1,0 +1,93 @@
+import { Field, fieldName, RequestCode } from '@tandemmq/protocol'
+import { BrokerError } from '../broker-error.ts'
+import {
+  type ConsumerGroups,
+  firstAtOrAfter,
+  type Offsets,
+  type PullService,
+  type ReadRecord,
+  storeTimestampAt,
+  type Topic,
+  type Topics,
+} from '../queueing/index.ts'
+import type { ConsumeQueue } from '../store/index.ts'
+import type { Handler } from './handler.ts'
+import { dialectJson } from './json-dialect.ts'
+import type { MessageQueue } from './message-queue.ts'
+import { answer, answerAfter, integerOr, longOr, textOr } from './request-body.ts'
+
+const topicListField = fieldName('topicList')
+
+/** How far groups are, and moving them: consume statistics 208, reset 222. */
+export function progressHandlers(options: {
+  topics: Topics
+  groups: ConsumerGroups
+  offsets: Offsets
+  pulls: PullService
+  read: ReadRecord
+  brokerName: string
+}): Map<number, Handler> {
+  const { topics, groups, offsets, pulls, read, brokerName } = options
+  const stats: Handler = (connection, header) => {
+    const group = header.requireText(Field.consumerGroup)
+    const one = textOr(header, Field.topic, '')
+    const listed = textOr(header, topicListField, '').split(';')
+    const asked = [...listed, ...(listed.some((name) => name !== '') ? [] : [one])].filter((name) => name !== '')
+    const subscribed = [...groups.subscriptions(group).keys()]
+    const names = asked.length > 0 ? asked : [...new Set([...subscribed, ...offsets.topicsOf(group)])]
+    const offsetTable = new Map<MessageQueue, unknown>()
+    for (const name of names) {
+      const topic = topics.find(name)
+      for (const [queueId, queue] of topic?.queues.slice(0, topic.readQueues).entries() ?? []) {
+        offsetTable.set({ brokerName, queueId, topic: name }, progressOf(group, name, queue))
+      }
+    }
+    answer(connection, header, { body: dialectJson({ consumeTps: 0, offsetTable }) })
+  }
+
+  const progressOf = (group: string, topic: string, queue: ConsumeQueue): Record<string, number> => {
+    const consumerOffset = Math.max(0, offsets.committed(group, topic, queue.queueId))
+    const lastTimestamp = Math.max(0, storeTimestampAt(queue, consumerOffset - 1, read))
+    return { brokerOffset: queue.maxOffset, consumerOffset, lastTimestamp, pullOffset: consumerOffset }
+  }
+
+  const reset: Handler = (connection, header) => {
+    const topic = topics.require(header.requireText(Field.topic))
+    const group = groups.require(header.requireText(Field.group)).name
+    const queueId = integerOr(header, Field.queueId, -1)
+    const given = longOr(header, Field.offset, -1)
+    const timestamp = header.longClamped(header.requireField(Field.timestamp))
+    if (given >= 0 && queueId < 0) throw new BrokerError('INVALID_PARAMETER', 'an offset needs the queueId it is for')
+    const queues = queueId < 0 ? topic.queues : [topics.requireQueue(topic.name, queueId)]
+    const targetOf = (queue: ConsumeQueue): number => {
+      if (given >= 0) return given
+      return timestamp < 0 ? queue.maxOffset : firstAtOrAfter(queue, timestamp, read)
+    }
+    const work = resetAll(group, topic, new Map(queues.map((queue) => [queue, targetOf(queue)])))
+    answerAfter(connection, header, work, (offsetTable, request) =>
+      answer(connection, request, { body: dialectJson({ offsetTable }) }),
+    )
+  }
+
+  const resetAll = async (
+    group: string,
+    topic: Topic,
+    targets: ReadonlyMap<ConsumeQueue, number>,
+  ): Promise<Map<MessageQueue, number>> => {
+    const offsetTable = new Map<MessageQueue, number>()
+    const durable: Promise<void>[] = []
+    for (const [queue, target] of targets) {
+      durable.push(offsets.reset(group, topic.name, queue.queueId, target))
+      offsetTable.set({ brokerName, queueId: queue.queueId, topic: topic.name }, target)
+    }
+    await Promise.all(durable)
+    // Told only now: a consumer that has moved must not find itself back after a power cut.
+    for (const queue of targets.keys()) pulls.onReset(group, queue)
+    return offsetTable
+  }
+
+  return new Map([
+    [RequestCode.GET_CONSUME_STATS, stats],
+    [RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, reset],
+  ])
+}

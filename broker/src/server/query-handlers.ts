@@ -1,0 +1,54 @@
+import { Field, RecordView, RequestCode, ResponseCode } from '@tandemmq/protocol'
+import { queryByKey, type ReadRecord, type Topics } from '../queueing/index.ts'
+import type { Handler } from './handler.ts'
+import { answer, flagOr, longOr } from './request-body.ts'
+
+/** Single messages: by offset message id 33, by key 12. */
+export function queryHandlers({ topics, read }: { topics: Topics; read: ReadRecord }): Map<number, Handler> {
+  const view = new RecordView()
+  const byId: Handler = (connection, header) => {
+    if (header.isOneway) return
+    const offset = header.requireLong(Field.offset)
+    const record = read(offset)
+    // The offset comes from an id somebody typed: whatever lies there must be a record that knows its own place.
+    const found = record !== undefined && isRecordAt(view, record, offset)
+    if (!found) {
+      const remark = `can not find message by the offset, ${offset}`
+      return answer(connection, header, { code: ResponseCode.SYSTEM_ERROR, remark })
+    }
+    connection.reply(header, { code: ResponseCode.SUCCESS, extFields: {}, body: record })
+  }
+
+  const byKey: Handler = (connection, header) => {
+    if (header.isOneway) return
+    const topic = topics.find(header.requireText(Field.topic))
+    const query = {
+      key: header.requireText(Field.key),
+      unique: flagOr(header, Field._UNIQUE_KEY_QUERY, false),
+      countMax: header.requireInteger(Field.maxNum),
+      begin: longOr(header, Field.beginTimestamp, 0),
+      end: longOr(header, Field.endTimestamp, Number.MAX_SAFE_INTEGER),
+    }
+    const found = topic === undefined ? [] : queryByKey(topic, query, read)
+    const last = found[0]
+    if (last === undefined) {
+      return answer(connection, header, {
+        code: ResponseCode.QUERY_NOT_FOUND,
+        remark: 'can not find message, maybe time range not correct',
+        extFields: { indexLastUpdateTimestamp: 0, indexLastUpdatePhyoffset: 0 },
+      })
+    }
+    view.at(last, 0)
+    const extFields = { indexLastUpdateTimestamp: view.storeTimestamp, indexLastUpdatePhyoffset: view.physicalOffset }
+    connection.reply(header, { code: ResponseCode.SUCCESS, extFields, body: Buffer.concat(found) })
+  }
+
+  return new Map([
+    [RequestCode.VIEW_MESSAGE_BY_ID, byId],
+    [RequestCode.QUERY_MESSAGE, byKey],
+  ])
+}
+
+function isRecordAt(view: RecordView, record: Buffer, offset: number): boolean {
+  return view.at(record, 0) && view.validate() && view.physicalOffset === offset
+}

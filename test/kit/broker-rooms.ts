@@ -1,0 +1,274 @@
+import { encodeProperties, hostBytes, type RecordFields, type RemotingCommand, tagHash } from '@tandemmq/protocol'
+import { type Connection, type ConnectionOwner, RemotingClient, RemotingServer } from '@tandemmq/remoting'
+import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
+import { KvConfig, LocalBroker, NameServer } from '../../broker/src/nameserver/index.ts'
+import {
+  ConsumerGroups,
+  Offsets,
+  ProducerGroups,
+  PullService,
+  QueueLocks,
+  Topics,
+} from '../../broker/src/queueing/index.ts'
+import { adminHandlers } from '../../broker/src/server/admin-handlers.ts'
+import { clientHandlers } from '../../broker/src/server/client-handlers.ts'
+import { Dispatcher } from '../../broker/src/server/dispatcher.ts'
+import { lockHandlers } from '../../broker/src/server/lock-handlers.ts'
+import { offsetHandlers } from '../../broker/src/server/offset-handlers.ts'
+import { pullHandlers } from '../../broker/src/server/pull-handlers.ts'
+import { queryHandlers } from '../../broker/src/server/query-handlers.ts'
+import { routeHandlers } from '../../broker/src/server/route-handlers.ts'
+import type { Disk } from '../../broker/src/store/index.ts'
+import { MessageStore } from '../../broker/src/store/index.ts'
+import { MemoryDisk } from '../../broker/src/store/memory-disk.ts'
+
+export interface RoomsOptions {
+  clock?: VirtualClock
+  disk?: Disk
+  autoCreate?: boolean
+  channelExpiryMs?: number
+  parkedPerConnectionMax?: number
+  advertise?: string
+}
+
+export interface Message {
+  tag?: string
+  body?: string
+  keys?: string
+  uniqueKey?: string
+}
+
+/** A client of {@link BrokerRooms} over its own connection; records what the broker pushes to it. */
+export class RoomsClient implements ConnectionOwner {
+  readonly pushed: { code: number; group: string }[] = []
+  readonly #rooms: BrokerRooms
+  readonly remoting: RemotingClient
+  readonly address: string
+
+  constructor(rooms: BrokerRooms, address: string) {
+    this.#rooms = rooms
+    this.address = address
+    this.remoting = new RemotingClient({ clock: rooms.clock, network: rooms.network, owner: this })
+  }
+
+  onRequest(_connection: Connection, header: Parameters<ConnectionOwner['onRequest']>[1]): void {
+    this.pushed.push({ code: header.code, group: header.text(0) })
+  }
+
+  onClosed(): void {}
+
+  /** Sends without waiting. */
+  ask(
+    code: number,
+    extFields: Record<string, string | number | boolean> = {},
+    options: { body?: unknown; serialization?: 0 | 1; version?: number; timeoutMs?: number } = {},
+  ): Promise<RemotingCommand> {
+    const body = options.body === undefined ? {} : { body: Buffer.from(JSON.stringify(options.body)) }
+    const { serialization = 0, version = 441, timeoutMs = 60_000 } = options
+    return this.remoting.request(this.address, { code, version, serialization, extFields, ...body }, timeoutMs)
+  }
+
+  request(...parameters: Parameters<RoomsClient['ask']>): Promise<RemotingCommand> {
+    return this.#rooms.clock.run(this.ask(...parameters), 120_000)
+  }
+
+  connection(): Promise<Connection> {
+    return this.#rooms.clock.run(this.remoting.connection(this.address))
+  }
+}
+
+/** Queueing, name server and their handlers on a real store, with clock, network and disk in memory. */
+export class BrokerRooms {
+  readonly clock: VirtualClock
+  readonly network: MemoryNetwork
+  readonly disk: Disk
+  readonly store: MessageStore
+  readonly topics: Topics
+  readonly groups: ConsumerGroups
+  readonly producers: ProducerGroups
+  readonly offsets: Offsets
+  readonly pulls: PullService
+  readonly locks: QueueLocks
+  readonly server: RemotingServer
+
+  private constructor(options: RoomsOptions) {
+    const clock = (this.clock = options.clock ?? new VirtualClock({ seed: 1 }))
+    const disk = (this.disk = options.disk ?? new MemoryDisk())
+    this.network = new MemoryNetwork({ clock })
+    const store = (this.store = MessageStore.open({
+      disk,
+      clock,
+      directory: 'data',
+      flush: 'sync',
+      tagsCodeOf: () => 0,
+    }))
+    const { journal } = store
+    const { channelExpiryMs, parkedPerConnectionMax, advertise } = options
+    const expiry = channelExpiryMs === undefined ? {} : { channelExpiryMs }
+    const topics = (this.topics = new Topics({ journal, autoCreate: options.autoCreate ?? true }))
+    const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry }))
+    const producers = (this.producers = new ProducerGroups({ clock, ...expiry }))
+    const offsets = (this.offsets = new Offsets({ clock, journal }))
+    const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
+    const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, ...parking }))
+    const locks = (this.locks = new QueueLocks({ clock }))
+    const kvConfig = new KvConfig({ journal })
+    topics.open(store)
+    topics.ensureInternal('DefaultCluster', 1)
+    topics.ensureInternal('tandemmq', 1)
+    offsets.open((topic, queueId) => topics.find(topic)?.queues[queueId])
+    topics.listeners.push((topic, change) => {
+      if (change !== 'deleted') return
+      offsets.deleteTopic(topic.name)
+      locks.deleteTopic(topic.name)
+    })
+    store.onVisible = (queue) => pulls.onVisible(queue)
+    const local = new LocalBroker({
+      brokerName: 'tandemmq',
+      clusterName: 'DefaultCluster',
+      ...(advertise === undefined ? {} : { advertise }),
+      find: (name) => topics.find(name) ?? topics.promised(name),
+      list: () => topics.list(),
+    })
+    const nameServer = new NameServer({ local, kvConfig })
+    const read = (physicalOffset: number): Buffer | undefined => store.read(physicalOffset)
+    const brokerName = 'tandemmq'
+    const dispatcher = new Dispatcher({
+      handlers: [
+        routeHandlers({ nameServer, kvConfig }),
+        clientHandlers({ consumers: groups, producers }),
+        offsetHandlers({ topics, groups, offsets, read }),
+        lockHandlers({ locks, topics }),
+        pullHandlers(pulls),
+        queryHandlers({ topics, read }),
+        adminHandlers({
+          ...{ topics, groups, producers, offsets, pulls, read, brokerName },
+          config: () => ({ flush: 'sync' }),
+          runtime: () => ({ putTps: '1.5 1.0 0.5' }),
+        }),
+      ],
+      onClosed: (connection) => {
+        pulls.connectionClosed(connection)
+        groups.connectionClosed(connection)
+        producers.connectionClosed(connection)
+      },
+      log: () => {},
+    })
+    this.server = new RemotingServer({ clock, network: this.network, owner: dispatcher, host: '0.0.0.0', port: 9876 })
+  }
+
+  static async start(options: RoomsOptions = {}): Promise<BrokerRooms> {
+    const rooms = new BrokerRooms(options)
+    await rooms.clock.run(rooms.server.start())
+    return rooms
+  }
+
+  client(address = '127.0.0.1:9876'): RoomsClient {
+    return new RoomsClient(this, address)
+  }
+
+  /** Appends without making it visible yet; {@link settle} does. */
+  append(topic: string, queueId: number, message: Message = {}): void {
+    const { tag, body = 'x', keys, uniqueKey } = message
+    const properties = encodeProperties({
+      ...(tag === undefined ? {} : { TAGS: tag }),
+      ...(keys === undefined ? {} : { KEYS: keys }),
+      ...(uniqueKey === undefined ? {} : { UNIQ_KEY: uniqueKey }),
+    })
+    const tagBytes = Buffer.from(tag ?? '')
+    const code = tag === undefined ? 0 : tagHash(tagBytes, 0, tagBytes.length)
+    const target = this.topics.find(topic) ?? this.topics.create({ name: topic, readQueues: 1, writeQueues: 1 })
+    this.store.append(target.queues[queueId]!, fieldsOf(topic, Buffer.from(body), properties), code)
+  }
+
+  settle(ms = 5): Promise<void> {
+    return this.clock.advance(ms)
+  }
+
+  async close(): Promise<void> {
+    this.offsets.flush()
+    this.pulls.close()
+    await this.clock.run(this.server.close(0))
+    await this.clock.run(this.store.close())
+  }
+}
+
+const host = hostBytes('127.0.0.1', 9876)
+
+function fieldsOf(topic: string, body: Buffer, properties: Buffer): RecordFields {
+  return {
+    topic: Buffer.from(topic),
+    queueId: 0,
+    queueOffset: 0,
+    physicalOffset: 0,
+    flag: 0,
+    sysFlag: 0,
+    bornTimestamp: 1,
+    bornHost: host,
+    storeTimestamp: 0,
+    storeHost: host,
+    reconsumeTimes: 0,
+    preparedTransactionOffset: 0,
+    body,
+    bodyStart: 0,
+    bodyEnd: body.length,
+    properties,
+    propertiesStart: 0,
+    propertiesEnd: properties.length,
+  }
+}
+
+/** The header fields of a pull as a push consumer of version 5 sends them. */
+export function pullFields(
+  over: Record<string, string | number | boolean> = {},
+): Record<string, string | number | boolean> {
+  return {
+    consumerGroup: 'billing',
+    topic: 'orders',
+    queueId: 0,
+    queueOffset: 0,
+    maxMsgNums: 32,
+    sysFlag: 4,
+    commitOffset: 0,
+    suspendTimeoutMillis: 15_000,
+    subscription: '*',
+    subVersion: 0,
+    expressionType: 'TAG',
+    ...over,
+  }
+}
+
+/** A heartbeat of one consumer. */
+export function heartbeatBody(
+  over: {
+    clientId?: string
+    group?: string
+    topics?: Record<string, string>
+    version?: number
+    model?: string
+    fingerprint?: number
+    withoutSub?: boolean
+    expressionType?: string
+  } = {},
+): unknown {
+  const { clientId = 'c1', group = 'billing', topics = { orders: '*' }, version = 100, model = 'CLUSTERING' } = over
+  return {
+    clientID: clientId,
+    consumerDataSet: [
+      {
+        consumeFromWhere: 'CONSUME_FROM_FIRST_OFFSET',
+        consumeType: 'CONSUME_PASSIVELY',
+        groupName: group,
+        messageModel: model,
+        subscriptionDataSet: Object.entries(topics).map(([topic, subString]) => ({
+          ...{ classFilterMode: false, codeSet: [], tagsSet: [], expressionType: over.expressionType ?? 'TAG' },
+          ...{ subString, subVersion: version, topic },
+        })),
+        unitMode: false,
+      },
+    ],
+    heartbeatFingerprint: over.fingerprint ?? 0,
+    producerDataSet: [{ groupName: 'CLIENT_INNER_PRODUCER' }],
+    withoutSub: over.withoutSub ?? false,
+  }
+}
