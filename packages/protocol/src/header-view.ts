@@ -97,7 +97,9 @@ export class HeaderView extends HeaderSlots {
    * Long.MAX_VALUE for "no end".
    */
   longClamped(index: number): number {
-    const value = this.#decimal(index)
+    const exact = this.#decimal(index)
+    // Digit by digit, Long.MAX_VALUE rounds to more than 2^63; the conversion of the text rounds once.
+    const value = Number.isSafeInteger(exact) || Number.isNaN(exact) ? exact : Number(this.text(index))
     if (!(value >= -(2 ** 63) && value <= 2 ** 63)) throw this.#invalidField(index, 'a 64-bit integer')
     return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, value))
   }
