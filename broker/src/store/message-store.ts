@@ -101,7 +101,13 @@ export class MessageStore {
       scan.end,
     )
     this.#reader = new RecordReader({ segments, hot: this.#hot, tail: this.#tail, queues: this.#queues })
-    this.#retention = new Retention({ segments, queues: this.#queues, state: this.#state, journal: this.journal })
+    this.#retention = new Retention({
+      segments,
+      queues: this.#queues,
+      state: this.#state,
+      journal: this.journal,
+      onBroken,
+    })
   }
 
   /** Created when it does not exist; its first offset follows the last one it ever had. */

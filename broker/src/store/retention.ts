@@ -1,6 +1,7 @@
 import type { QueueTable } from './queue-table.ts'
 import type { Segment, Segments } from './segments.ts'
 import type { StateJournal } from './state-journal.ts'
+import { messageOf } from './store-error.ts'
 import type { StoreState } from './store-state.ts'
 
 const TABLE = 'store'
@@ -11,10 +12,18 @@ export class Retention {
   readonly #queues: QueueTable
   readonly #state: StoreState
   readonly #journal: StateJournal
+  readonly #onBroken: (error: Error) => void
   #running: Promise<void> = Promise.resolve()
   #firstOffset: number
 
-  constructor(parts: { segments: Segments; queues: QueueTable; state: StoreState; journal: StateJournal }) {
+  constructor(parts: {
+    segments: Segments
+    queues: QueueTable
+    state: StoreState
+    journal: StateJournal
+    onBroken(error: Error): void
+  }) {
+    this.#onBroken = parts.onBroken
     this.#segments = parts.segments
     this.#queues = parts.queues
     this.#state = parts.state
@@ -57,7 +66,7 @@ export class Retention {
     }
     // The files go when the journal can answer for them, not before: a crash between must not restart a queue at 0.
     this.#running = this.#journal.appendDurable(TABLE, { kind: 'first', offset: last.limit }).then(
-      () => this.#segments.remove(due),
+      () => this.#remove(due),
       () => {},
     )
     this.#journal.commit()
@@ -87,6 +96,15 @@ export class Retention {
 
   closeFiles(): void {
     this.#segments.closeAll()
+  }
+
+  #remove(due: readonly Segment[]): void {
+    try {
+      this.#segments.remove(due)
+    } catch (error) {
+      // The next start finishes it, but a directory that cannot be changed is a failing disk.
+      this.#onBroken(error instanceof Error ? error : new Error(messageOf(error)))
+    }
   }
 
   #rememberBase(topic: string, queueId: number, offset: number): void {

@@ -60,7 +60,9 @@ export class StateJournal {
   #buffered = 0
   /** The buffer was given up on a full disk: only a snapshot can go on from here. */
   #behind = false
-  #waiters: Waiter[] = []
+  /** Who waits for an entry that is still in the buffer, and for one that is in the file. */
+  #unwritten: Waiter[] = []
+  #unsynced: Waiter[] = []
   #syncing: Promise<void> | undefined
   #writeTimer: Timer | undefined
   #syncTimer: Timer | undefined
@@ -118,7 +120,7 @@ export class StateJournal {
   appendDurable(table: string, entry: unknown): Promise<void> {
     return new Promise((resolve, reject) => {
       this.append(table, entry)
-      this.#waiters.push({ resolve, reject })
+      this.#unwritten.push({ resolve, reject })
     })
   }
 
@@ -126,15 +128,15 @@ export class StateJournal {
   commit(): void {
     if (this.#broken !== undefined || this.#closed) return
     if (this.#hasUnwritten && !this.#write()) return
-    if (this.#waiters.length > 0) this.#sync()
+    if (this.#unsynced.length > 0) this.#sync()
   }
 
   /** Writes and syncs everything on this thread. */
   commitNow(): void {
     this.#refuseIfOver()
     if (this.#hasUnwritten && !this.#write()) throw new StoreError('DISK_FULL', 'no room for the state journal')
-    const waiters = this.#waiters.splice(0)
     this.#guard(() => this.#file.syncNow())
+    const waiters = this.#unsynced.splice(0)
     this.#synced = this.#size
     for (const waiter of waiters) waiter.resolve()
   }
@@ -163,7 +165,7 @@ export class StateJournal {
     this.#broken = error
     this.#cancelTimers()
     const failure = new StoreError('STORE_FENCED', `the state journal is fenced: ${messageOf(error)}`, { cause: error })
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(failure)
+    for (const waiter of [...this.#unsynced.splice(0), ...this.#unwritten.splice(0)]) waiter.reject(failure)
   }
 
   get bytes(): number {
@@ -225,7 +227,7 @@ export class StateJournal {
     try {
       if (this.#behind || this.#size > Math.max(COMPACT_BYTES_MIN, COMPACT_FACTOR * this.#snapshotBytes))
         this.#compact()
-      if (this.#buffered === 0) return true
+      if (this.#buffered === 0) return this.#noteWritten()
       const note = this.#noted < this.#synced ? [syncedEntry(this.#synced)] : []
       const bytes = Buffer.concat([...note, ...this.#buffer])
       this.#file.write(bytes, 0, bytes.length, this.#size)
@@ -235,6 +237,7 @@ export class StateJournal {
       return this.#refuse(error)
     }
     this.#clearBuffer()
+    this.#noteWritten()
     this.#syncTimer ??= this.#options.clock.setTimer(SYNC_DELAY_MS, () => {
       this.#syncTimer = undefined
       this.#sync()
@@ -242,9 +245,14 @@ export class StateJournal {
     return true
   }
 
+  #noteWritten(): true {
+    this.#unsynced.push(...this.#unwritten.splice(0))
+    return true
+  }
+
   #sync(): void {
     if (this.#syncing !== undefined || this.#broken !== undefined || this.#closed) return
-    const waiters = this.#waiters.splice(0)
+    const waiters = this.#unsynced.splice(0)
     const target = this.#size
     const file = this.#file
     this.#syncing = new Promise((resolve) => {
@@ -253,12 +261,12 @@ export class StateJournal {
         resolve()
         if (file !== this.#file) file.close()
         if (error !== null) {
-          this.#waiters.unshift(...waiters)
+          this.#unsynced.unshift(...waiters)
           return this.#break(error)
         }
         if (file === this.#file) this.#synced = target
         for (const waiter of waiters) waiter.resolve()
-        if (this.#waiters.length > 0) this.commit()
+        if (this.#unsynced.length > 0) this.#sync()
       })
     })
   }
