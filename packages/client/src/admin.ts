@@ -40,6 +40,17 @@ export interface QueueOffsets {
   readonly maxOffset: bigint
 }
 
+/** Where a group is in one queue. */
+export interface QueueProgress {
+  readonly topic: string
+  readonly brokerName: string
+  readonly queueId: number
+  /** One behind the last message. */
+  readonly maxOffset: bigint
+  /** The next message of the group. */
+  readonly committedOffset: bigint
+}
+
 export interface MemberConnection {
   readonly clientId: string
   readonly address: string
@@ -234,6 +245,29 @@ export class Admin {
     return { members: [...members.values()], messageModel, subscriptions }
   }
 
+  /** Names of all consumer groups the brokers know, sorted. */
+  async groups(): Promise<string[]> {
+    const names = new Set<string>()
+    for (const address of await this.#brokers()) {
+      const answer = await this.#core.ask(address, { code: RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG }, 'list groups')
+      for (const name of Object.keys(asObject(jsonOf(answer.body)['subscriptionGroupTable']))) names.add(name)
+    }
+    return [...names].toSorted()
+  }
+
+  /** How far a group is in every queue it subscribes to or has a position in, its retry topic included. */
+  async progress(group: string): Promise<QueueProgress[]> {
+    const extFields = { consumerGroup: checkGroup(group) }
+    const progress: QueueProgress[] = []
+    for (const address of await this.#brokers()) {
+      const answer = await this.#core.ask(address, { code: RequestCode.GET_CONSUME_STATS, extFields }, `progress of ${group}`)
+      for (const [queue, offsets] of Object.entries(asObject(jsonOf(answer.body)['offsetTable']))) {
+        progress.push(progressOf(asObject(parseLenientJson(queue)), asObject(offsets)))
+      }
+    }
+    return progress
+  }
+
   /**
    * Half messages nobody ended yet, oldest first per broker.
    * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
@@ -331,6 +365,16 @@ export class Admin {
 
 function jsonOf(body: Buffer): JsonObject {
   return asObject(parseLenientJson(body.toString('utf8')))
+}
+
+function progressOf(queue: JsonObject, offsets: JsonObject): QueueProgress {
+  return {
+    topic: asText(queue['topic']),
+    brokerName: asText(queue['brokerName']),
+    queueId: asNumber(queue['queueId']),
+    maxOffset: BigInt(asNumber(offsets['brokerOffset'])),
+    committedOffset: BigInt(asNumber(offsets['consumerOffset'])),
+  }
 }
 
 function memberOf(entry: JsonObject): MemberConnection {

@@ -43,6 +43,7 @@ export type {
   MemberConnection,
   OpenTransaction,
   QueueOffsets,
+  QueueProgress,
   TopicOptions,
 } from './admin.ts'
 export { Admin } from './admin.ts'
