@@ -24,6 +24,8 @@ const WAKE_UP_MS = 1_000
 const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 5_000
 
+const takesNothing: ReadonlySet<string> = new Set(['STORE_FENCED', 'STORE_CLOSED', 'DISK_FULL'])
+
 export type CancelOutcome = 'cancelled' | 'fired' | 'unknown'
 
 export interface DelayStats {
@@ -207,10 +209,9 @@ export class DelayService {
     if (this.#inFlight === FIRES_IN_FLIGHT_MAX / 2) this.#arm()
   }
 
-  fireFailed(id: number): void {
+  /** The store broke under the copy: whether the log holds it is known after the restart, so it is not sent again. */
+  fireFailed(): void {
     this.#inFlight--
-    this.#tryAgain(id)
-    this.#arm()
   }
 
   #cancelOne(id: number, settle: (outcome: CancelOutcome) => void): void {
@@ -232,10 +233,8 @@ export class DelayService {
               this.#table.settle(id, TimerState.cancelled, now)
               finish(true)
             },
-            failed: () => {
-              this.#tryAgain(id)
-              finish(false)
-            },
+            // Only the restart can tell whether the log holds the op record: neither delivered nor promised until then.
+            failed: () => finish(false),
           })
         } catch (error) {
           this.#table.move(id, TimerState.pending)
@@ -245,7 +244,7 @@ export class DelayService {
         return
       }
       case TimerState.cancelling:
-        this.#cancelling.get(id)?.push(answer)
+        if (this.#cancelling.get(id)?.push(answer) === undefined) settle('unknown')
         return
       case TimerState.cancelled:
         return settle('cancelled')
@@ -282,7 +281,7 @@ export class DelayService {
     } catch (error) {
       this.#tryAgain(id)
       // A store that takes nothing will not take the next one either.
-      if (error instanceof TandemError && error.code.startsWith('STORE_')) this.#notBefore = now + this.#retryMs
+      if (error instanceof TandemError && takesNothing.has(error.code)) this.#notBefore = now + this.#retryMs
       return
     }
     this.#lost++
@@ -358,6 +357,6 @@ class Firing implements AppendCompletion {
   }
 
   failed(): void {
-    this.#service.fireFailed(this.#id)
+    this.#service.fireFailed()
   }
 }

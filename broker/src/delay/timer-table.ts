@@ -7,14 +7,15 @@ const COMPACT_ABOVE = 1024
 /**
  * States of a delayed message. Decisions are made in the order of their appends, so the log agrees with the table:
  *
- * | state      | due    | cancel     | stored    | failed or refused |
- * | ---------- | ------ | ---------- | --------- | ----------------- |
- * | pending    | firing | cancelling |           |                   |
- * | firing     |        | "fired"    | fired     | pending           |
- * | cancelling |        | join       | cancelled | pending           |
- * | fired      |        | "fired"    |           |                   |
- * | cancelled  |        | repeat     |           |                   |
+ * | state      | due    | cancel     | stored    | refused | failed |
+ * | ---------- | ------ | ---------- | --------- | ------- | ------ |
+ * | pending    | firing | cancelling |           |         |        |
+ * | firing     |        | "fired"    | fired     | pending | stays  |
+ * | cancelling |        | join       | cancelled | pending | stays  |
+ * | fired      |        | "fired"    |           |         |        |
+ * | cancelled  |        | repeat     |           |         |        |
  *
+ * Refused = the log did not take the record, failed = the store broke under it and the restart will tell; it stays put.
  * `free` numbers are reused; `forgotten` ones wait until the heap lets go of them.
  */
 export const TimerState = {

@@ -1,4 +1,4 @@
-import { PropertyName, type RecordFields, type RecordView, SysFlag, SystemTopic } from '@tandemmq/protocol'
+import { PropertyName, type RecordFields, type RecordView, SysFlag, SystemTopic, TandemError } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
 import type { LogWriter } from '../log-writer.ts'
 import type { NameCache } from '../name-cache.ts'
@@ -130,8 +130,9 @@ export class HalfRecords {
     return view.queueOffset === queueOffset && this.isHalf(view, record) && this.origin(view, record)?.group === group
   }
 
+  /** Undefined when the half record cannot be read. */
   describe(half: HalfMessage): { transactionId: string; messageId: string; keys: string } | undefined {
-    const record = this.#log.read(half.physicalOffset)
+    const record = this.#readable(half.physicalOffset)
     if (record === undefined) return undefined
     const { view } = this.#copy
     view.at(record, 0)
@@ -146,6 +147,15 @@ export class HalfRecords {
   hashOfId(id: string): number {
     const bytes = Buffer.from(id, 'utf8')
     return hashOf(bytes, 0, bytes.length)
+  }
+
+  #readable(physicalOffset: number): Buffer | undefined {
+    try {
+      return this.#log.read(physicalOffset)
+    } catch (error) {
+      if (error instanceof TandemError) return undefined
+      throw error
+    }
   }
 
   #note(source: Buffer): void {

@@ -1,4 +1,4 @@
-import { type PropertyScan, type RecordFields, type RecordView, SystemTopic } from '@tandemmq/protocol'
+import { type PropertyScan, type RecordFields, type RecordView, SystemTopic, TandemError } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
 import type { LogWriter } from '../log-writer.ts'
 import { NameCache } from '../name-cache.ts'
@@ -186,13 +186,18 @@ export class TransactionService implements HalfMessageOwner {
 
   /** Those of `transactionIds` with at least one half message that is not settled durably. */
   pendingOf(transactionIds: readonly string[]): string[] {
-    const wanted = new Set(transactionIds)
-    const hashes = new Set(transactionIds.map((id) => this.#records.hashOfId(id)))
+    const byHash = new Map<number, string[]>()
+    for (const id of new Set(transactionIds)) {
+      const hash = this.#records.hashOfId(id)
+      byHash.set(hash, [...(byHash.get(hash) ?? []), id])
+    }
     const found = new Set<string>()
     for (const half of this.#pending.values()) {
-      if (!hashes.has(half.idHash)) continue
-      const id = this.#records.describe(half)?.transactionId
-      if (id !== undefined && wanted.has(id)) found.add(id)
+      const candidates = byHash.get(half.idHash)
+      if (candidates === undefined) continue
+      const own = this.#records.describe(half)?.transactionId
+      // A half that cannot be read may be any of them: its marker in the database must not be deleted.
+      for (const id of candidates) if (own === undefined || own === id) found.add(id)
     }
     return transactionIds.filter((id) => found.delete(id))
   }
@@ -398,8 +403,7 @@ export class TransactionService implements HalfMessageOwner {
 
   #checkOne(half: HalfMessage, now: number): void {
     if (half.state !== 'pending') return
-    const record = this.#log.read(half.physicalOffset)
-    const handed = record !== undefined && this.#ask(half, record)
+    const handed = this.#hand(half)
     if (handed) {
       half.attempts++
       this.#checksSent++
@@ -407,5 +411,16 @@ export class TransactionService implements HalfMessageOwner {
     half.missed = !handed
     const pause = BACK_OFF_MS[Math.min(half.step++, BACK_OFF_MS.length - 1)] as number
     this.#schedule.add(half, now + Math.min(pause, this.#checkIntervalMs))
+  }
+
+  #hand(half: HalfMessage): boolean {
+    try {
+      const record = this.#log.read(half.physicalOffset)
+      return record !== undefined && this.#ask(half, record)
+    } catch (error) {
+      // A record that cannot be read, a connection that broke: nobody was asked, and the others must be.
+      if (error instanceof TandemError) return false
+      throw error
+    }
   }
 }
