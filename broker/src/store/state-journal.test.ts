@@ -27,6 +27,31 @@ function pathOf(disk: Disk): string {
   return `${DIRECTORY}/${disk.list(DIRECTORY).at(-1)}`
 }
 
+async function play(disk: FaultDisk, durable: { count: number }): Promise<void> {
+  const journal = open(disk)
+  const map = table(journal)
+  for (let index = 1; index <= 60; index++) {
+    map.set('n', index)
+    map.set(`${index % 5}${'y'.repeat(60_000)}`, index)
+    journal.append('offsets', [`${index % 5}${'y'.repeat(60_000)}`, index])
+    journal.appendDurable('offsets', ['n', index]).then(
+      () => (durable.count = index),
+      () => {},
+    )
+    journal.commit()
+    await turns(index % 4)
+  }
+  await turns()
+}
+
+async function closedJournal(): Promise<FaultDisk> {
+  const disk = new FaultDisk({ seed: 1 })
+  const journal = open(disk)
+  for (let index = 0; index < 20; index++) journal.append('offsets', [`k${index}`, index])
+  await journal.close()
+  return disk
+}
+
 test('entries come back in order, also to a table that registers late', async () => {
   const disk = new MemoryDisk()
   const journal = open(disk)
@@ -98,22 +123,6 @@ test('it rewrites itself when it has outgrown its snapshot, and keeps tables nob
 
 test('a power cut in any operation of writing, syncing and compacting keeps every durable entry, in order', async () => {
   const wrong: string[] = []
-  const play = async (disk: FaultDisk, durable: { count: number }): Promise<void> => {
-    const journal = open(disk)
-    const map = table(journal)
-    for (let index = 1; index <= 60; index++) {
-      map.set('n', index)
-      map.set(`${index % 5}${'y'.repeat(60_000)}`, index)
-      journal.append('offsets', [`${index % 5}${'y'.repeat(60_000)}`, index])
-      journal.appendDurable('offsets', ['n', index]).then(
-        () => (durable.count = index),
-        () => {},
-      )
-      journal.commit()
-      await turns(index % 4)
-    }
-    await turns()
-  }
   const whole = new FaultDisk({ seed: 1 })
   await play(whole, { count: 0 })
   expect(whole.list(DIRECTORY)[0]).not.toMatch(/1$/)
@@ -134,18 +143,11 @@ test('a power cut in any operation of writing, syncing and compacting keeps ever
 })
 
 test('F16: any flipped bit is met with an error, or cuts what no later entry vouches for; nothing false is read', async () => {
-  const build = async (): Promise<FaultDisk> => {
-    const disk = new FaultDisk({ seed: 1 })
-    const journal = open(disk)
-    for (let index = 0; index < 20; index++) journal.append('offsets', [`k${index}`, index])
-    await journal.close()
-    return disk
-  }
-  const first = await build()
+  const first = await closedJournal()
   const bits = first.open(pathOf(first), 'read').size() * 8
   let refused = 0
   for (let bit = 0; bit < bits; bit += 3) {
-    const disk = await build()
+    const disk = await closedJournal()
     disk.flipBit(pathOf(disk), bit)
     try {
       const map = table(open(disk, { isNew: false }))
