@@ -1,0 +1,33 @@
+import { withAdmin } from '../admin.ts'
+import type { Command } from '../command.ts'
+import { textTable } from '../table.ts'
+import { progressTable } from './offsets-show.ts'
+
+export const groupsShow: Command = {
+  path: ['groups', 'show'],
+  summary: 'Show the members, subscriptions and progress of a consumer group',
+  positionals: ['GROUP'],
+  example: 'groups show billing',
+  async run(call) {
+    const [group = ''] = call.positionals
+    const shown = await withAdmin(call, async (admin) => ({
+      group,
+      ...(await admin.consumerConnections(group)),
+      progress: await admin.progress(group),
+    }))
+    call.report(shown, ({ members, messageModel, subscriptions, progress }) =>
+      [
+        members.length === 0 ? 'nobody is connected' : `${members.length} connected, ${messageModel.toLowerCase()}`,
+        textTable(
+          ['CLIENT', 'ADDRESS', 'LANGUAGE'],
+          members.map(({ clientId, address, language }) => [clientId, address, language]),
+          '',
+        ),
+        textTable(['TOPIC', 'FILTER'], Object.entries(subscriptions), ''),
+        progressTable(progress),
+      ]
+        .filter((part) => part !== '')
+        .join('\n\n'),
+    )
+  },
+}

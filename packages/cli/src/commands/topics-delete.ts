@@ -1,0 +1,14 @@
+import { withAdmin } from '../admin.ts'
+import type { Command } from '../command.ts'
+
+export const topicsDelete: Command = {
+  path: ['topics', 'delete'],
+  summary: 'Delete a topic with its messages from every broker',
+  positionals: ['TOPIC'],
+  example: 'topics delete orders-old',
+  async run(call) {
+    const [topic = ''] = call.positionals
+    await withAdmin(call, (admin) => admin.deleteTopic(topic))
+    call.report({ topic, deleted: true }, () => `topic ${topic} is gone`)
+  },
+}

@@ -1,0 +1,24 @@
+import { TandemError } from '@tandemmq/client'
+import { withAdmin } from '../admin.ts'
+import { UsageError } from '../command.ts'
+import type { Command } from '../command.ts'
+
+export const transactionsResolve: Command = {
+  path: ['transactions', 'resolve'],
+  summary: 'Decide a half message by hand, when its producer never will',
+  positionals: ['AT', 'commit|rollback'],
+  example: 'transactions resolve 81920 rollback',
+  async run(call) {
+    const [at = '', decision = ''] = call.positionals
+    if (!/^\d{1,15}$/.test(at)) throw new UsageError(`AT is the number in the first column of the list, not "${at}"`)
+    if (decision !== 'commit' && decision !== 'rollback') {
+      throw new UsageError(`the decision is commit or rollback, not "${decision}"`)
+    }
+    const outcome = await withAdmin(call, (admin) => admin.resolveTransaction(BigInt(at), decision))
+    if (outcome === 'unknown') throw new TandemError('QUERY_NOT_FOUND', `no half message at ${at}`)
+    call.report(
+      { at, outcome },
+      () => `the half message at ${at} is ${outcome === 'committed' ? 'committed' : 'rolled back'}`,
+    )
+  },
+}

@@ -1,0 +1,28 @@
+import { TandemError } from '@tandemmq/client'
+import type { Pool } from 'pg'
+import { UsageError } from './command.ts'
+import type { Call, OptionSpec } from './command.ts'
+
+/** Options of the commands that talk to Postgres. */
+export const databaseOptions: Readonly<Record<string, OptionSpec>> = {
+  database: { value: 'URL', help: 'postgres://user:password@host:port/name, default $DATABASE_URL' },
+  schema: { value: 'NAME', help: 'schema of the tables, default tandem' },
+}
+
+/** Runs `work` with a pool on `--database` or DATABASE_URL. Nothing is connected before the first query. */
+export async function withDatabase<T>(call: Call, work: (pool: Pool) => Promise<T>): Promise<T> {
+  const url = call.text('database') ?? process.env['DATABASE_URL']
+  if (url === undefined || url === '') throw new UsageError('--database URL is missing, and DATABASE_URL is not set')
+  // Loaded here: a broker on a machine without Postgres does not need the driver.
+  const { default: pg } = await import('pg')
+  const pool = new pg.Pool({ connectionString: url, max: 1, connectionTimeoutMillis: 5_000 })
+  pool.on('error', () => {})
+  try {
+    return await work(pool)
+  } catch (error) {
+    if (error instanceof TandemError) throw error
+    throw new TandemError('DATABASE_UNAVAILABLE', (error as Error).message || 'no connection', { cause: error })
+  } finally {
+    await pool.end()
+  }
+}

@@ -1,0 +1,24 @@
+/** The process around a command; tests pass their own. */
+export interface Io {
+  out(line: string): void
+  err(line: string): void
+  /** Aborted when the user or the service manager asks the program to end. */
+  readonly stop: AbortSignal
+}
+
+/** Standard output, standard error, SIGTERM and SIGINT. A second signal ends the process at once. */
+export function processIo(): Io {
+  const stop = new AbortController()
+  let listening = false
+  return {
+    out: (line) => void process.stdout.write(`${line}\n`),
+    err: (line) => void process.stderr.write(`${line}\n`),
+    get stop() {
+      // Only a program that waits takes the signals over; the others die of them as usual.
+      if (!listening)
+        for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(signal))
+      listening = true
+      return stop.signal
+    },
+  }
+}
