@@ -20,5 +20,6 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
+    reporters: ['default', ['json', { outputFile: 'node_modules/.cache/tandemmq/tests.json' }]],
   },
 })

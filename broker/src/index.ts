@@ -1,1 +1,6 @@
-export {}
+export { TandemError } from '@tandemmq/protocol'
+export type { Broker, BrokerStats } from './broker.ts'
+export { startBroker } from './broker.ts'
+export { BrokerError } from './broker-error.ts'
+export type { BrokerOptions } from './options.ts'
+export { parseSetting, settingNames } from './options.ts'

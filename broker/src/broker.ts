@@ -1,0 +1,156 @@
+import type { Connection } from '@tandemmq/remoting'
+import { RemotingServer, systemClock, systemNetwork, type Timer } from '@tandemmq/remoting'
+import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
+import { openRooms, type Rooms } from './rooms.ts'
+import { Dispatcher } from './server/dispatcher.ts'
+import { createHandlers } from './server/handlers.ts'
+import { systemDisk } from './store/index.ts'
+
+const RETENTION_INTERVAL_MS = 60_000
+
+/** Figures of a running broker; what `stats()` gives. */
+export interface BrokerStats {
+  connections: number
+  requests: ReturnType<Dispatcher['stats']>
+  store: ReturnType<Rooms['store']['stats']>
+  pulls: ReturnType<Rooms['pulls']['stats']>
+  transactions: ReturnType<Rooms['transactions']['stats']>
+  delay: ReturnType<Rooms['delay']['stats']>
+  retry: ReturnType<Rooms['retry']['stats']>
+  dedup: { entries: number; hits: number; evictedEarly: number }
+}
+
+/** A running broker: name server and broker on one port. */
+export class Broker {
+  readonly #options: ResolvedOptions
+  readonly #rooms: Rooms
+  readonly #dispatcher: Dispatcher
+  readonly #server: RemotingServer
+  #retention: Timer | undefined
+  #commitRequested = false
+  #closing: Promise<void> | undefined
+
+  private constructor(options: ResolvedOptions) {
+    this.#options = options
+    this.#rooms = openRooms(options, (error) => options.log(`tandem: ${error.message}`))
+    const handlers = createHandlers(
+      options,
+      this.#rooms,
+      () => this.#requestCommit(),
+      () => this.#runtime(),
+    )
+    this.#dispatcher = new Dispatcher({
+      handlers: handlers.tables,
+      onClosed: (connection: Connection) => handlers.connectionClosed(connection),
+      log: options.log,
+    })
+    this.#server = new RemotingServer({
+      clock: options.clock,
+      network: options.network,
+      owner: this.#dispatcher,
+      host: options.host,
+      port: options.port,
+      connectionsMax: options.connectionsMax,
+    })
+  }
+
+  /** Recovers the directory, then listens. Use {@link startBroker}. */
+  static async start(options: ResolvedOptions): Promise<Broker> {
+    const broker = new Broker(options)
+    try {
+      await broker.#server.start()
+    } catch (error) {
+      await broker.close()
+      throw error
+    }
+    broker.#rooms.transactions.start()
+    broker.#rooms.delay.start()
+    broker.#retain()
+    return broker
+  }
+
+  /** `host:port` for `nameServers`. */
+  get address(): string {
+    return this.#server.address
+  }
+
+  get port(): number {
+    return this.#server.port
+  }
+
+  /** Request codes this broker serves, ascending; any other is answered with "not supported". */
+  get requestCodes(): number[] {
+    return this.#dispatcher.codes()
+  }
+
+  stats(): BrokerStats {
+    const { store, pulls, transactions, delay, retry, dedup } = this.#rooms
+    return {
+      connections: this.#server.connections.size,
+      requests: this.#dispatcher.stats(),
+      store: store.stats(),
+      pulls: pulls.stats(),
+      transactions: transactions.stats(),
+      delay: delay.stats(),
+      retry: retry.stats(),
+      dedup: dedup?.stats() ?? { entries: 0, hits: 0, evictedEarly: 0 },
+    }
+  }
+
+  /** Stops accepting, answers what was appended, flushes, frees directory and port. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(): Promise<void> {
+    this.#retention?.cancel()
+    const { store, pulls, transactions, delay, offsets, groups, producers } = this.#rooms
+    transactions.close()
+    delay.close()
+    pulls.close()
+    offsets.flush()
+    store.commitTurn()
+    await this.#server.close()
+    groups.close()
+    producers.close()
+    await store.close()
+  }
+
+  /** One write, one round of answers and one socket write per connection for everything of this turn. */
+  #requestCommit(): void {
+    if (this.#commitRequested) return
+    this.#commitRequested = true
+    this.#options.clock.soon(() => {
+      this.#commitRequested = false
+      this.#rooms.store.commitTurn()
+      this.#server.flushDirty()
+    })
+  }
+
+  #retain(): void {
+    const { store, transactions, delay } = this.#rooms
+    const removed = store.retain(() => Math.min(transactions.earliestPinned(), delay.earliestPinned()))
+    if (removed > 0) this.#options.log(`retention removed ${removed} bytes of the log`)
+    this.#retention = this.#options.clock.setTimer(RETENTION_INTERVAL_MS, () => this.#retain())
+  }
+
+  #runtime(): Record<string, string | number | boolean> {
+    const { store, pulls } = this.stats()
+    return { commitLogMaxOffset: store.endOffset, commitLogMinOffset: store.firstOffset, parkedPulls: pulls.parked }
+  }
+}
+
+/**
+ * Starts a broker in this process; it serves when the promise resolves.
+ * @throws {TandemError} OPTION_INVALID, ADDRESS_IN_USE, DIRECTORY_LOCKED, DIRECTORY_NOT_WRITABLE, FORMAT_VERSION_UNKNOWN,
+ *   LOG_DAMAGED
+ */
+export async function startBroker(given: BrokerOptions): Promise<Broker> {
+  const options = resolveOptions(given, { clock: systemClock, network: systemNetwork, disk: systemDisk })
+  return Broker.start(options)
+}

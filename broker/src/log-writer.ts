@@ -1,0 +1,75 @@
+import { PropertyScan, type RecordFields, tagHash } from '@tandemmq/protocol'
+import type { Clock } from '@tandemmq/remoting'
+import { BrokerError } from './broker-error.ts'
+import type { DelayService } from './delay/index.ts'
+import type { Topic, Topics } from './queueing/index.ts'
+import type { AppendCompletion, MessageStore } from './store/index.ts'
+
+/** What the rooms append through: they know topics by name and neither sockets nor the hot path. */
+export interface LogWriter {
+  /**
+   * Appends to the queue itself: no delay, no dedup. Afterwards `fields.physicalOffset` and `fields.queueOffset` are set.
+   * @throws {StoreError} STORE_FENCED, STORE_CLOSED
+   */
+  append(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void
+  /** As append, but a DELAY or TIMER property parks the message first; a missing %RETRY% or %DLQ% topic is created. */
+  publish(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void
+  /** One stored record, copied; undefined when retention removed it. */
+  read(physicalOffset: number): Buffer | undefined
+  /** Records before this offset survive what the flush policy promises to survive. */
+  readonly durableOffset: number
+}
+
+export class StoreLogWriter implements LogWriter {
+  readonly #clock: Clock
+  readonly #scan = new PropertyScan()
+  #parts: { store: MessageStore; topics: Topics; delay: DelayService } | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** The rooms that write through this object exist before the log is read; from now on they may. */
+  open(parts: { store: MessageStore; topics: Topics; delay: DelayService }): void {
+    this.#parts = parts
+  }
+
+  get durableOffset(): number {
+    return this.#open.store.durableOffset
+  }
+
+  append(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {
+    const { store } = this.#open
+    const target = this.#address(topic, queueId, fields)
+    this.#scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
+    const { tagsStart, tagsEnd } = this.#scan
+    const tagsCode = tagsStart < 0 ? 0 : tagHash(fields.properties, tagsStart, tagsEnd)
+    store.append(target.queues[queueId] ?? store.queue(topic, queueId), fields, tagsCode, completion)
+  }
+
+  publish(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {
+    const { delay } = this.#open
+    this.#scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
+    const deliverAt = delay.deliverAt(this.#scan, fields.properties, this.#clock.now())
+    if (deliverAt === 0) return this.append(topic, queueId, fields, completion)
+    this.#address(topic, queueId, fields)
+    delay.append(fields, deliverAt, completion)
+  }
+
+  read(physicalOffset: number): Buffer | undefined {
+    return this.#parts?.store.read(physicalOffset)
+  }
+
+  get #open(): { store: MessageStore; topics: Topics; delay: DelayService } {
+    if (this.#parts === undefined) throw new BrokerError('NOT_STARTED', 'the log is not open yet')
+    return this.#parts
+  }
+
+  #address(topic: string, queueId: number, fields: RecordFields): Topic {
+    const { topics } = this.#open
+    const target = topics.find(topic) ?? topics.ensureInternal(topic, queueId + 1)
+    fields.topic = target.nameBytes
+    fields.queueId = queueId
+    return target
+  }
+}

@@ -1,0 +1,170 @@
+import { TandemError } from '@tandemmq/protocol'
+import type { Clock, Network } from '@tandemmq/remoting'
+import type { Disk } from './store/index.ts'
+
+/** What `startBroker` takes. Times are ms, sizes bytes, unless a name says otherwise. */
+export interface BrokerOptions {
+  /** Directory of this broker alone; created when absent. */
+  dataDir: string
+  /** Address to listen on. Default `127.0.0.1`; anything else is reachable by others and unauthenticated. */
+  host?: string
+  /** Default 9876; 0 picks a free one. */
+  port?: number
+  /** `sync` (default) answers a send after fdatasync, `async` after the write: a power cut may take the last 200 ms. */
+  flush?: 'sync' | 'async'
+  /** A send to an unknown topic creates it. Default true. */
+  autoCreateTopic?: boolean
+  /** Queues of an auto-created topic, at most what the producer asks for. Default 4. */
+  defaultQueues?: number
+  /** Age of a half message at its first check-back. Default 6,000. */
+  transactionTimeoutMs?: number
+  /** Longest pause between two check-backs of one half message. Default 30,000. */
+  transactionCheckIntervalMs?: number
+  /** Largest body. Default 4,194,304. */
+  messageBytesMax?: number
+  /** Age at which a log segment is deleted, if nothing pending lives in it. Default 72. */
+  retentionHours?: number
+  /** Longest delay of a message. Default 365 days. */
+  delayMsMax?: number
+  /** Time during which a repeated unique or dedup key is answered with the first result; 0 switches it off. Default 600,000. */
+  dedupWindowMs?: number
+  /** Keys the window holds at most. Default 1,000,000. */
+  dedupEntriesMax?: number
+  /** Default `tandemmq`. Keep it stable: clients key queues by it. */
+  brokerName?: string
+  /** Default `DefaultCluster`. */
+  clusterName?: string
+  /** Size of a commit log file. Default 64 MiB. */
+  segmentBytes?: number
+  /** Recent log bytes kept in memory. Default 32 MiB. */
+  hotBytesMax?: number
+  /** Default 10,000. */
+  connectionsMax?: number
+  /** A client without heartbeat for so long is no member any more. Default 120,000; Infinity relies on the connection. */
+  channelExpiryMs?: number
+  /** Skip damaged ranges in the middle of the log instead of refusing to start. Default false. */
+  acceptDamage?: boolean
+  /** Replaced by tests only. */
+  clock?: Clock
+  network?: Network
+  disk?: Disk
+  /** One line of text per event worth an operator's attention. Default: none. */
+  log?: (line: string) => void
+}
+
+export type ResolvedOptions = Required<Omit<BrokerOptions, 'clock' | 'network' | 'disk'>> &
+  Required<Pick<BrokerOptions, 'clock' | 'network' | 'disk'>>
+
+type Check = { kind: 'text' } | { kind: 'flag' } | { kind: 'choice'; of: readonly string[] } | NumberCheck
+type NumberCheck = { kind: 'number'; min: number; max: number; infinite?: true }
+
+const MIB = 1 << 20
+
+const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' | 'log'>, Check> = {
+  dataDir: { kind: 'text' },
+  host: { kind: 'text' },
+  port: { kind: 'number', min: 0, max: 65_535 },
+  flush: { kind: 'choice', of: ['sync', 'async'] },
+  autoCreateTopic: { kind: 'flag' },
+  defaultQueues: { kind: 'number', min: 1, max: 1024 },
+  transactionTimeoutMs: { kind: 'number', min: 1, max: 86_400_000 },
+  transactionCheckIntervalMs: { kind: 'number', min: 1, max: 86_400_000 },
+  messageBytesMax: { kind: 'number', min: 1, max: 15 * MIB },
+  retentionHours: { kind: 'number', min: 0, max: 24 * 36_500, infinite: true },
+  delayMsMax: { kind: 'number', min: 0, max: 3_650 * 86_400_000 },
+  dedupWindowMs: { kind: 'number', min: 0, max: 7 * 86_400_000 },
+  dedupEntriesMax: { kind: 'number', min: 16, max: 50_000_000 },
+  brokerName: { kind: 'text' },
+  clusterName: { kind: 'text' },
+  segmentBytes: { kind: 'number', min: 64 << 10, max: 2048 * MIB },
+  hotBytesMax: { kind: 'number', min: 16 * MIB, max: 8192 * MIB },
+  connectionsMax: { kind: 'number', min: 1, max: 1_000_000 },
+  channelExpiryMs: { kind: 'number', min: 1000, max: Number.MAX_SAFE_INTEGER, infinite: true },
+  acceptDamage: { kind: 'flag' },
+}
+
+/** Names `--set` accepts, sorted. */
+export const settingNames: readonly string[] = Object.keys(checks).sort()
+
+/**
+ * Turns the text of `--set name=value` into an option.
+ * @throws {TandemError} OPTION_INVALID naming the option, the value and what would be accepted
+ */
+export function parseSetting(name: string, value: string): Partial<BrokerOptions> {
+  const check = (checks as Record<string, Check>)[name]
+  if (!Object.hasOwn(checks, name) || check === undefined) {
+    throw new TandemError('OPTION_INVALID', `there is no option "${name}"; known: ${settingNames.join(', ')}`)
+  }
+  let parsed: unknown = value
+  if (check.kind === 'number') parsed = value.trim() === '' ? Number.NaN : Number(value)
+  if (check.kind === 'flag' && (value === 'true' || value === 'false')) parsed = value === 'true'
+  verify(name, parsed, check)
+  return { [name]: parsed } as Partial<BrokerOptions>
+}
+
+function verify(name: string, value: unknown, check: Check): void {
+  const refuse = (wanted: string): never => {
+    throw new TandemError('OPTION_INVALID', `${name} must be ${wanted}, not ${JSON.stringify(value) ?? String(value)}`)
+  }
+  switch (check.kind) {
+    case 'text':
+      if (typeof value !== 'string' || value === '') refuse('a non-empty text')
+      return
+    case 'flag':
+      if (typeof value !== 'boolean') refuse('true or false')
+      return
+    case 'choice':
+      if (!check.of.includes(value as string)) refuse(check.of.map((one) => `"${one}"`).join(' or '))
+      return
+    case 'number': {
+      if (check.infinite && value === Number.POSITIVE_INFINITY) return
+      const within = typeof value === 'number' && value >= check.min && value <= check.max
+      const whole = name === 'retentionHours' || Number.isInteger(value)
+      if (!within || !whole)
+        refuse(`a ${name === 'retentionHours' ? '' : 'whole '}number from ${check.min} to ${check.max}`)
+    }
+  }
+}
+
+/** @throws {TandemError} OPTION_INVALID on an unknown name or a value out of range */
+export function resolveOptions(
+  given: BrokerOptions,
+  outside: { clock: Clock; network: Network; disk: Disk },
+): ResolvedOptions {
+  const options = {
+    host: '127.0.0.1',
+    port: 9876,
+    flush: 'sync',
+    autoCreateTopic: true,
+    defaultQueues: 4,
+    transactionTimeoutMs: 6_000,
+    transactionCheckIntervalMs: 30_000,
+    messageBytesMax: 4 * MIB,
+    retentionHours: 72,
+    delayMsMax: 365 * 86_400_000,
+    dedupWindowMs: 600_000,
+    dedupEntriesMax: 1_000_000,
+    brokerName: 'tandemmq',
+    clusterName: 'DefaultCluster',
+    segmentBytes: 64 * MIB,
+    hotBytesMax: 32 * MIB,
+    connectionsMax: 10_000,
+    channelExpiryMs: 120_000,
+    acceptDamage: false,
+    log: () => {},
+    ...outside,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  } as unknown as ResolvedOptions
+  for (const [name, value] of Object.entries(options)) {
+    if (name === 'clock' || name === 'network' || name === 'disk' || name === 'log') continue
+    const check = (checks as Record<string, Check>)[name]
+    if (check === undefined) {
+      throw new TandemError('OPTION_INVALID', `there is no option "${name}"; known: ${settingNames.join(', ')}`)
+    }
+    verify(name, value, check)
+  }
+  if (options.segmentBytes < options.messageBytesMax + 128 * 1024) {
+    throw new TandemError('OPTION_INVALID', 'segmentBytes must exceed messageBytesMax by 128 KiB')
+  }
+  return options
+}

@@ -1,0 +1,151 @@
+import { PropertyScan, type RecordView, tagHash } from '@tandemmq/protocol'
+import { DedupWindow } from './dedup/index.ts'
+import { DelayService } from './delay/index.ts'
+import { StoreLogWriter } from './log-writer.ts'
+import { KvConfig, LocalBroker, NameServer } from './nameserver/index.ts'
+import type { ResolvedOptions } from './options.ts'
+import { ConsumerGroups, Offsets, ProducerGroups, PullService, QueueLocks, Topics } from './queueing/index.ts'
+import { RetryService } from './retry/index.ts'
+import { checkTransactionRequest } from './server/transaction-handlers.ts'
+import { MessageStore, type StateJournal, type StoreError } from './store/index.ts'
+import { TransactionService } from './transaction/index.ts'
+
+const HOUR_MS = 3_600_000
+
+/** Every room of one broker, joined through the small interfaces each declares. */
+export interface Rooms {
+  store: MessageStore
+  topics: Topics
+  groups: ConsumerGroups
+  producers: ProducerGroups
+  offsets: Offsets
+  locks: QueueLocks
+  pulls: PullService
+  transactions: TransactionService
+  delay: DelayService
+  dedup: DedupWindow | undefined
+  retry: RetryService
+  kvConfig: KvConfig
+  nameServer: NameServer
+}
+
+/**
+ * Builds the rooms and recovers them: the journal's tables first, then every record of the log in order.
+ * @throws {StoreError} what opening the directory can throw
+ */
+export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError) => void): Rooms {
+  const { clock } = options
+  const producers = new ProducerGroups({ clock, channelExpiryMs: options.channelExpiryMs })
+  const log = new StoreLogWriter(clock)
+  const replayed = openReplayed(options, log, producers)
+  let tables: ReturnType<typeof openTables> | undefined
+  const store = MessageStore.open({
+    disk: options.disk,
+    clock,
+    directory: options.dataDir,
+    flush: options.flush,
+    segmentBytes: options.segmentBytes,
+    hotBytesMax: options.hotBytesMax,
+    retentionMs: options.retentionHours * HOUR_MS,
+    acceptDamage: options.acceptDamage,
+    tagsCodeOf,
+    onJournal: (journal) => {
+      tables = openTables(options, journal)
+    },
+    onRecovered: (record, bytes) => {
+      replayed.transactions.replay(record, bytes)
+      replayed.delay.replay(record, bytes)
+      replayed.retry.replay(record, bytes)
+      replayed.dedup?.replay(record, bytes)
+    },
+    onFenced,
+  })
+  const { topics, groups, offsets, kvConfig } = tables ?? openTables(options, store.journal)
+  topics.open(store)
+  // remoting.md 12.1: tools look up cluster and broker by the route of a topic of that name.
+  topics.ensureInternal(options.clusterName, options.defaultQueues)
+  topics.ensureInternal(options.brokerName, 1)
+  offsets.open((topic, queueId) => store.findQueue(topic, queueId))
+  replayed.groups = groups
+  log.open({ store, topics, delay: replayed.delay })
+  const local = new LocalBroker({
+    brokerName: options.brokerName,
+    clusterName: options.clusterName,
+    find: (name) => topics.find(name) ?? topics.promised(name),
+    list: () => topics.list(),
+  })
+  const pulls = new PullService({ clock, topics, groups, offsets, store })
+  store.onVisible = (queue) => pulls.onVisible(queue)
+  return {
+    store,
+    topics,
+    groups,
+    producers,
+    offsets,
+    locks: new QueueLocks({ clock }),
+    pulls,
+    transactions: replayed.transactions,
+    delay: replayed.delay,
+    dedup: replayed.dedup,
+    retry: replayed.retry,
+    kvConfig,
+    nameServer: new NameServer({ local, kvConfig }),
+  }
+}
+
+/** Rooms whose state is a function of the log: they exist before it is read. */
+function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: ProducerGroups) {
+  const { clock, brokerName } = options
+  const transactions = new TransactionService({
+    clock,
+    log,
+    timeoutMs: options.transactionTimeoutMs,
+    checkIntervalMs: options.transactionCheckIntervalMs,
+    ask: (half, record) => {
+      const producer = producers.pick(half.group, half.connectionId)
+      producer?.oneway(checkTransactionRequest(half, record, brokerName))
+      return producer !== undefined
+    },
+  })
+  const delay = new DelayService({
+    clock,
+    log,
+    horizonMs: options.delayMsMax,
+    onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
+  })
+  const dedup =
+    options.dedupWindowMs === 0
+      ? undefined
+      : new DedupWindow({
+          clock,
+          read: (offset) => log.read(offset),
+          windowMs: options.dedupWindowMs,
+          entriesMax: options.dedupEntriesMax,
+          onEvictedEarly: () =>
+            options.log(
+              `the dedup window is full (dedupEntriesMax ${options.dedupEntriesMax}): keys leave before their time`,
+            ),
+        })
+  const rooms: { groups: ConsumerGroups | undefined } = { groups: undefined }
+  const retry = new RetryService({
+    clock,
+    log,
+    policyOf: (group) => rooms.groups?.policyOf(group) ?? { attemptsMax: 16 },
+  })
+  return Object.assign(rooms, { transactions, delay, dedup, retry })
+}
+
+/** Rooms whose state is in the journal. */
+function openTables(options: ResolvedOptions, journal: StateJournal) {
+  const { clock, channelExpiryMs } = options
+  const topics = new Topics({ journal, autoCreate: options.autoCreateTopic, defaultQueues: options.defaultQueues })
+  const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs })
+  return { topics, groups, offsets: new Offsets({ clock, journal, topics }), kvConfig: new KvConfig({ journal }) }
+}
+
+const scan = new PropertyScan()
+
+function tagsCodeOf(record: RecordView, bytes: Buffer): number {
+  scan.scan(bytes, record.propertiesStart, record.propertiesEnd)
+  return scan.tagsStart < 0 ? 0 : tagHash(bytes, scan.tagsStart, scan.tagsEnd)
+}

@@ -1,0 +1,150 @@
+import { decodeBatch, type HeaderView, offsetMessageId, RequestCode } from '@tandemmq/protocol'
+import type { Connection } from '@tandemmq/remoting'
+import { BrokerError } from '../broker-error.ts'
+import type { Topic } from '../queueing/index.ts'
+import type { AppendCompletion, StoreError } from '../store/index.ts'
+import type { Handler } from './handler.ts'
+import { indexOf, SendFields } from './send-fields.ts'
+import type { SendHandler } from './send-handler.ts'
+
+const BATCH_MESSAGES_MAX = 10_000
+
+interface Placed {
+  queueOffset: number
+  physicalOffset: number
+  duplicate: boolean
+}
+
+/**
+ * SEND_BATCH_MESSAGE: independent records, appended one after the other to one queue and answered together
+ * (remoting.md 3.6). Each message is deduplicated by its own key, so a repeated batch of which a crash kept only the
+ * first part is completed, not doubled.
+ */
+export class BatchHandler {
+  readonly #send: SendHandler
+
+  constructor(send: SendHandler) {
+    this.#send = send
+  }
+
+  handlers(): Map<number, Handler> {
+    return new Map([[RequestCode.SEND_BATCH_MESSAGE, (connection, header) => this.#batch(connection, header)]])
+  }
+
+  #batch(connection: Connection, header: HeaderView): void {
+    const send = this.#send
+    const topic = send.topicOf(header)
+    send.admit(header.bodyEnd - header.bodyStart, topic)
+    if (topic.name.startsWith('%RETRY%')) throw new BrokerError('MESSAGE_ILLEGAL', 'a retry cannot be part of a batch')
+    const entries = decodeBatch(header.bytes, header.bodyStart, header.bodyEnd)
+    if (entries.length === 0 || entries.length > BATCH_MESSAGES_MAX) {
+      throw new BrokerError('MESSAGE_ILLEGAL', `a batch has 1 to ${BATCH_MESSAGES_MAX} messages, not ${entries.length}`)
+    }
+    const { clock, properties, requestCommit, store } = send.options
+    const now = clock.now()
+    properties.fromHeader(header, indexOf(header, SendFields.properties), now)
+    const batchKey = send.key()
+    const keys = new Set<string>()
+    for (const entry of entries) {
+      properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd, now)
+      this.#refuseSpecial(entry.bodyEnd - entry.bodyStart)
+      keys.add(send.key())
+    }
+    // Members that share one key are a client's habit (remoting.md 13.1): by that key no repeat can be told.
+    const distinct = keys.size === entries.length
+    send.readFields(connection, header, topic)
+    const placed: Placed[] = []
+    for (const entry of entries) {
+      properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd, now)
+      send.takeProperties()
+      send.fields.flag = entry.flag
+      send.fields.bodyStart = entry.bodyStart
+      send.fields.bodyEnd = entry.bodyEnd
+      placed.push(this.#place(topic, distinct))
+    }
+    const queueId = send.fields.queueId
+    if (!header.isOneway) {
+      const last = Math.max(...placed.map((one) => one.physicalOffset))
+      store.whenSafe(
+        last,
+        new BatchReply(connection, header, send.templateOf(connection).storeHost, queueId, batchKey, placed),
+      )
+    }
+    requestCommit()
+  }
+
+  #place(topic: Topic, distinct: boolean): Placed {
+    const send = this.#send
+    const first = distinct ? send.findFirst(topic) : -1
+    const queueOffset = first < 0 ? undefined : send.queueOffsetAt(first)
+    if (queueOffset !== undefined) return { queueOffset, physicalOffset: first, duplicate: true }
+    send.append(topic, undefined)
+    if (distinct) send.remember(topic)
+    return { queueOffset: send.fields.queueOffset, physicalOffset: send.fields.physicalOffset, duplicate: false }
+  }
+
+  #refuseSpecial(bodyBytes: number): void {
+    const { scan } = this.#send.options.properties
+    if (bodyBytes === 0) throw new BrokerError('MESSAGE_ILLEGAL', 'a message of the batch has no body')
+    if (scan.tranMsgStart >= 0) throw new BrokerError('MESSAGE_ILLEGAL', 'a half message cannot be part of a batch')
+    if (
+      scan.delayStart >= 0 ||
+      scan.timerDelaySecStart >= 0 ||
+      scan.timerDelayMsStart >= 0 ||
+      scan.timerDeliverMsStart >= 0
+    ) {
+      throw new BrokerError('MESSAGE_ILLEGAL', 'a delayed message cannot be part of a batch')
+    }
+  }
+}
+
+class BatchReply implements AppendCompletion {
+  readonly #connection: Connection
+  readonly #request: { opaque: number; serialization: 0 | 1 }
+  readonly #storeHost: Buffer
+  readonly #queueId: number
+  readonly #batchKey: string
+  readonly #placed: readonly Placed[]
+
+  constructor(
+    connection: Connection,
+    header: HeaderView,
+    storeHost: Buffer,
+    queueId: number,
+    batchKey: string,
+    placed: readonly Placed[],
+  ) {
+    this.#connection = connection
+    this.#request = { opaque: header.opaque, serialization: header.serialization }
+    this.#storeHost = storeHost
+    this.#queueId = queueId
+    this.#batchKey = batchKey
+    this.#placed = placed
+  }
+
+  stored(): void {
+    if (!this.#connection.isOpen) return
+    const duplicates = this.#placed.flatMap(({ duplicate }, index) => (duplicate ? [index] : []))
+    this.#connection.reply(this.#request, {
+      code: 0,
+      extFields: {
+        msgId: this.#placed.map(({ physicalOffset }) => offsetMessageId(this.#storeHost, physicalOffset)).join(','),
+        queueId: this.#queueId,
+        queueOffset: (this.#placed[0] as Placed).queueOffset,
+        transactionId: this.#batchKey,
+        MSG_REGION: 'DefaultRegion',
+        TRACE_ON: 'true',
+        // Ours: places of the members that an earlier send had stored, and the queue offset of each.
+        ...(duplicates.length > 0 && {
+          dedup: duplicates.length === this.#placed.length ? '1' : undefined,
+          duplicates: duplicates.join(','),
+          queueOffsets: this.#placed.map(({ queueOffset }) => queueOffset).join(','),
+        }),
+      },
+    })
+  }
+
+  failed(error: StoreError): void {
+    if (this.#connection.isOpen) this.#connection.reply(this.#request, { code: 14, remark: error.message })
+  }
+}

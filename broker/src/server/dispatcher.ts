@@ -1,0 +1,78 @@
+import { errorTable, type HeaderView, ResponseCode, TandemError } from '@tandemmq/protocol'
+import type { Connection, ConnectionOwner } from '@tandemmq/remoting'
+import type { Handler } from './handler.ts'
+
+const TABLE_SIZE = 1024
+
+/** One table from request code to handler; what is not in it is answered with "not supported". */
+export class Dispatcher implements ConnectionOwner {
+  readonly #low: (Handler | undefined)[] = new Array(TABLE_SIZE).fill(undefined)
+  readonly #high = new Map<number, Handler>()
+  readonly #onClosed: (connection: Connection) => void
+  readonly #log: (line: string) => void
+  #refused = 0
+  #failed = 0
+
+  constructor(options: {
+    handlers: Iterable<Map<number, Handler>>
+    onClosed: (connection: Connection) => void
+    log: (line: string) => void
+  }) {
+    this.#onClosed = options.onClosed
+    this.#log = options.log
+    for (const table of options.handlers) {
+      for (const [code, handler] of table) {
+        if (this.codes().includes(code)) throw new Error(`request code ${code} has two handlers`)
+        if (code < TABLE_SIZE) this.#low[code] = handler
+        else this.#high.set(code, handler)
+      }
+    }
+  }
+
+  /** Request codes that have a handler, ascending. */
+  codes(): number[] {
+    const low = this.#low.flatMap((handler, code) => (handler === undefined ? [] : [code]))
+    return [...low, ...[...this.#high.keys()].sort((a, b) => a - b)]
+  }
+
+  onRequest(connection: Connection, header: HeaderView): void {
+    const code = header.code
+    const handler = code >= 0 && code < TABLE_SIZE ? this.#low[code] : this.#high.get(code)
+    if (handler === undefined) {
+      this.#refused++
+      if (header.isOneway) return
+      connection.reply(header, {
+        code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+        remark: ` request type ${code} not supported`,
+      })
+      return
+    }
+    try {
+      handler(connection, header)
+    } catch (error) {
+      this.#answerError(connection, header, error)
+    }
+  }
+
+  onClosed(connection: Connection): void {
+    this.#onClosed(connection)
+  }
+
+  stats(): { refused: number; failed: number } {
+    return { refused: this.#refused, failed: this.#failed }
+  }
+
+  #answerError(connection: Connection, header: HeaderView, error: unknown): void {
+    const known = error instanceof TandemError
+    if (known) this.#refused++
+    else {
+      this.#failed++
+      this.#log(`request ${header.code} failed: ${error instanceof Error ? error.stack : String(error)}`)
+    }
+    if (header.isOneway) return
+    connection.reply(header, {
+      code: (known ? errorTable[error.code].remote : undefined) ?? ResponseCode.SYSTEM_ERROR,
+      remark: known ? error.message : `[SYSTEM_ERROR] ${error instanceof Error ? error.message : String(error)}`,
+    })
+  }
+}

@@ -1,0 +1,82 @@
+import { UniqueIdGenerator } from '@tandemmq/protocol'
+import type { Connection } from '@tandemmq/remoting'
+import type { ResolvedOptions } from '../options.ts'
+import type { Rooms } from '../rooms.ts'
+import { adminHandlers } from './admin-handlers.ts'
+import { BatchHandler } from './batch-handler.ts'
+import { clientHandlers } from './client-handlers.ts'
+import type { Handler } from './handler.ts'
+import { lockHandlers } from './lock-handlers.ts'
+import { MessageProperties } from './message-properties.ts'
+import { offsetHandlers } from './offset-handlers.ts'
+import { pullHandlers } from './pull-handlers.ts'
+import { queryHandlers } from './query-handlers.ts'
+import { recallHandlers } from './recall-handlers.ts'
+import { createReplyHandlers } from './reply-handlers.ts'
+import { routeHandlers } from './route-handlers.ts'
+import { sendBackHandlers } from './send-back-handlers.ts'
+import { SendHandler } from './send-handler.ts'
+import { transactionHandlers } from './transaction-handlers.ts'
+
+const LOOPBACK = Buffer.of(127, 0, 0, 1)
+const ID_SEED_MAX = 0x7fffffff
+
+export interface ServerHandlers {
+  tables: Map<number, Handler>[]
+  connectionClosed: (connection: Connection) => void
+}
+
+/** One table from request code to room, assembled. */
+export function createHandlers(
+  options: ResolvedOptions,
+  rooms: Rooms,
+  requestCommit: () => void,
+  runtime: () => Record<string, string | number | boolean>,
+): ServerHandlers {
+  const { brokerName, clock } = options
+  const { store, topics, groups, producers, offsets, pulls, transactions, delay, dedup, retry } = rooms
+  const uniqueIds = new UniqueIdGenerator(LOOPBACK, 0, Math.floor(clock.random() * ID_SEED_MAX))
+  const send = new SendHandler({
+    clock,
+    store,
+    topics,
+    delay,
+    transactions,
+    dedup,
+    retry,
+    properties: new MessageProperties({ clusterName: options.clusterName, uniqueIds }),
+    messageBytesMax: options.messageBytesMax,
+    brokerName,
+    inFlightBytesMax: options.hotBytesMax / 2,
+    requestCommit,
+  })
+  const read = (offset: number): Buffer | undefined => store.read(offset)
+  return {
+    tables: [
+      send.handlers(),
+      new BatchHandler(send).handlers(),
+      createReplyHandlers({ producers, clock }),
+      pullHandlers(pulls),
+      clientHandlers({ consumers: groups, producers }),
+      offsetHandlers({ topics, groups, offsets, read }),
+      lockHandlers({ locks: rooms.locks, topics }),
+      routeHandlers(rooms),
+      queryHandlers({ topics, read }),
+      sendBackHandlers({ retry }),
+      recallHandlers({ delay, brokerName }),
+      transactionHandlers({ transactions, audit: options.log }),
+      adminHandlers({ ...rooms, read, brokerName, config: () => settingsOf(options), runtime }),
+    ],
+    connectionClosed: (connection) => {
+      send.connectionClosed(connection)
+      pulls.connectionClosed(connection)
+      groups.connectionClosed(connection)
+      producers.connectionClosed(connection)
+    },
+  }
+}
+
+function settingsOf(options: ResolvedOptions): Record<string, string | number | boolean> {
+  const plain = Object.entries(options).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
+  return Object.fromEntries(plain) as Record<string, string | number | boolean>
+}

@@ -1,0 +1,329 @@
+import {
+  decodeProperties,
+  groupNameProblem,
+  type HeaderView,
+  hostBytes,
+  PropertyName,
+  type RecordFields,
+  RecordView,
+  recordSize,
+  RequestCode,
+  SysFlag,
+  tagHash,
+  topicNameProblem,
+} from '@tandemmq/protocol'
+import type { Clock, Connection } from '@tandemmq/remoting'
+import { BrokerError } from '../broker-error.ts'
+import type { DedupWindow } from '../dedup/index.ts'
+import type { DelayService } from '../delay/index.ts'
+import { recallHandle } from '../delay/index.ts'
+import type { Topic, Topics } from '../queueing/index.ts'
+import type { RetryService } from '../retry/index.ts'
+import type { MessageStore } from '../store/index.ts'
+import type { TransactionService } from '../transaction/index.ts'
+import type { Handler } from './handler.ts'
+import type { MessageProperties } from './message-properties.ts'
+import { integerOr, indexOf, requiredIndex, SendFields } from './send-fields.ts'
+import { SendReply, SendReplyTemplate } from './send-reply.ts'
+
+const PERM_WRITE = 2
+const TRUE_FIRST = 't'.charCodeAt(0)
+const RETRY_PREFIX = '%RETRY%'
+
+export interface SendHandlerOptions {
+  clock: Clock
+  store: MessageStore
+  topics: Topics
+  delay: DelayService
+  transactions: TransactionService
+  dedup: DedupWindow | undefined
+  retry: RetryService
+  properties: MessageProperties
+  messageBytesMax: number
+  brokerName: string
+  /** Bytes appended but not yet durable above which sends are refused; the disk is behind. */
+  inFlightBytesMax: number
+  /** Asks for `commitTurn` at the end of this turn. */
+  requestCommit: () => void
+}
+
+/** SEND_MESSAGE and SEND_MESSAGE_V2: admission, dedup, then one of four ways into the log. */
+export class SendHandler {
+  readonly options: SendHandlerOptions
+  readonly #templates = new Map<Connection, SendReplyTemplate>()
+  readonly #repeated = new RecordView()
+  #lastConnection: Connection | undefined
+  #lastTemplate: SendReplyTemplate | undefined
+  readonly fields: RecordFields = {
+    topic: Buffer.alloc(0),
+    queueId: 0,
+    queueOffset: 0,
+    physicalOffset: 0,
+    flag: 0,
+    sysFlag: 0,
+    bornTimestamp: 0,
+    bornHost: Buffer.alloc(8),
+    storeTimestamp: 0,
+    storeHost: Buffer.alloc(8),
+    reconsumeTimes: 0,
+    preparedTransactionOffset: 0,
+    body: Buffer.alloc(0),
+    bodyStart: 0,
+    bodyEnd: 0,
+    properties: Buffer.alloc(0),
+    propertiesStart: 0,
+    propertiesEnd: 0,
+  }
+
+  constructor(options: SendHandlerOptions) {
+    this.options = options
+  }
+
+  handlers(): Map<number, Handler> {
+    const send: Handler = (connection, header) => this.#send(connection, header)
+    return new Map([
+      [RequestCode.SEND_MESSAGE, send],
+      [RequestCode.SEND_MESSAGE_V2, send],
+    ])
+  }
+
+  connectionClosed(connection: Connection): void {
+    this.#templates.delete(connection)
+    if (this.#lastConnection === connection) this.#lastConnection = this.#lastTemplate = undefined
+  }
+
+  #send(connection: Connection, header: HeaderView): void {
+    const topic = this.topicOf(header)
+    this.admit(header.bodyEnd - header.bodyStart, topic)
+    const { clock, properties, requestCommit, store } = this.options
+    properties.fromHeader(header, indexOf(header, SendFields.properties), clock.now())
+    this.readFields(connection, header, topic)
+    const reply = header.isOneway
+      ? undefined
+      : new SendReply(connection, this.templateOf(connection), store, header.opaque, header.serialization)
+    if (topic.name.startsWith(RETRY_PREFIX)) this.#appendRetry(header, topic, reply)
+    else if (!this.#answeredBefore(topic, reply)) {
+      if (this.#isHalf()) this.#appendHalf(header, connection, reply)
+      else this.append(topic, reply)
+      this.remember(topic)
+    }
+    requestCommit()
+  }
+
+  /** @throws {BrokerError} TOPIC_NAME_INVALID, TOPIC_NOT_EXIST, NO_PERMISSION */
+  topicOf(header: HeaderView): Topic {
+    const at = requiredIndex(header, SendFields.topic)
+    let topic = header.valueEscaped(at)
+      ? undefined
+      : this.options.topics.intern(header.valueBytes(at), header.valueStart(at), header.valueEnd(at))
+    if (topic === undefined) {
+      const name = header.text(at)
+      const problem = topicNameProblem(name)
+      if (problem !== undefined) throw new BrokerError('TOPIC_NAME_INVALID', problem)
+      const defaultAt = indexOf(header, SendFields.defaultTopic)
+      const defaultTopic = defaultAt < 0 ? '' : header.text(defaultAt)
+      topic = this.options.topics.forSend(name, defaultTopic, integerOr(header, SendFields.defaultQueues, 0))
+    }
+    if (topic.system) throw new BrokerError('NO_PERMISSION', `the topic ${topic.name} is the broker's own`)
+    if ((topic.perm & PERM_WRITE) === 0)
+      throw new BrokerError('NO_PERMISSION', `the topic ${topic.name} is not writable`)
+    return topic
+  }
+
+  admit(bytes: number, topic: Topic): void {
+    const { messageBytesMax, inFlightBytesMax, store } = this.options
+    if (bytes === 0) throw new BrokerError('MESSAGE_ILLEGAL', `a message to ${topic.name} has no body`)
+    if (bytes > messageBytesMax) {
+      throw new BrokerError('MESSAGE_TOO_LARGE', `the body has ${bytes} bytes, at most ${messageBytesMax} are allowed`)
+    }
+    if (store.unsafeBytes > inFlightBytesMax) {
+      throw new BrokerError(
+        'SYSTEM_BUSY',
+        `[OVERLOAD] ${store.unsafeBytes} bytes wait for the disk, retry after 100 ms`,
+      )
+    }
+  }
+
+  templateOf(connection: Connection): SendReplyTemplate {
+    if (this.#lastConnection === connection && this.#lastTemplate !== undefined) return this.#lastTemplate
+    let template = this.#templates.get(connection)
+    if (template === undefined) {
+      template = new SendReplyTemplate(hostBytes(connection.localAddress, connection.localPort))
+      this.#templates.set(connection, template)
+    }
+    this.#lastConnection = connection
+    this.#lastTemplate = template
+    return template
+  }
+
+  /** A repeat within the window is answered like the first one, once that one is safe. */
+  #answeredBefore(topic: Topic, reply: SendReply | undefined): boolean {
+    const first = this.findFirst(topic)
+    if (first < 0) return false
+    const queueOffset = this.queueOffsetAt(first)
+    if (queueOffset === undefined) return false
+    if (reply === undefined) return true
+    reply.queueId = this.#repeated.queueId
+    reply.queueOffset = queueOffset
+    reply.physicalOffset = first
+    const { bytes, propertiesStart, propertiesEnd } = this.#repeated
+    const stored = decodeProperties(bytes, propertiesStart, propertiesEnd)
+    // Its own key, which differs from that of a repeat recognised by its dedup key.
+    reply.key = stored[PropertyName.UNIQ_KEY] ?? this.key()
+    reply.duplicate = true
+    this.options.store.whenSafe(first, reply)
+    return true
+  }
+
+  /** Physical offset of an earlier message with the key of the one at hand, -1 when there is none in the window. */
+  findFirst(topic: Topic): number {
+    const { dedup } = this.options
+    if (dedup === undefined) return -1
+    const { bytes, scan } = this.options.properties
+    const own = scan.dedupKeyStart >= 0
+    return dedup.find(
+      topic.nameBytes,
+      bytes,
+      own ? scan.dedupKeyStart : scan.uniqKeyStart,
+      own ? scan.dedupKeyEnd : scan.uniqKeyEnd,
+    )
+  }
+
+  /** Unique key of the message at hand. */
+  key(): string {
+    const { bytes, scan } = this.options.properties
+    return bytes.toString('utf8', scan.uniqKeyStart, scan.uniqKeyEnd)
+  }
+
+  queueOffsetAt(physicalOffset: number): number | undefined {
+    const record = this.options.store.read(physicalOffset)
+    if (record === undefined) return undefined
+    this.#repeated.at(record, 0)
+    return this.#repeated.queueOffset
+  }
+
+  /** Enters the message just appended into the dedup window. */
+  remember(topic: Topic): void {
+    const { dedup } = this.options
+    if (dedup === undefined) return
+    const { bytes, scan } = this.options.properties
+    const own = scan.dedupKeyStart >= 0
+    dedup.add(
+      topic.nameBytes,
+      bytes,
+      own ? scan.dedupKeyStart : scan.uniqKeyStart,
+      own ? scan.dedupKeyEnd : scan.uniqKeyEnd,
+      this.fields.physicalOffset,
+      this.fields.storeTimestamp,
+    )
+  }
+
+  /** Everything of the record but its place: header numbers, hosts, body and properties as ranges. */
+  readFields(connection: Connection, header: HeaderView, topic: Topic): void {
+    const fields = this.fields
+    fields.topic = topic.nameBytes
+    fields.queueId = queueOf(topic, header.integer(requiredIndex(header, SendFields.queueId)))
+    fields.sysFlag = header.integer(requiredIndex(header, SendFields.sysFlag)) & ~SysFlag.TRANSACTION_MASK
+    fields.bornTimestamp = header.long(requiredIndex(header, SendFields.bornTimestamp))
+    fields.flag = header.integer(requiredIndex(header, SendFields.flag))
+    fields.reconsumeTimes = integerOr(header, SendFields.reconsumeTimes, 0)
+    fields.bornHost = connection.remoteHost
+    fields.storeHost = this.templateOf(connection).storeHost
+    fields.preparedTransactionOffset = 0
+    fields.body = header.bytes
+    fields.bodyStart = header.bodyStart
+    fields.bodyEnd = header.bodyEnd
+    this.takeProperties()
+  }
+
+  takeProperties(): void {
+    this.fields.properties = this.options.properties.bytes
+    this.fields.propertiesStart = 0
+    this.fields.propertiesEnd = this.options.properties.end
+  }
+
+  /** Straight into its queue, or parked when it is delayed. */
+  append(topic: Topic, reply: SendReply | undefined): void {
+    const { delay, store, brokerName } = this.options
+    const { bytes, scan } = this.options.properties
+    const fields = this.fields
+    const deliverAt = delay.deliverAt(scan, bytes, this.options.clock.now())
+    if (deliverAt > 0) {
+      const key = this.key()
+      delay.append(fields, deliverAt, reply)
+      this.#place(reply, key)
+      if (reply !== undefined) reply.recallHandle = recallHandle(topic.name, brokerName, deliverAt, key)
+      return
+    }
+    const tagsCode = scan.tagsStart < 0 ? 0 : tagHash(bytes, scan.tagsStart, scan.tagsEnd)
+    const queue = topic.queues[fields.queueId] ?? store.queue(topic.name, fields.queueId)
+    store.append(queue, fields, tagsCode, reply)
+    if (reply === undefined) return
+    this.#place(reply, undefined)
+    const propertiesAt = fields.physicalOffset + recordSize(fields) - (fields.propertiesEnd - fields.propertiesStart)
+    reply.keyAt = propertiesAt + scan.uniqKeyStart
+    reply.keyBytes = scan.uniqKeyEnd - scan.uniqKeyStart
+  }
+
+  #isHalf(): boolean {
+    const { bytes, scan } = this.options.properties
+    return (
+      scan.tranMsgStart >= 0 && bytes[scan.tranMsgStart] === TRUE_FIRST && scan.tranMsgEnd - scan.tranMsgStart === 4
+    )
+  }
+
+  #appendHalf(header: HeaderView, connection: Connection, reply: SendReply | undefined): void {
+    const group = header.text(requiredIndex(header, SendFields.group))
+    const problem = groupNameProblem(group)
+    if (problem !== undefined) throw new BrokerError('GROUP_NAME_INVALID', problem)
+    const { scan } = this.options.properties
+    const key = this.key()
+    this.options.transactions.appendHalf(this.fields, scan, group, connection.id, reply)
+    this.#place(reply, key)
+  }
+
+  /** A consumer whose send-back failed sends its retry as an ordinary message (remoting.md 4.9). */
+  #appendRetry(header: HeaderView, topic: Topic, reply: SendReply | undefined): void {
+    const group = topic.name.slice(RETRY_PREFIX.length)
+    const attemptsMax = integerOr(header, SendFields.maxReconsumeTimes, -1)
+    const target = this.options.retry.redirectRetrySend(
+      this.fields,
+      this.options.properties.scan,
+      group,
+      attemptsMax < 0 ? undefined : attemptsMax,
+    )
+    this.append(target === undefined ? topic : this.options.topics.ensureInternal(target, 1), reply)
+  }
+
+  #place(reply: SendReply | undefined, key: string | undefined): void {
+    if (reply === undefined) return
+    reply.queueId = this.fields.queueId
+    reply.queueOffset = this.fields.queueOffset
+    reply.physicalOffset = this.fields.physicalOffset
+    reply.key = key
+    reply.isKeyPlain = this.#isKeyPlain()
+  }
+
+  #isKeyPlain(): boolean {
+    const { bytes, scan } = this.options.properties
+    for (let at = scan.uniqKeyStart; at < scan.uniqKeyEnd; at++) {
+      const byte = bytes[at] as number
+      if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false
+    }
+    return true
+  }
+}
+
+function queueOf(topic: Topic, asked: number): number {
+  if (asked < 0) {
+    topic.nextQueue = (topic.nextQueue + 1) % topic.writeQueues
+    return topic.nextQueue
+  }
+  if (asked >= Math.max(topic.writeQueues, topic.readQueues)) {
+    throw new BrokerError(
+      'INVALID_PARAMETER',
+      `queue ${asked} of ${topic.name} does not exist, it has ${topic.writeQueues}`,
+    )
+  }
+  return asked
+}
