@@ -80,7 +80,8 @@ export function echo(connection: Connection, header: HeaderView): void {
 
 /** A peer that writes and reads bytes, not frames. */
 export class RawPeer {
-  received = Buffer.alloc(0)
+  #parts: Buffer[] = []
+  receivedBytes = 0
   isClosed = false
   error: Error | undefined
   readonly socket: StreamSocket
@@ -89,7 +90,8 @@ export class RawPeer {
     this.socket = socket
     socket.handler = {
       onData: (bytes, start, end) => {
-        this.received = Buffer.concat([this.received, bytes.subarray(start, end)])
+        this.#parts.push(Buffer.from(bytes.subarray(start, end)))
+        this.receivedBytes += end - start
       },
       onDrain: () => {},
       onClose: (error) => {
@@ -97,6 +99,10 @@ export class RawPeer {
         this.error = error
       },
     }
+  }
+
+  get received(): Buffer {
+    return Buffer.concat(this.#parts)
   }
 
   static async connect(world: World, address: { host: string; port: number }): Promise<RawPeer> {

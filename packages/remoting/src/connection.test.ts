@@ -5,6 +5,8 @@ import type { Connection } from './connection.ts'
 import { type ConnectionOwner, RemotingClient, type RemotingClientOptions, RemotingServer } from './index.ts'
 import type { RemotingServerOptions } from './server.ts'
 
+const frame = (code: number, opaque = 0, body = Buffer.alloc(0)): Buffer => encodeCommand({ code, opaque, body })
+
 describe.each(worlds)('on $name', ({ make }) => {
   const world = make()
   const open: { close(drainTimeoutMs?: number): Promise<void> }[] = []
@@ -29,7 +31,6 @@ describe.each(worlds)('on $name', ({ make }) => {
 
   const raw = (server: RemotingServer): Promise<RawPeer> =>
     RawPeer.connect(world, { host: '127.0.0.1', port: server.port })
-  const frame = (code: number, opaque = 0, body = Buffer.alloc(0)): Buffer => encodeCommand({ code, opaque, body })
 
   test.each([0, 1] as const)(
     'a request of serialization %s is answered in it, with fields and body',
@@ -125,7 +126,7 @@ describe.each(worlds)('on $name', ({ make }) => {
     const peer = await raw(server)
     peer.send(encodeCommand({ code: 0, flag: 1, opaque: 77 }))
     peer.send(frame(1, 5))
-    await world.until(() => peer.received.length > 0)
+    await world.until(() => peer.receivedBytes > 0)
     expect(decodeCommand(peer.received)).toMatchObject({ opaque: 5 })
     expect(server.stats.responsesDropped).toBe(1)
   })
@@ -189,7 +190,8 @@ describe.each(worlds)('on $name', ({ make }) => {
       }),
       { onError: (error) => seen.push(error) },
     )
-    const connection = await world.run(client().connection(server.address))
+    const one = client()
+    const connection = await world.run(one.connection(server.address))
     const ask = async (code: number) => world.run(connection.request({ code }, 1_000))
     expect(await ask(1)).toMatchObject({ code: ResponseCode.SYSTEM_ERROR, remark: 'a bug' })
     expect(await ask(2)).toMatchObject({ code: 29, remark: '[FIELD_INVALID] queueId is no number' })
@@ -197,6 +199,7 @@ describe.each(worlds)('on $name', ({ make }) => {
     connection.oneway({ code: 1 })
     expect(await ask(4)).toMatchObject({ code: 0 })
     expect(server.stats.ownerErrors).toBe(4)
+    expect(one.stats).toMatchObject({ framesReceived: 4, responsesDropped: 0 })
     expect(seen).toHaveLength(4)
   })
 

@@ -27,6 +27,15 @@ async function dial(clock: VirtualClock, network: Network): Promise<RawPeer> {
   return new RawPeer(await clock.run(network.connect({ host: 'localhost', port: 9876, timeoutMs: 3_000 })))
 }
 
+async function history(seed: number): Promise<string[]> {
+  const { clock, near, far } = await line({ seed })
+  const seen: string[] = []
+  far.socket.handler.onData = (_bytes, start, end) => void seen.push(`${clock.monotonic()} ${end - start}`)
+  for (let n = 0; n < 20; n++) near.send(pattern(1_000))
+  await clock.advance(100)
+  return seen
+}
+
 function pattern(length: number): Buffer {
   return Buffer.from(Array.from({ length }, (_, at) => (at * 7 + (at >> 8)) % 256))
 }
@@ -50,14 +59,6 @@ test('bytes arrive exactly, in order, in pieces that chance cuts', async () => {
 })
 
 test('the same seed cuts and delays the same way, another seed does not', async () => {
-  const history = async (seed: number): Promise<string[]> => {
-    const { clock, near, far } = await line({ seed })
-    const seen: string[] = []
-    far.socket.handler.onData = (_bytes, start, end) => void seen.push(`${clock.monotonic()} ${end - start}`)
-    for (let n = 0; n < 20; n++) near.send(pattern(1_000))
-    await clock.advance(100)
-    return seen
-  }
   const first = await history(1)
   expect(await history(1)).toEqual(first)
   expect(await history(2)).not.toEqual(first)

@@ -131,7 +131,7 @@ describe.each(worlds)('on $name', ({ make }) => {
     await world.until(() => server.connections.size === 1)
     const fourth = await raw(server)
     fourth.send(encodeCommand({ code: 1, opaque: 9 }))
-    await world.until(() => fourth.received.length > 0)
+    await world.until(() => fourth.receivedBytes > 0)
     expect(decodeCommand(fourth.received).opaque).toBe(9)
   })
 
@@ -198,14 +198,36 @@ describe.each(worlds)('on $name', ({ make }) => {
     const frame = encodeCommand({ code: 40 })
     for (const connection of server.connections) for (let n = 0; n < 100; n++) connection.send(frame)
     expect(writes).toEqual([])
-    await world.until(() => peers.every(({ received }) => received.length === frame.length * 100))
+    await world.until(() => peers.every(({ receivedBytes }) => receivedBytes === frame.length * 100))
     expect(writes).toEqual([frame.length * 100, frame.length * 100])
     for (const connection of server.connections) connection.send(frame)
     server.flushDirty()
     expect(writes.slice(2)).toEqual([frame.length, frame.length])
     server.flushDirty()
-    await world.until(() => peers.every(({ received }) => received.length === frame.length * 101))
+    await world.until(() => peers.every(({ receivedBytes }) => receivedBytes === frame.length * 101))
     expect(writes).toHaveLength(4)
+  })
+
+  test('while the kernel is full nothing is written, and all that waited leaves in one write', async () => {
+    const writes: number[] = []
+    const server = await serve(new RecordingOwner(), { network: countingWrites(world.network, writes) })
+    const peer = await raw(server)
+    peer.socket.pause()
+    await world.until(() => server.connections.size === 1)
+    const [connection] = server.connections
+    const large = encodeCommand({ code: 40, body: Buffer.alloc(10_000_000, 'large') })
+    const small = encodeCommand({ code: 41 })
+    connection?.send(large)
+    await world.clock.settle()
+    for (let turn = 0; turn < 10; turn++) {
+      connection?.send(small)
+      await world.clock.settle()
+    }
+    expect(writes).toEqual([large.length])
+    peer.socket.resume()
+    await world.until(() => peer.receivedBytes === large.length + small.length * 10)
+    expect(writes).toEqual([large.length, small.length * 10])
+    expect(peer.received.equals(Buffer.concat([large, ...Array.from({ length: 10 }, () => small)]))).toBe(true)
   })
 
   test('close lets the output leave first', async () => {

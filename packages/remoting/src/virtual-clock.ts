@@ -127,7 +127,7 @@ export class VirtualClock implements Clock {
       const end = this.#elapsed + limitMs
       await this.#letPromisesRun()
       while (!outcome.isSettled) {
-        if (await this.#step(end)) continue
+        if (await this.#step(end, () => outcome.isSettled)) continue
         if (outcome.isSettled) break
         const why =
           this.#elapsed >= end || this.#heap.length > 0 ? `not settled within ${limitMs} ms` : 'nothing is scheduled'
@@ -143,9 +143,10 @@ export class VirtualClock implements Clock {
     return turn
   }
 
-  /** Runs the next thing due until `end`. @returns false when there is none */
-  async #step(end: number): Promise<boolean> {
+  /** Runs the next thing due until `end`, unless `isDone` says by then that nothing more is wanted. @returns false when there is none */
+  async #step(end: number, isDone?: () => boolean): Promise<boolean> {
     await this.#letPromisesRun()
+    if (isDone?.()) return true
     const callback = this.#soon.shift() ?? this.#popDue(end)
     if (callback === undefined) return false
     callback()
