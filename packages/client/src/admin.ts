@@ -249,7 +249,11 @@ export class Admin {
   async groups(): Promise<string[]> {
     const names = new Set<string>()
     for (const address of await this.#brokers()) {
-      const answer = await this.#core.ask(address, { code: RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG }, 'list groups')
+      const answer = await this.#core.ask(
+        address,
+        { code: RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG },
+        'list groups',
+      )
       for (const name of Object.keys(asObject(jsonOf(answer.body)['subscriptionGroupTable']))) names.add(name)
     }
     return [...names].toSorted()
@@ -260,7 +264,11 @@ export class Admin {
     const extFields = { consumerGroup: checkGroup(group) }
     const progress: QueueProgress[] = []
     for (const address of await this.#brokers()) {
-      const answer = await this.#core.ask(address, { code: RequestCode.GET_CONSUME_STATS, extFields }, `progress of ${group}`)
+      const answer = await this.#core.ask(
+        address,
+        { code: RequestCode.GET_CONSUME_STATS, extFields },
+        `progress of ${group}`,
+      )
       for (const [queue, offsets] of Object.entries(asObject(jsonOf(answer.body)['offsetTable']))) {
         progress.push(progressOf(asObject(parseLenientJson(queue)), asObject(offsets)))
       }
