@@ -108,7 +108,7 @@ export class BrokerRooms {
     const topics = (this.topics = new Topics({ journal, autoCreate: options.autoCreate ?? true }))
     const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry }))
     const producers = (this.producers = new ProducerGroups({ clock, ...expiry }))
-    const offsets = (this.offsets = new Offsets({ clock, journal }))
+    const offsets = (this.offsets = new Offsets({ clock, journal, topics }))
     const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
     const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, ...parking }))
     const locks = (this.locks = new QueueLocks({ clock }))
@@ -118,9 +118,7 @@ export class BrokerRooms {
     topics.ensureInternal('tandemmq', 1)
     offsets.open((topic, queueId) => topics.find(topic)?.queues[queueId])
     topics.listeners.push((topic, change) => {
-      if (change !== 'deleted') return
-      offsets.deleteTopic(topic.name)
-      locks.deleteTopic(topic.name)
+      if (change === 'deleted') locks.deleteTopic(topic.name)
     })
     store.onVisible = (queue) => pulls.onVisible(queue)
     const local = new LocalBroker({

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
 import { type Journal, storeNow } from './state-table.ts'
+import type { Topics } from './topics.ts'
 
 const TABLE = 'offsets'
 /** A crash costs a group at most this much of its progress. */
@@ -44,9 +45,12 @@ export class Offsets {
   #pendingResets = 0
 
   /** Reads the journal's table; {@link open} compares it with the recovered queues. */
-  constructor(options: { clock: Clock; journal: Journal }) {
+  constructor(options: { clock: Clock; journal: Journal; topics: Topics }) {
     this.#clock = options.clock
     this.#journal = options.journal
+    options.topics.listeners.push((topic, change) => {
+      if (change === 'deleted') this.deleteTopic(topic.name)
+    })
     this.#journal.register(TABLE, {
       apply: (entry) => this.#apply(entry as Entry),
       snapshot: () => this.#snapshot(),
