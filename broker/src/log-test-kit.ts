@@ -131,7 +131,7 @@ export class ScriptLog implements LogWriter {
   }
 
   messages(topic: string): StoredMessage[] {
-    return this.entries.map(({ bytes }) => decodeRecord(bytes)).filter((message) => message.topic === topic)
+    return this.entries.map(({ bytes }) => decodeRecord(bytes)).filter((stored) => stored.topic === topic)
   }
 
   /** Bodies in topics a consumer may read. */
@@ -139,8 +139,8 @@ export class ScriptLog implements LogWriter {
     const own: string[] = [SystemTopic.HALF, SystemTopic.OP_HALF, SystemTopic.SCHEDULE, SystemTopic.TIMER]
     return this.entries
       .map(({ bytes }) => decodeRecord(bytes))
-      .filter((message) => !own.includes(message.topic))
-      .map((message) => message.body.toString())
+      .filter((stored) => !own.includes(stored.topic))
+      .map((stored) => stored.body.toString())
   }
 }
 

@@ -3,10 +3,11 @@ import { message, ScriptLog, testClock } from '../log-test-kit.ts'
 import { TransactionService } from '../transaction/index.ts'
 import { DedupWindow, type DedupWindowOptions } from './index.ts'
 
+const bytesOf = (key: string) => Buffer.from(`..${key}..`)
+
 function setUp(options: Partial<DedupWindowOptions> = {}, log = new ScriptLog(testClock())) {
   const { clock } = log
   const window = new DedupWindow({ clock, read: (at) => log.read(at), ...options })
-  const bytesOf = (key: string) => Buffer.from(`..${key}..`)
   const find = (topic: string, key: string) => {
     const bytes = bytesOf(key)
     return window.find(Buffer.from(topic), bytes, 2, bytes.length - 2)

@@ -32,12 +32,13 @@ test('only an undecided half message can be settled, and only the opposite decis
   }
 })
 
+function reach(from: HalfState): Set<HalfState> {
+  const seen = new Set<HalfState>([from])
+  for (const state of seen) for (const [before, , after] of transitions) if (before === state) seen.add(after)
+  return seen
+}
+
 test('no chain of events leads from one outcome to the other', () => {
-  const reach = (from: HalfState): Set<HalfState> => {
-    const seen = new Set<HalfState>([from])
-    for (const state of seen) for (const [before, , after] of transitions) if (before === state) seen.add(after)
-    return seen
-  }
   for (const end of ['committed', 'rolledBack', 'inDoubt', 'absent'] as const) expect([...reach(end)]).toEqual([end])
 })
 

@@ -73,6 +73,8 @@ export interface TransactionServiceOptions {
   checkIntervalMs?: number
   /** Hands a check-back to a live producer of `half.group`; false when there is none. `record` is the stored half. */
   ask(half: HalfMessage, record: Buffer): boolean
+  /** Refuses (by throwing) a half message whose commit would be refused later: a delay that is no number, or too long. */
+  verify?(scan: PropertyScan, properties: Buffer): void
   /** Outcomes kept for repeated ENDs: so many, for so long. Defaults 1,000,000 and one hour. */
   outcomesMax?: number
   outcomesWindowMs?: number
@@ -91,6 +93,7 @@ export class TransactionService implements HalfMessageOwner {
   readonly #timeoutMs: number
   readonly #checkIntervalMs: number
   readonly #ask: (half: HalfMessage, record: Buffer) => boolean
+  readonly #verify: ((scan: PropertyScan, properties: Buffer) => void) | undefined
   readonly #names = new NameCache()
   readonly #records: HalfRecords
   /** By physical offset, in log order. */
@@ -115,7 +118,8 @@ export class TransactionService implements HalfMessageOwner {
     this.#log = options.log
     this.#timeoutMs = options.timeoutMs ?? 6_000
     this.#checkIntervalMs = options.checkIntervalMs ?? 30_000
-    this.#ask = options.ask
+    this.#ask = (half, record) => options.ask(half, record)
+    this.#verify = options.verify === undefined ? undefined : (scan, bytes) => options.verify?.(scan, bytes)
     this.#records = new HalfRecords(options.log, this.#names)
     this.#settled = new SettledWindow({
       entriesMax: options.outcomesMax ?? 1_000_000,
@@ -136,6 +140,7 @@ export class TransactionService implements HalfMessageOwner {
     connectionId: number,
     completion?: AppendCompletion,
   ): void {
+    this.#verify?.(scan, fields.properties)
     // PGROUP is what the log remembers, so it is what counts, not the header's copy of it.
     const named = scan.pgroupStart >= 0 && scan.pgroupStart < scan.pgroupEnd
     const owner = named ? this.#names.text(fields.properties, scan.pgroupStart, scan.pgroupEnd) : group
