@@ -70,7 +70,9 @@ export class HeaderView extends HeaderSlots {
     )
   }
 
+  /** @throws {ProtocolError} FIELD_MISSING for the index -1 of an absent field, as all readers of one value */
   text(index: number): string {
+    if (index < 0) throw new ProtocolError('FIELD_MISSING', 'the header lacks a field this request needs')
     const start = this.fields[index * FIELD_STRIDE + VALUE_START] as number
     const end = this.fields[index * FIELD_STRIDE + VALUE_END] as number
     return this.fields[index * FIELD_STRIDE + VALUE_ESCAPED] === 1
@@ -206,7 +208,8 @@ export class HeaderView extends HeaderSlots {
     const end = this.fields[index * FIELD_STRIDE + VALUE_END] as number
     const negative = start < end && source[start] === 0x2d
     let at = negative ? start + 1 : start
-    if (at >= end) return Number.NaN
+    // Written so that the undefined positions of index -1 fail it too.
+    if (!(at < end)) return Number.NaN
     let value = 0
     for (; at < end; at++) {
       const digit = (source[at] as number) - 0x30
@@ -217,9 +220,10 @@ export class HeaderView extends HeaderSlots {
   }
 
   #invalidField(index: number, expected: string): ProtocolError {
+    const text = this.text(index)
     return new ProtocolError(
       'FIELD_INVALID',
-      `field ${this.key(index)} is not ${expected}: ${JSON.stringify(this.text(index).slice(0, 64))}`,
+      `field ${this.key(index)} is not ${expected}: ${JSON.stringify(text.slice(0, 64))}`,
     )
   }
 }
