@@ -1,12 +1,12 @@
 import { lastRecordChecksum, recordSize, writeRecord } from '@tandemmq/protocol'
 import type { RecordFields } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
+import { Completions } from './completions.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { HotMemory } from './hot-memory.ts'
 import { BLANK_BYTES, CHECKSUM_BYTES } from './log-entry.ts'
 import { LogTail } from './log-tail.ts'
-import { PendingAppends } from './pending-appends.ts'
 import type { AppendCompletion } from './pending-appends.ts'
 import type { QueueTable } from './queue-table.ts'
 import { RecordReader } from './record-reader.ts'
@@ -30,8 +30,6 @@ const NOTE_DURABLE_MS = 1_000
 export class MessageStore {
   readonly journal: StateJournal
   readonly recovery: RecoveryReport
-  /** A queue has new visible messages: once per queue and flush. Set by the broker. */
-  onVisible: ((queue: ConsumeQueue) => void) | undefined = undefined
 
   readonly #options: StoreOptions
   readonly #clock: Clock
@@ -39,18 +37,16 @@ export class MessageStore {
   readonly #state: StoreState
   readonly #queues: QueueTable
   readonly #tail: LogTail
-  readonly #pending = new PendingAppends()
+  readonly #completions = new Completions()
+  readonly #safeOffset = (): number => this.durableOffset
   readonly #reader: RecordReader
   readonly #retention: Retention
   readonly #isSync: boolean
   readonly #entryBytesMax: number
-  readonly #visible: ConsumeQueue[] = []
   readonly #hot: HotMemory
-  #mark = 0
   #turnOpen = false
   #turnScheduled = false
   #turnTimestamp: number
-  #completing = false
   #syncTimer: Timer | undefined
   #notedAt = -Infinity
   #fenced: StoreError | undefined
@@ -110,6 +106,11 @@ export class MessageStore {
     })
   }
 
+  /** A queue has new visible messages: once per queue and flush. Set by the broker. */
+  set onVisible(callback: ((queue: ConsumeQueue) => void) | undefined) {
+    this.#completions.onVisible = callback
+  }
+
   /** Created when it does not exist; its first offset follows the last one it ever had. */
   queue(topic: string, queueId: number): ConsumeQueue {
     const known = this.#queues.find(topic, queueId)
@@ -147,7 +148,7 @@ export class MessageStore {
     tail.advance(chunk, size + CHECKSUM_BYTES)
     tail.segment.lastTimestamp = this.#turnTimestamp
     queue.push(position, size, tagsCode)
-    this.#pending.push(queue, position + size + CHECKSUM_BYTES, completion)
+    this.#completions.push(queue, position + size + CHECKSUM_BYTES, completion)
   }
 
   /**
@@ -157,7 +158,7 @@ export class MessageStore {
   whenSafe(physicalOffset: number, completion: AppendCompletion): void {
     if (physicalOffset < this.durableOffset) return completion.stored()
     if (this.#fenced !== undefined) return completion.failed(this.#fenced)
-    this.#pending.push(undefined, this.#tail.position, completion)
+    this.#completions.push(undefined, this.#tail.position, completion)
   }
 
   /** Bytes that were appended and are not safe yet: what producers wait for. */
@@ -240,7 +241,7 @@ export class MessageStore {
       hotBytes: this.#hot.bytes,
       indexBytes: this.#queues.index.bytes,
       journalBytes: this.journal.bytes,
-      pending: this.#pending.length,
+      pending: this.#completions.waiting,
       isFenced: this.isFenced,
       isFull: this.#tail.isFull,
       recovery: this.recovery,
@@ -266,7 +267,7 @@ export class MessageStore {
     this.#syncTimer?.cancel()
     this.#drained?.()
     try {
-      this.#pending.fail(fenced)
+      this.#completions.fail(fenced)
     } finally {
       this.#options.onFenced?.(fenced)
     }
@@ -289,12 +290,12 @@ export class MessageStore {
 
   #onWritten(): void {
     if (this.#isSync) return this.#tail.sync()
-    this.#complete()
+    this.#completions.complete(this.#safeOffset)
     this.#armSync()
   }
 
   #onDurable(): void {
-    if (this.#isSync) this.#complete()
+    if (this.#isSync) this.#completions.complete(this.#safeOffset)
     this.#noteDurable()
     if (this.#isSync) this.#tail.sync()
     else this.#armSync()
@@ -307,21 +308,6 @@ export class MessageStore {
       this.#syncTimer = undefined
       this.#tail.sync()
     })
-  }
-
-  #complete(): void {
-    // A completion may append and even commit; the outer loop picks that up.
-    if (this.#completing) return
-    this.#completing = true
-    try {
-      for (let safe = -1; safe !== this.durableOffset && this.#fenced === undefined; ) {
-        safe = this.durableOffset
-        this.#pending.complete(safe, ++this.#mark, this.#visible)
-      }
-    } finally {
-      this.#completing = false
-      for (const queue of this.#visible.splice(0)) this.onVisible?.(queue)
-    }
   }
 
   #noteDurable(): void {
@@ -344,7 +330,7 @@ export class MessageStore {
       await this.journal.close()
     } finally {
       this.#tail.stop()
-      this.#pending.fail(new StoreError('STORE_CLOSED', 'the store was closed before the message was stored'))
+      this.#completions.fail(new StoreError('STORE_CLOSED', 'the store was closed before the message was stored'))
       this.#retention.closeFiles()
       this.#directory.release()
     }

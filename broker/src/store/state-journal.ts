@@ -1,8 +1,9 @@
 import type { Clock, Timer } from '@tandemmq/remoting'
 import type { Disk, DiskFile } from './disk.ts'
 import type { JournalContent } from './journal-entry.ts'
-import { decodeJournal, encodeEntry, ENTRY_BYTES_MAX, headerEntry, syncedEntry } from './journal-entry.ts'
-import { offsetName, offsetOfName } from './log-entry.ts'
+import { decodeJournal, encodeEntry, ENTRY_BYTES_MAX, syncedEntry } from './journal-entry.ts'
+import { newestGeneration, removeOthers, writeGeneration } from './journal-file.ts'
+import { offsetName } from './log-entry.ts'
 import { isOutOfRoom, messageOf, StoreError } from './store-error.ts'
 
 /** Longest time an entry waits in memory. */
@@ -76,19 +77,16 @@ export class StateJournal {
     this.#options = options
     const { disk, directory } = options
     disk.makeDirectory(directory)
-    const names = disk.list(directory)
-    const newest = names.filter((name) => offsetOfName(name) >= 0).at(-1)
-    if (newest === undefined) {
+    this.#generation = newestGeneration(disk, directory)
+    if (this.#generation === 0) {
       if (!options.isNew) this.#acceptMissing()
-      this.#file = this.#writeGeneration(1)
+      this.#file = this.#nextGeneration()
     } else {
-      this.#generation = offsetOfName(newest)
-      this.#file = disk.open(`${directory}/${newest}`, 'write')
-      this.#load(`${directory}/${newest}`)
+      const path = `${directory}/${offsetName(this.#generation)}`
+      this.#file = disk.open(path, 'write')
+      this.#load(path)
     }
-    const others = disk.list(directory).filter((name) => name !== offsetName(this.#generation))
-    for (const name of others) disk.remove(`${directory}/${name}`)
-    if (others.length > 0) disk.syncDirectory(directory)
+    removeOthers(disk, directory, this.#generation)
   }
 
   /** Gives `owner` all entries of `table`, within the call, and asks it for snapshots from now on. */
@@ -196,7 +194,7 @@ export class StateJournal {
     if (!this.#options.acceptDamage) throw new StoreError('LOG_DAMAGED', `${range} are damaged`)
     this.damage.push(range)
     for (const [table, entry] of content.salvaged) this.#keepUnclaimed(table, entry)
-    this.#file = this.#writeGeneration(this.#generation + 1)
+    this.#file = this.#nextGeneration()
   }
 
   #acceptMissing(): void {
@@ -273,38 +271,25 @@ export class StateJournal {
 
   #compact(): void {
     const old = this.#file
-    this.#file = this.#writeGeneration(this.#generation + 1)
+    this.#file = this.#nextGeneration()
     this.#clearBuffer()
     this.#behind = false
     // A sync that runs on the old file closes it when it is done.
     if (this.#syncing === undefined) old.close()
-    this.#options.disk.remove(`${this.#options.directory}/${offsetName(this.#generation - 1)}`)
+    removeOthers(this.#options.disk, this.#options.directory, this.#generation)
   }
 
   /** Snapshot of every table in a new file, durable with its name before it counts. */
-  #writeGeneration(generation: number): DiskFile {
+  #nextGeneration(): DiskFile {
     const { disk, directory } = this.#options
-    const parts = [headerEntry(generation)]
+    const parts: Buffer[] = []
     for (const [table, entries] of this.#unclaimed) for (const entry of entries) parts.push(encodeEntry(table, entry))
-    for (const [table, owner] of this.#owners)
+    for (const [table, owner] of this.#owners) {
       for (const entry of owner.snapshot()) parts.push(encodeEntry(table, entry))
-    const snapshot = Buffer.concat(parts)
-    const last = syncedEntry(snapshot.length)
-    const path = `${directory}/${offsetName(generation)}`
-    if (disk.exists(`${path}.tmp`)) disk.remove(`${path}.tmp`)
-    const file = disk.open(`${path}.tmp`, 'exclusive')
-    try {
-      file.write(snapshot, 0, snapshot.length, 0)
-      file.write(last, 0, last.length, snapshot.length)
-      file.syncNow()
-      disk.rename(`${path}.tmp`, path)
-      disk.syncDirectory(directory)
-    } catch (error) {
-      file.close()
-      throw error
     }
-    this.#generation = generation
-    this.#size = this.#synced = this.#noted = this.#snapshotBytes = snapshot.length + last.length
+    const { file, size } = writeGeneration(disk, directory, this.#generation + 1, parts)
+    this.#generation++
+    this.#size = this.#synced = this.#noted = this.#snapshotBytes = size
     return file
   }
 
