@@ -148,7 +148,7 @@ export abstract class ProducerBase {
       queueId: 0,
       sysFlag,
       flag: message.flag ?? 0,
-      bornTimestamp: this.core.clock.now(),
+      bornTimestamp: Math.floor(this.core.clock.now()),
       properties: spellProperties(message, messageId, jsonSpelling, extra),
       body,
       bodyBytes,

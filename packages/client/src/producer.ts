@@ -50,7 +50,7 @@ export class Producer extends ProducerBase {
         bodyBytesMax: this.bodyBytesMax,
         requireOpen: () => this.requireOpen(),
         checkTopic: (topic) => this.checkTopic(topic),
-        now: () => this.core.clock.now(),
+        now: () => Math.floor(this.core.clock.now()),
         nextMessageId: () => this.nextMessageId(),
         single: (message) => this.sendOne(message, options),
         batch: (first, frame, finish) => this.dispatch(first, frame, options, finish, RequestCode.SEND_BATCH_MESSAGE),

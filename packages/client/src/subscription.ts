@@ -25,7 +25,8 @@ export interface Subscription {
 /** @throws {ClientError} SUBSCRIPTION_INVALID */
 export function subscriptionOf(topic: string, filter: Filter, handler: MessageHandler, version: number): Subscription {
   if (typeof handler !== 'function') throw new ClientError('SUBSCRIPTION_INVALID', `topic ${topic} has no handler`)
-  const data = subscriptionData(topic, checkedFilter(topic, filter), version)
+  // A virtual clock may stand between two ms; the wire knows whole ones only.
+  const data = subscriptionData(topic, checkedFilter(topic, filter), Math.floor(version))
   const tags = data.expressionType === 'TAG' && data.tagsSet.length > 0 ? new Set(data.tagsSet) : undefined
   return { topic, data, tags, handler }
 }

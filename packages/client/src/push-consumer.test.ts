@@ -1,0 +1,235 @@
+import { RequestCode } from '@tandemmq/protocol'
+import { beforeEach, expect, test } from 'vitest'
+import { FakeBroker, recordOf, serveQueue, type World, world } from '../../../test/kit/fake-broker.ts'
+import type { MessageHandler } from './subscription.ts'
+import { PushConsumer } from './push-consumer.ts'
+import type { PushConsumerOptions } from './push-consumer-options.ts'
+
+let w: World
+let fake: FakeBroker
+
+beforeEach(async () => {
+  w = world()
+  fake = new FakeBroker(w)
+  fake.queues = 1
+  await w.clock.run(fake.start())
+})
+
+const records = (count: number): Buffer[] =>
+  Array.from({ length: count }, (_, n) => recordOf({ topic: 't', queueOffset: n, body: `${n}` }))
+
+async function started(handler: MessageHandler, options: Partial<PushConsumerOptions> = {}): Promise<PushConsumer> {
+  const consumer = new PushConsumer({
+    ...w,
+    nameServers: fake.address,
+    group: 'g',
+    clientId: 'me',
+    startFrom: 'first',
+    ...options,
+  })
+  consumer.subscribe('t', '*', handler)
+  await w.clock.run(consumer.start())
+  return consumer
+}
+
+test('nothing is committed beyond a message whose handler has not ended', async () => {
+  const { committed } = serveQueue(fake, 't', records(5))
+  const release = new Map<string, () => void>()
+  await started((message) => new Promise<void>((resolve) => release.set(message.text(), resolve)))
+  await w.clock.advance(3_000)
+  expect([...release.keys()]).toEqual(['0', '1', '2', '3', '4'])
+  expect(Math.max(...(committed.get('t/0') ?? []))).toBe(0)
+  release.get('1')?.()
+  release.get('2')?.()
+  await w.clock.advance(3_000)
+  expect(Math.max(...(committed.get('t/0') ?? []))).toBe(0)
+  release.get('0')?.()
+  await w.clock.advance(3_000)
+  expect(committed.get('t/0')?.at(-1)).toBe(3)
+})
+
+test('close commits what has ended and leaves the group after that', async () => {
+  const { committed } = serveQueue(fake, 't', records(3))
+  const consumer = await started((message) =>
+    message.text() === '2' ? new Promise(() => undefined) : Promise.resolve(),
+  )
+  await w.clock.advance(10)
+  await w.clock.run(consumer.close())
+  expect(committed.get('t/0')?.at(-1)).toBe(2)
+  const codes = fake.requests.map((request) => request.code)
+  expect(codes.lastIndexOf(RequestCode.UNREGISTER_CLIENT)).toBeGreaterThan(
+    codes.lastIndexOf(RequestCode.UPDATE_CONSUMER_OFFSET),
+  )
+})
+
+test('at most concurrencyMax handlers run at a time, over all queues', async () => {
+  fake.queues = 3
+  serveQueue(fake, 't', records(20))
+  let running = 0
+  let most = 0
+  let done = 0
+  await started(
+    async () => {
+      most = Math.max(most, ++running)
+      await new Promise<void>((resolve) => w.clock.setTimer(5, resolve))
+      running--
+      done++
+    },
+    { concurrencyMax: 4 },
+  )
+  await w.clock.advance(1_000)
+  expect(done).toBe(20)
+  expect(most).toBe(4)
+})
+
+test('pulling pauses while the cache is full and goes on when there is room', async () => {
+  const all = records(30)
+  serveQueue(fake, 't', all)
+  fake.on(RequestCode.PULL_MESSAGE, (request) => {
+    if (request.extFields['topic'] !== 't') return undefined
+    const offset = Number(request.extFields['queueOffset'])
+    const next = Math.min(offset + 5, 30)
+    if (offset >= 30) return undefined
+    const extFields = { nextBeginOffset: next, minOffset: 0, maxOffset: 30, suggestWhichBrokerId: 0 }
+    return { code: 0, extFields, body: Buffer.concat(all.slice(offset, next)) }
+  })
+  const waiting: (() => void)[] = []
+  const consumer = await started(() => new Promise<void>((resolve) => waiting.push(resolve)), { queueMessagesMax: 10 })
+  await w.clock.advance(1_000)
+  expect(consumer.stats().cachedMessages).toBe(10)
+  while (waiting.length > 0) {
+    for (const resolve of waiting.splice(0)) resolve()
+    await w.clock.advance(10)
+    expect(consumer.stats().cachedMessages).toBeLessThan(15)
+  }
+  expect(consumer.stats()).toMatchObject({ consumed: 30, cachedMessages: 0, cachedBytes: 0 })
+})
+
+test('what a handler throws is given back, and when that fails sent to the retry topic under its own id', async () => {
+  serveQueue(fake, 't', [recordOf({ topic: 't', queueOffset: 0, properties: { KEYS: 'k' } })])
+  fake.on(RequestCode.CONSUMER_SEND_MSG_BACK, () => ({ code: 1, remark: 'no such message' }))
+  await started(() => {
+    throw new Error('broken')
+  })
+  await w.clock.advance(2_000)
+  const [back] = fake.asked(RequestCode.CONSUMER_SEND_MSG_BACK)
+  expect(back?.extFields).toMatchObject({
+    offset: '1000',
+    group: 'g',
+    delayLevel: '0',
+    originTopic: 't',
+    maxReconsumeTimes: '15',
+    reason: 'broken',
+  })
+  const [retry] = fake.asked(RequestCode.SEND_MESSAGE_V2)
+  expect(retry?.extFields).toMatchObject({ b: '%RETRY%g', j: '1', l: '15' })
+  expect(retry?.extFields['i']?.split('\u0002')).toEqual(
+    expect.arrayContaining(['UNIQ_KEY\u0001id-0', 'KEYS\u0001k', 'RETRY_TOPIC\u0001t', 'DELAY\u00013']),
+  )
+})
+
+test('a message that can be neither handled nor given back stays, uncommitted, and is handled again', async () => {
+  const { committed } = serveQueue(fake, 't', records(1))
+  fake.on(RequestCode.CONSUMER_SEND_MSG_BACK, () => ({ code: 1 }))
+  fake.on(RequestCode.SEND_MESSAGE_V2, () => ({ code: 14 }))
+  let calls = 0
+  await started(() => {
+    if (++calls < 3) throw new Error('broken')
+  })
+  await w.clock.advance(4_000)
+  expect(calls).toBe(1)
+  expect(committed.get('t/0')?.at(-1)).toBe(0)
+  await w.clock.advance(10_000)
+  expect(calls).toBe(3)
+  expect(committed.get('t/0')?.at(-1)).toBe(1)
+})
+
+test('a broker that does not know the subscription hears it at once, not at the next heartbeat', async () => {
+  serveQueue(fake, 't', records(1))
+  const pull = fake.scripts.get(RequestCode.PULL_MESSAGE)
+  let refusals = 0
+  fake.on(RequestCode.PULL_MESSAGE, (request, connection) =>
+    request.extFields['topic'] === 't' && refusals++ === 0 ? { code: 24 } : pull?.(request, connection),
+  )
+  let calls = 0
+  await started(() => void calls++)
+  await w.clock.advance(1_000)
+  const isPull = (code: number, topic: string | undefined): boolean =>
+    code === RequestCode.PULL_MESSAGE && topic === 't'
+  const pulls = fake.requests.flatMap(({ code, extFields }, at) => (isPull(code, extFields['topic']) ? [at] : []))
+  const between = fake.requests.slice(pulls[0], pulls[1]).map((request) => request.code)
+  expect(between).toContain(RequestCode.HEART_BEAT)
+  expect(calls).toBe(1)
+})
+
+test('an offset the broker moved is taken over and committed', async () => {
+  const { committed } = serveQueue(fake, 't', records(10))
+  committed.set('t/0', [99])
+  const pull = fake.scripts.get(RequestCode.PULL_MESSAGE)
+  fake.on(RequestCode.PULL_MESSAGE, (request, connection) =>
+    request.extFields['queueOffset'] === '99'
+      ? { code: 21, extFields: { nextBeginOffset: 4, minOffset: 4, maxOffset: 10, suggestWhichBrokerId: 0 } }
+      : pull?.(request, connection),
+  )
+  const seen: string[] = []
+  await started((message) => void seen.push(message.text()))
+  await w.clock.advance(2_000)
+  expect(seen).toEqual(['4', '5', '6', '7', '8', '9'])
+  expect(committed.get('t/0')?.slice(1)).toEqual(expect.arrayContaining([4, 10]))
+})
+
+test('no second handler of an ordered queue starts when the lock cannot be renewed', async () => {
+  serveQueue(fake, 't', records(100))
+  let granted = true
+  fake.on(RequestCode.LOCK_BATCH_MQ, (request) => ({
+    code: 0,
+    body: Buffer.from(
+      JSON.stringify({
+        lockOKMQSet: granted ? (JSON.parse(request.body.toString()) as { mqSet: unknown[] }).mqSet : [],
+      }),
+    ),
+  }))
+  let handled = 0
+  await started(
+    async () => {
+      handled++
+      await new Promise<void>((resolve) => w.clock.setTimer(1_000, resolve))
+    },
+    { ordered: true },
+  )
+  await w.clock.advance(10_000)
+  expect(handled).toBeGreaterThan(8)
+  granted = false
+  await w.clock.advance(60_000)
+  // The last lock was granted at the latest 20 s after the start and is trusted for 30 s.
+  expect(handled).toBeLessThan(52)
+  const stopped = handled
+  granted = true
+  await w.clock.advance(21_000)
+  expect(handled).toBeGreaterThan(stopped)
+})
+
+test('a notice that the group changed is followed by a rebalance at once', async () => {
+  serveQueue(fake, 't', [])
+  const consumer = await started(() => undefined)
+  expect(consumer.stats().queues).toBe(2)
+  // 'a' sorts before 'me', so it gets the only queue of each topic.
+  fake.members.push('a')
+  for (const connection of fake.connections) {
+    connection.oneway({ code: RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, extFields: { consumerGroup: 'g' } })
+  }
+  await w.clock.advance(50)
+  expect(consumer.stats().queues).toBe(0)
+})
+
+test("mode 'lease' is refused with a clear error", () => {
+  const lease = (): PushConsumer => new PushConsumer({ nameServers: 'h:1', group: 'g', mode: 'lease' })
+  expect(lease).toThrow(/OPTION_INVALID.*lease.*not supported yet/)
+})
+
+test('a filter that is none is refused when it is given', () => {
+  const consumer = new PushConsumer({ ...w, nameServers: fake.address, group: 'g' })
+  for (const filter of [{ tags: [] }, { tags: ['a||b'] }, { sql: ' ' }, {}, 'a'] as never[]) {
+    expect(() => consumer.subscribe('t', filter, () => undefined)).toThrow(/SUBSCRIPTION_INVALID/)
+  }
+})
