@@ -80,6 +80,8 @@ export class Retention {
     }
     this.#state.deletedBefore.set(topic, end)
     const durable = this.#journal.appendDurable(TABLE, { kind: 'deleted', topic, before: end })
+    // A failure fences the store and is told there, so nobody has to wait for this promise.
+    durable.catch(() => {})
     this.#journal.commit()
     return durable
   }
