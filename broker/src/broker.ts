@@ -1,3 +1,4 @@
+import { decodeRecord, decompressBody, type StoredMessage, SysFlag } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { RemotingServer, systemClock, systemNetwork, type Timer } from '@tandemmq/remoting'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
@@ -7,6 +8,7 @@ import { createHandlers } from './server/handlers.ts'
 import { systemDisk } from './store/index.ts'
 
 const RETENTION_INTERVAL_MS = 60_000
+const DECOMPRESSED_BYTES_MAX = 64 << 20
 
 /** Figures of a running broker; what `stats()` gives. */
 export interface BrokerStats {
@@ -95,6 +97,27 @@ export class Broker {
       retry: retry.stats(),
       dedup: dedup?.stats() ?? { entries: 0, hits: 0, evictedEarly: 0 },
     }
+  }
+
+  /**
+   * What a topic holds, in log order, bodies decompressed: for programs in this process, tests above all. Reads the whole
+   * topic at once.
+   */
+  messages(topic: string): StoredMessage[] {
+    const { topics, store } = this.#rooms
+    const found: StoredMessage[] = []
+    for (const queue of topics.find(topic)?.queues ?? []) {
+      for (let offset = queue.minOffset; offset < queue.maxOffset; offset++) {
+        const record = queue.size(offset) === 0 ? undefined : store.read(queue.physicalOffset(offset))
+        if (record === undefined) continue
+        const message = decodeRecord(record)
+        if ((message.sysFlag & SysFlag.COMPRESSED) !== 0) {
+          message.body = decompressBody(message.body, message.sysFlag, DECOMPRESSED_BYTES_MAX)
+        }
+        found.push(message)
+      }
+    }
+    return found.toSorted((a, b) => Number(a.physicalOffset - b.physicalOffset))
   }
 
   /** Stops accepting, answers what was appended, flushes, frees directory and port. Idempotent. */

@@ -1,3 +1,4 @@
+export type { StoredMessage } from '@tandemmq/protocol'
 export { TandemError } from '@tandemmq/protocol'
 export type { Broker, BrokerStats } from './broker.ts'
 export { startBroker } from './broker.ts'

@@ -18,3 +18,20 @@ export interface TandemModuleOptions {
   /** False: no connection is made, no listener starts, and sending rejects with NOT_STARTED. Default true. */
   enabled?: boolean
 }
+
+/**
+ * Value of `TANDEM_OVERRIDES`. A provider of its own, because overriding the options themselves would lose what only the
+ * application's factory knows, such as the database.
+ */
+export interface TandemOverrides {
+  /** Merged over the application's options; `client`, `listeners` and `listeners.consumer` one level deeper. */
+  options?: Partial<TandemModuleOptions>
+  /** Called when everything of the connection is closed. */
+  closed?: () => Promise<void>
+}
+
+export function overridden(options: TandemModuleOptions, over: Partial<TandemModuleOptions> = {}): TandemModuleOptions {
+  const listeners = { ...options?.listeners, ...over.listeners }
+  const consumer = { ...options?.listeners?.consumer, ...over.listeners?.consumer }
+  return { ...options, ...over, client: { ...options?.client, ...over.client }, listeners: { ...listeners, consumer } }
+}

@@ -6,8 +6,9 @@ import { Inbox, Outbox } from '@tandemmq/outbox'
 import type { Database } from '@tandemmq/outbox'
 import { nestLogger } from './nest-logger.ts'
 import type { ConsumerSettings } from './listener-plan.ts'
-import type { TandemModuleOptions } from './module-options.ts'
-import { TANDEM_OPTIONS } from './tokens.ts'
+import { overridden } from './module-options.ts'
+import type { TandemModuleOptions, TandemOverrides } from './module-options.ts'
+import { TANDEM_OPTIONS, TANDEM_OVERRIDES } from './tokens.ts'
 import { TransactionScopes } from './transaction-scope.ts'
 
 /** One value made at most once at a time: callers share the attempt, a failed attempt is forgotten. */
@@ -46,8 +47,11 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
   private readonly outboxes: Once<Outbox<Database>>
   private closed = false
 
-  constructor(@Inject(TANDEM_OPTIONS) options: TandemModuleOptions) {
-    this.options = checked(options)
+  constructor(
+    @Inject(TANDEM_OPTIONS) options: TandemModuleOptions,
+    @Inject(TANDEM_OVERRIDES) private readonly overrides: TandemOverrides,
+  ) {
+    this.options = checked(overridden(options, overrides.options))
     this.producers = new Once(() => this.startProducer())
     this.outboxes = new Once(() => this.startOutbox())
   }
@@ -104,6 +108,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
         this.logger.error(`closing the ${what} failed`, error)
       }
     }
+    await this.overrides.closed?.()
   }
 
   private async startProducer(): Promise<Producer> {

@@ -6,7 +6,7 @@ import type { TandemModuleOptions } from './module-options.ts'
 import { TandemConnection } from './tandem-connection.ts'
 import { TandemListeners } from './tandem-listeners.ts'
 import { TandemTemplate } from './tandem-template.ts'
-import { TANDEM_OPTIONS } from './tokens.ts'
+import { TANDEM_OPTIONS, TANDEM_OVERRIDES } from './tokens.ts'
 
 const { ConfigurableModuleClass } = new ConfigurableModuleBuilder<TandemModuleOptions>({
   optionsInjectionToken: TANDEM_OPTIONS,
@@ -21,7 +21,15 @@ const { ConfigurableModuleClass } = new ConfigurableModuleBuilder<TandemModuleOp
  */
 @Module({
   imports: [DiscoveryModule],
-  providers: [MetadataScanner, ListenerDiscovery, ListenerInvoker, TandemConnection, TandemListeners, TandemTemplate],
+  providers: [
+    { provide: TANDEM_OVERRIDES, useValue: {} },
+    MetadataScanner,
+    ListenerDiscovery,
+    ListenerInvoker,
+    TandemConnection,
+    TandemListeners,
+    TandemTemplate,
+  ],
   exports: [TANDEM_OPTIONS, TandemConnection, TandemListeners, TandemTemplate],
 })
 export class TandemModule extends ConfigurableModuleClass {}

@@ -4,6 +4,9 @@
  */
 export const TANDEM_OPTIONS: unique symbol = Symbol.for('tandemmq.nestjs.options')
 
+/** What a test kit puts over the options of the application; see {@link TandemOverrides}. */
+export const TANDEM_OVERRIDES: unique symbol = Symbol.for('tandemmq.nestjs.overrides')
+
 /** Transport id of `@TandemEvent` and `@TandemRequest`; its description is what instrumentation shows as protocol. */
 export const TANDEM_TRANSPORT: unique symbol = Symbol.for('tandemmq')
 

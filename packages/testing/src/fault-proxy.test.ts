@@ -7,7 +7,7 @@ import type { FaultProxy } from './fault-proxy.ts'
 
 const endings: (() => unknown)[] = []
 afterEach(async () => {
-  for (const end of endings.splice(0).reverse()) await end()
+  for (const end of endings.splice(0).toReversed()) await end()
 })
 
 function frame(code: number, opaque: number, flag: number, body = ''): Buffer {

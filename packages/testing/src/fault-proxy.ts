@@ -136,7 +136,10 @@ class Link {
     broker.setNoDelay(true)
     client.on('data', (bytes) => requests.push(bytes as Buffer))
     broker.on('data', (bytes) => replies.push(bytes as Buffer))
-    for (const [socket, other] of [[client, broker], [broker, client]] as const) {
+    for (const [socket, other] of [
+      [client, broker],
+      [broker, client],
+    ] as const) {
       socket.on('error', () => other.destroy())
       socket.on('close', () => {
         clearTimeout(this.#timer)

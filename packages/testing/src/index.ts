@@ -1,2 +1,7 @@
 export type { TestDatabase, TestDatabaseOptions } from './database.ts'
 export { startTestDatabase } from './database.ts'
+export type { FaultProxy } from './fault-proxy.ts'
+export { startFaultProxy } from './fault-proxy.ts'
+export type { SentMessage } from './sent-message.ts'
+export type { TestBrokerOptions } from './test-broker.ts'
+export { startTestBroker, TestBroker } from './test-broker.ts'
