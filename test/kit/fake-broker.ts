@@ -37,11 +37,11 @@ export class FakeBroker implements ConnectionOwner {
   #server: RemotingServer
 
   constructor(
-    readonly world: World,
+    readonly where: World,
     readonly name = 'b',
     readonly port = 9876,
   ) {
-    this.#server = new RemotingServer({ ...world, owner: this, host: '127.0.0.1', port })
+    this.#server = new RemotingServer({ ...where, owner: this, host: '127.0.0.1', port })
     this.routes = { [name]: this.address }
     const on = (code: number, script: Script): void => void this.scripts.set(code, script)
     on(RequestCode.GET_BROKER_CLUSTER_INFO, () => ({ code: 0, body: Buffer.from(this.clusterJson()) }))
@@ -181,7 +181,7 @@ export function serveQueue(fake: FakeBroker, topic: string, records: Buffer[]): 
         return { code: 0, extFields: offsets(records.length), body }
       }
       const holdMs = Number(request.extFields['suspendTimeoutMillis'])
-      fake.world.clock.setTimer(holdMs, () => connection.reply(request, { code: 19, extFields: offsets(offset) }))
+      fake.where.clock.setTimer(holdMs, () => connection.reply(request, { code: 19, extFields: offsets(offset) }))
       return undefined
     })
   return { committed }

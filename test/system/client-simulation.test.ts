@@ -11,7 +11,7 @@ async function history(seed: number): Promise<string[]> {
   const world = { clock, network }
   const events: string[] = []
   const broker = await clock.run(
-    startBroker({ ...world, dataDir: '/data', disk: new MemoryDisk({ seed }), host: '127.0.0.1', port: 9876 }),
+    startBroker({ ...world, dataDir: '/data', disk: new MemoryDisk(), host: '127.0.0.1', port: 9876 }),
   )
   const common = { ...world, nameServers: broker.address, group: 'g' }
   const member = (clientId: string): PushConsumer => {

@@ -40,7 +40,12 @@ async function producerWith(
   check: (message: ConsumedMessage) => TransactionDecision,
   clientId?: string,
 ): Promise<TransactionProducer> {
-  const producer = new TransactionProducer({ nameServers: broker.address, group: 'payments', check, clientId })
+  const producer = new TransactionProducer({
+    nameServers: broker.address,
+    group: 'payments',
+    check: async (message) => check(message),
+    clientId,
+  })
   await producer.start()
   return producer
 }

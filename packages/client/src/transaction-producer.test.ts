@@ -12,7 +12,7 @@ beforeEach(async () => {
   await w.clock.run(fake.start())
 })
 
-async function started(check: () => 'commit'): Promise<TransactionProducer> {
+async function started(check: () => Promise<'commit'>): Promise<TransactionProducer> {
   const producer = new TransactionProducer({ ...w, nameServers: fake.address, group: 'p', check })
   await w.clock.run(producer.start())
   return producer
@@ -29,7 +29,7 @@ const ask = (group: string): void => {
 }
 
 test('a half message is marked as one and carries its transaction id and immunity', async () => {
-  const producer = await started(() => 'commit')
+  const producer = await started(async () => 'commit')
   const prepared = await w.clock.run(
     producer.prepare({ topic: 't', body: 'x' }, { transactionId: 'tx-1', immunityMs: 1_500 }),
   )
@@ -48,7 +48,7 @@ test('a half message is marked as one and carries its transaction id and immunit
 
 test('a stock broker that answers an end without the outcome is believed', async () => {
   fake.on(RequestCode.END_TRANSACTION, () => ({ code: 0, remark: 'not set any response code' }))
-  const producer = await started(() => 'commit')
+  const producer = await started(async () => 'commit')
   const prepared = await w.clock.run(producer.prepare({ topic: 't', body: 'x' }))
   expect(await w.clock.run(producer.end(prepared, 'commit'))).toBe('committed')
   expect(await w.clock.run(producer.end(prepared, 'rollback'))).toBe('rolledBack')
@@ -60,7 +60,7 @@ test('a stock broker that answers an end without the outcome is believed', async
 
 test('a stock broker cannot tell what is pending, and that is an error, not an empty list', async () => {
   fake.on(9101, () => ({ code: 3, remark: ' request type 9101 not supported' }))
-  const producer = await started(() => 'commit')
+  const producer = await started(async () => 'commit')
   await expect(w.clock.run(producer.pendingOf(['a']))).rejects.toMatchObject({ code: 'REQUEST_NOT_SUPPORTED' })
 })
 
@@ -69,12 +69,12 @@ test('pendingOf rejects when one of two brokers does not answer', async () => {
   await w.clock.run(silent.start())
   fake.routes = { b: fake.address, silent: silent.address }
   fake.on(9101, () => ({ code: 0, body: Buffer.from('{"pending":[]}') }))
-  const producer = await started(() => 'commit')
+  const producer = await started(async () => 'commit')
   await expect(w.clock.run(producer.pendingOf(['a']))).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT' })
 })
 
 test('a check is answered one-way with the offsets it came with, and only for the own group', async () => {
-  await started(() => 'commit')
+  await started(async () => 'commit')
   ask('other')
   ask('p')
   await w.clock.advance(50)
@@ -92,7 +92,7 @@ test('a check is answered one-way with the offsets it came with, and only for th
 })
 
 test('a check that throws is answered unknown, so that the broker asks again', async () => {
-  await started(() => {
+  await started(async () => {
     throw new Error('database down')
   })
   ask('p')
@@ -102,7 +102,7 @@ test('a check that throws is answered unknown, so that the broker asks again', a
 
 test('an end that cannot be delivered is pending, because the check-back will settle it', async () => {
   fake.on(RequestCode.END_TRANSACTION, () => undefined)
-  const producer = await started(() => 'commit')
+  const producer = await started(async () => 'commit')
   const sent = await w.clock.run(producer.sendInTransaction({ topic: 't', body: 'x' }, () => 'commit'))
   expect(sent.outcome).toBe('pending')
 })

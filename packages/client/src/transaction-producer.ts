@@ -17,7 +17,7 @@ export type TransactionDecision = 'commit' | 'rollback' | 'unknown'
 export type TransactionOutcome = 'committed' | 'rolledBack' | 'pending' | 'unknown'
 
 /** Asked by the broker about a half message whose end it has not heard. May be asked several times, by several brokers. */
-export type TransactionCheck = (message: ConsumedMessage) => TransactionDecision | Promise<TransactionDecision>
+export type TransactionCheck = (message: ConsumedMessage) => Promise<TransactionDecision>
 
 export interface TransactionProducerOptions extends ProducerOptions {
   /** Decides transactions whose end got lost. Throwing counts as `'unknown'`: the broker asks again later. */
@@ -79,9 +79,10 @@ export class TransactionProducer extends ProducerBase {
    * check-back settles it later, so the returned outcome may be `pending`.
    * @throws what `execute` threw, after a rollback; {@link ClientError} when the half message was not stored
    */
-  async sendInTransaction(
+  // `const` keeps the literal of `async () => 'commit'`, which TypeScript 7 widens to string in a plain union.
+  async sendInTransaction<const Decision extends TransactionDecision>(
     message: OutgoingMessage,
-    execute: (prepared: PreparedMessage) => TransactionDecision | Promise<TransactionDecision>,
+    execute: (prepared: PreparedMessage) => Decision | Promise<Decision>,
     options?: PrepareOptions,
   ): Promise<PreparedMessage & { readonly outcome: TransactionOutcome }> {
     const prepared = await this.prepare(message, options)
