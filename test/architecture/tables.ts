@@ -29,6 +29,12 @@ export const doors: readonly Door[] = [
   },
   { path: 'packages/remoting/src/virtual-clock.ts', uses: ['setImmediate'], reason: 'implements Clock' },
   { path: 'packages/remoting/src/system-network.ts', uses: ['node:net'], reason: 'implements Network' },
+  { path: 'broker/src/store/system-disk.ts', uses: ['node:fs'], reason: 'implements Disk' },
+  {
+    path: 'broker/src/store/directory-lock.ts',
+    uses: ['node:fs', 'setInterval', 'Date.now'],
+    reason: 'implements Disk: tells living owners of a directory from dead ones',
+  },
   { path: 'packages/remoting/src/accepted-socket.ts', uses: ['node:net'], reason: 'implements Network' },
   {
     path: 'packages/testing/src/fault-proxy.ts',

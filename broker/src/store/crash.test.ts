@@ -86,7 +86,8 @@ function holesIn(store: MessageStore, { store: before }: History): string | unde
   for (let queueId = 0; queueId < 3; queueId++) {
     const was = before?.findQueue('orders', queueId)
     const end = store.findQueue('orders', queueId)?.maxOffset ?? 0
-    for (let index = was?.minOffset ?? 0; was !== undefined && index < was.nextOffset; index++) {
+    if (was === undefined) continue
+    for (let index = was.minOffset; index < was.nextOffset; index++) {
       if (index < end) lastFound = Math.max(lastFound, was.physicalOffset(index))
       else firstLost = Math.min(firstLost, was.physicalOffset(index))
     }

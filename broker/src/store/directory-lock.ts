@@ -32,7 +32,7 @@ export function lockDirectory(directory: string): { release(): void } {
     fs.rmSync(path, { force: true })
     throw error
   }
-  const touch = setInterval(() => fs.utimes(path, new Date(), new Date(), () => {}), TOUCH_MS)
+  const touch = setInterval(() => fs.utimes(path, Date.now() / 1000, Date.now() / 1000, () => {}), TOUCH_MS)
   touch.unref()
   return {
     release() {

@@ -48,6 +48,7 @@ export class MessageStore {
   #turnScheduled = false
   #turnTimestamp: number
   #syncTimer: Timer | undefined
+  #noteTimer: Timer | undefined
   #notedAt = -Infinity
   #fenced: StoreError | undefined
   #closing: Promise<void> | undefined
@@ -265,6 +266,7 @@ export class MessageStore {
     this.#tail.stop()
     this.journal.fence(error)
     this.#syncTimer?.cancel()
+    this.#noteTimer?.cancel()
     this.#drained?.()
     try {
       this.#completions.fail(fenced)
@@ -311,14 +313,24 @@ export class MessageStore {
   }
 
   #noteDurable(): void {
+    if (this.#noteTimer !== undefined || this.#closing !== undefined || this.#fenced !== undefined) return
     const now = this.#clock.monotonic()
-    if (now - this.#notedAt < NOTE_DURABLE_MS || this.#closing !== undefined || this.#fenced !== undefined) return
+    const waitMs = this.#notedAt + NOTE_DURABLE_MS - now
+    if (waitMs > 0) {
+      // The last sync before a pause is noted as well, only later.
+      this.#noteTimer = this.#clock.setTimer(waitMs, () => {
+        this.#noteTimer = undefined
+        this.#noteDurable()
+      })
+      return
+    }
     this.#notedAt = now
     this.#retention.noteDurable(this.#tail.durable)
   }
 
   async #close(): Promise<void> {
     this.#syncTimer?.cancel()
+    this.#noteTimer?.cancel()
     try {
       if (this.#fenced === undefined && this.#tail.write()) {
         this.#onWritten()

@@ -26,14 +26,16 @@ test('a killed process loses nothing that was written', async () => {
 })
 
 test('what a killed process left unsynced is on the disk before it is served again', async () => {
-  const disk = new FaultDisk({ seed: 1 })
-  const store = openStore(disk, virtualClock(), { flush: 'async' })
-  append(store, 'orders', 'seen')
-  store.commitTurn()
-  const killed = disk.killed()
-  expect(openStore(killed, virtualClock()).queue('orders', 0).maxOffset).toBe(1)
-  const after = openStore(killed.powerCut({ seed: 1 }), virtualClock())
-  expect(bodiesOf(after, after.findQueue('orders', 0))).toEqual(['seen'])
+  for (let seed = 0; seed < 8; seed++) {
+    const disk = new FaultDisk({ seed })
+    const store = openStore(disk, virtualClock(), { flush: 'async' })
+    append(store, 'orders', 'seen')
+    store.commitTurn()
+    const killed = disk.killed()
+    expect(openStore(killed, virtualClock()).queue('orders', 0).maxOffset).toBe(1)
+    const after = openStore(killed.powerCut({ seed }), virtualClock())
+    expect(bodiesOf(after, after.findQueue('orders', 0))).toEqual(['seen'])
+  }
 })
 
 test('F06: a record torn anywhere is cut, the ones before it stay, and its bytes never come back', async () => {
@@ -107,6 +109,38 @@ test('F16: a bit flipped anywhere in acknowledged records stops the start with t
     expect(bodiesOf(again, again.findQueue('orders', 0)).filter((body) => body === 'more').length).toBe(1)
   }
   expect(refused).toBeGreaterThan(30)
+})
+
+test('damage in acknowledged records is told from a torn tail after a kill too, long before the journal knows', async () => {
+  const disk = await logOf(12, true)
+  const store = openStore(disk.killed(), virtualClock())
+  const queue = store.queue('orders', 0)
+  const end = store.endOffset
+  for (const [offset, refused] of [
+    [4, true],
+    [11, false],
+  ] as const) {
+    const killed = await logOf(12, true)
+    killed.flipBit(LOG, (queue.physicalOffset(offset) + 150) * 8)
+    const open = () => openStore(killed, virtualClock())
+    if (refused) expect(open).toThrow(new RegExp(`bytes ${queue.physicalOffset(4)} to \\d+ of the log`))
+    else expect(open().recovery.cut).toEqual({ from: queue.physicalOffset(11), to: end })
+  }
+})
+
+test('two quiet seconds after the last message even damage in that one is told from a torn tail', async () => {
+  const clock = virtualClock()
+  const disk = new FaultDisk({ seed: 1, soon: (callback) => clock.soon(callback) })
+  const store = openStore(disk, clock)
+  for (const body of ['first', 'last']) {
+    append(store, 'orders', body)
+    store.commitTurn()
+    await clock.advance(10)
+  }
+  await clock.advance(2500)
+  const cut = disk.powerCut({ seed: 2 })
+  cut.flipBit(LOG, (store.queue('orders', 0).physicalOffset(1) + 60) * 8)
+  expect(() => openStore(cut, clock)).toThrow(/LOG_DAMAGED/)
 })
 
 test('F16: a bit that flips while the store runs is never served', async () => {
