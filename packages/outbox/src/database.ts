@@ -74,8 +74,12 @@ export async function openSession<D extends Database>(
   }
 }
 
+const ignore = (): void => undefined
+
 async function openPg(pool: Pool): Promise<Session<PoolClient>> {
   const client = await pool.connect()
+  // The pool listens to idle clients only: a session ended by Postgres while no query runs would end the process.
+  client.on('error', ignore)
   const all = async (text: string): Promise<QueryResult[]> => {
     const results = (await client.query(text)) as unknown as Results
     return Array.isArray(results) ? results : [results]
@@ -95,7 +99,11 @@ async function openPg(pool: Pool): Promise<Session<PoolClient>> {
       }
     },
     rollback: async () => void (await client.query('rollback')),
-    release: (broken) => client.release(broken),
+    release: (broken) => {
+      // A broken one may have more to say while it closes.
+      if (!broken) client.off('error', ignore)
+      client.release(broken)
+    },
   }
 }
 
@@ -143,7 +151,7 @@ export async function ownPool(database: Database, size: number): Promise<Pool> {
     // pg hides secrets from enumeration, a spread alone would lose them.
     pool = new PoolOfUser({ ...options, ...secrets(options), ...limits, allowExitOnIdle: true })
   }
-  pool.on('error', () => {}) // An idle connection broke; the next query opens another one.
+  pool.on('error', ignore) // An idle connection broke; the next query opens another one.
   return pool
 }
 

@@ -438,6 +438,7 @@ export async function migrateDatabase(database: Database, schema: Schema, option
     const client = await pool.connect().catch((error: unknown) => {
       throw databaseError(error, 'migrate')
     })
+    client.on('error', () => {}) // The query rejects as well.
     try {
       await migrate(client, schema, options)
     } finally {

@@ -32,6 +32,7 @@ export interface ResolverOptions {
 const KEYS_PER_BATCH = 2_000
 /** A backend that never answered: its connection is given up after this. */
 const ABANDON_MS = 30_000
+const ignore = (): void => undefined
 const UNAVAILABLE: Verdict = { state: 'unavailable', nowMs: 0 }
 
 interface Waiting {
@@ -131,6 +132,8 @@ export class Resolver {
       onConnected(() =>
         (connected as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy(),
       )
+      // Its query rejects; the event must not end the process.
+      client.on('error', ignore)
       client.on('notice', onNotice)
       const results = (await client.query(this.#statement(keys))) as unknown as QueryResult[]
       if (results.at(-1)?.command !== 'COMMIT' || noticed.length > 0) return new Map()
@@ -153,6 +156,7 @@ export class Resolver {
       return new Map()
     } finally {
       client?.off('notice', onNotice)
+      if (!broken) client?.off('error', ignore)
       client?.release(broken)
     }
   }

@@ -211,7 +211,7 @@ export class TransactionScope<Trx> {
     try {
       const guard = `select pg_current_xact_id_if_assigned()::text as xid; ${SYNCHRONOUS_COMMIT}`
       const committing = this.#session.commit(guard)
-      if (failpoints !== undefined) await this.#hitWhileCommitting()
+      if (failpoints !== undefined) await this.#hitWhileCommitting(committing)
       const results = await committing
       failpoints?.hit('P10')
       const tag = results.at(-1)?.command ?? ''
@@ -224,7 +224,8 @@ export class TransactionScope<Trx> {
   }
 
   /** The COMMIT is on the wire; one turn later at the server; another one later perhaps durable. */
-  async #hitWhileCommitting(): Promise<void> {
+  async #hitWhileCommitting(committing: Promise<unknown>): Promise<void> {
+    committing.catch(() => {}) // Awaited by the caller, a few turns later.
     const { clock } = this.#context
     failpoints?.hit('P7')
     for (const point of ['P8', 'P9']) {
