@@ -188,6 +188,8 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
   close(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
+    // From here silence is the peer's: the idle sweep ends a peer that never closes its side.
+    this.#pausedByOwner = false
     if (this.#length > 0) this.#socket.write(this.output, 0, this.#length)
     this.#length = 0
     this.#useOutput(NO_BYTES)

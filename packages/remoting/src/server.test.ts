@@ -265,6 +265,20 @@ describe.each(worlds)('on $name', ({ make }) => {
     })
   })
 
+  test('a peer that never closes its side is ended by the idle timeout, also when reading was paused', async () => {
+    const owner = new RecordingOwner((connection) => {
+      connection.pauseReading()
+      connection.close()
+    })
+    const server = await serve(owner, { idleTimeoutMs: 10_000 })
+    const peer = await raw(server)
+    peer.send(encodeCommand({ code: 1 }))
+    peer.socket.pause()
+    await world.until(() => owner.requests.length === 1)
+    await world.clock.advance(21_000)
+    await world.until(() => owner.closed.length === 1)
+  })
+
   test('a used port is reported as such, and the port is free again after close', async () => {
     const server = await serve(new RecordingOwner())
     const { port } = server

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import { RawPeer } from '../../../test/kit/remoting-worlds.ts'
 import { parseAddress } from './address.ts'
@@ -53,6 +55,28 @@ test.each([true, false])('a peer that ends its stream ends the connection, onrea
   await close()
 })
 
+test.each([true, false])(
+  'connections reset before or while they are accepted disturb nobody, onread %s',
+  async (onread) => {
+    const network = createSystemNetwork({ onread })
+    const far: RawPeer[] = []
+    const listener = await network.listen({ host: '127.0.0.1', port: 0 }, (socket) => far.push(new RawPeer(socket)))
+    for (let round = 0; round < 10; round++) {
+      const storm = Array.from({ length: 30 }, () => connect({ host: '127.0.0.1', port: listener.port }))
+      for (const socket of storm) socket.on('error', () => {})
+      await Promise.all(storm.map((socket) => once(socket, 'connect')))
+      for (const socket of storm) socket.resetAndDestroy()
+    }
+    const near = new RawPeer(await network.connect({ host: '127.0.0.1', port: listener.port, timeoutMs: 2_000 }))
+    near.send(Buffer.from('calm'))
+    await until(() => far.at(-1)?.received.toString() === 'calm')
+    await until(() => far.filter(({ isClosed }) => !isClosed).length === 1)
+    near.socket.destroy()
+    await until(() => far.every(({ isClosed }) => isClosed))
+    await listener.close()
+  },
+)
+
 test('a listener that closes leaves open sockets alone', async () => {
   const { near, far, close } = await pair('127.0.0.1', '127.0.0.1')
   await close()
@@ -65,10 +89,14 @@ test('a listener that closes leaves open sockets alone', async () => {
 test('onDrain comes once, when everything left, and nothing of it was changed', async () => {
   const { near, far, close } = await pair('127.0.0.1', '127.0.0.1')
   let drains = 0
-  far.socket.handler.onDrain = () => void drains++
+  far.socket.handler.onDrain = () => {
+    drains++
+    expect(far.socket.pendingBytes).toBe(0)
+  }
   near.socket.pause()
   const bytes = Buffer.alloc(20_000_000, 'pattern')
-  far.socket.write(bytes, 0, bytes.length)
+  far.socket.write(bytes, 0, 12_000_000)
+  far.socket.write(bytes, 12_000_000, bytes.length)
   expect(far.socket.pendingBytes).toBeGreaterThan(0)
   const hold: Buffer[] = []
   let received = 0
