@@ -37,6 +37,8 @@ test('a broken wall inside the broker is found', () => {
   expect(walled('broker/src/delay/x.ts', `import type { MessageStore } from '../store/index.ts'`)).toEqual([])
   expect(walled('broker/src/nameserver/x.ts', `import type { Disk } from '../store/disk.ts'`)).toHaveLength(1)
   expect(walled('broker/src/retry/x.ts', `import { Broker } from '../broker.ts'`)).toHaveLength(1)
+  expect(walled('broker/src/server/x.ts', `import { openRooms } from '../rooms.ts'`)).toHaveLength(1)
+  expect(walled('broker/src/server/x.ts', `import type { Rooms } from '../rooms.ts'`)).toEqual([])
   expect(walled('broker/src/cellar/x.ts', `export const a = 1`)).toHaveLength(1)
   expect(walled('broker/src/broker.ts', `import { MessageStore } from './store/index.ts'`)).toEqual([])
 })

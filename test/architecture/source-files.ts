@@ -51,7 +51,7 @@ function readSource(path: string): SourceFile {
   return sourceOf(path, readFileSync(join(repositoryRoot, path), 'utf8'))
 }
 
-const isProduction = (path: string): boolean => !/\.(test|test-kit)\.ts$/.test(path)
+const isProduction = (path: string): boolean => !/(\.test|[.-]test-kit)\.ts$/.test(path)
 
 function directories(path: string): string[] {
   return readdirSync(join(repositoryRoot, path), { withFileTypes: true })

@@ -51,4 +51,5 @@ export const doors: readonly Door[] = [
     uses: ['randomBytes', 'setTimeout'],
     reason: 'names and creates databases on it',
   },
+  { path: 'packages/testing/src/test-broker.ts', uses: ['node:fs'], reason: 'a temporary directory per broker' },
 ]
