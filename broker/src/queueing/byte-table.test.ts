@@ -22,6 +22,21 @@ test('a prefix or an extension of a known name is unknown', () => {
   expect(table.find(...inside('orders2'))).toBeUndefined()
 })
 
+test('names with the same hash are told apart', () => {
+  const table = new ByteTable<string>()
+  // Known 32-bit FNV-1a collisions, of equal and of different length.
+  const names = ['declinate', 'macallums', 'costarring', 'liquid']
+  table.set(Buffer.from('declinate'), 'declinate')
+  table.set(Buffer.from('liquid'), 'liquid')
+  expect(names.map((name) => table.find(...inside(name)))).toEqual(['declinate', undefined, undefined, 'liquid'])
+  table.set(Buffer.from('macallums'), 'macallums')
+  expect([table.size, table.find(...inside('macallums')), table.find(...inside('declinate'))]).toEqual([
+    3,
+    'macallums',
+    'declinate',
+  ])
+})
+
 test('setting a name again replaces its value and counts it once', () => {
   const table = new ByteTable<number>()
   table.set(Buffer.from('orders'), 1)

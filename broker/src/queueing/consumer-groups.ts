@@ -140,7 +140,7 @@ export class ConsumerGroups {
     this.ensure(data.group)
     const known = this.#members.get(data.group, connection.id)
     const same = known !== undefined && known.clientId === client.clientId
-    const current = same && known.fingerprint !== 0 && known.fingerprint === client.fingerprint
+    const current = same && known.fingerprint === client.fingerprint
     if (client.short && current) {
       known.lastSeenAt = this.#clock.monotonic()
       return true

@@ -173,6 +173,22 @@ test('whenever a message arrives around a pull, one answer brings it', async () 
   }
 })
 
+test('a message that becomes visible while a pull is being parked is not slept through', async () => {
+  const rooms = await roomsWith(2)
+  const queue = rooms.topics.find('orders')!.queues[0]!
+  queue.maxOffset = 1
+  const client = rooms.client()
+  await client.connection()
+  const { monotonic } = rooms.clock
+  // The first thing parking does is read the clock; delivery to the broker reads it once before.
+  rooms.clock.monotonic = function (this: typeof rooms.clock) {
+    if (rooms.pulls.stats().parked === 1) queue.maxOffset = 2
+    return monotonic.call(this)
+  }
+  const asked = client.ask(11, pullFields({ queueOffset: 1, sysFlag: 6 }))
+  expect(bodies(await rooms.clock.run(asked, 14_000))).toEqual(['m1'])
+})
+
 test('pulls with many deadlines are all answered in their order', async () => {
   const rooms = await roomsWith(1)
   const client = rooms.client()

@@ -136,6 +136,7 @@ test('a message is found by its place, its unique key and its keys', async () =>
   expect(bodies(await query('o-2', { maxNum: 1 }))).toEqual(['second'])
   expect(bodies(await query('U1', { _UNIQUE_KEY_QUERY: true }))).toEqual(['first'])
   expect((await query('o-1', { _UNIQUE_KEY_QUERY: true })).code).toBe(22)
+  expect((await query('o-')).code).toBe(22)
   expect((await query('o-1', { endTimestamp: 1 })).code).toBe(22)
   expect((await query('o-1', { topic: 'nowhere' })).code).toBe(22)
 })

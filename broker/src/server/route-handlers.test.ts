@@ -80,6 +80,9 @@ test('settings are kept over a kill, and a missing one is 22', async () => {
   const of = { namespace: 'ORDER_TOPIC_CONFIG', key: 'orders' }
   expect((await client.request(101, of)).code).toBe(22)
   expect((await client.request(219, of)).code).toBe(22)
+  await client.request(100, { ...of, value: 'x' })
+  await client.request(102, of)
+  expect((await client.request(219, of)).code).toBe(22)
   await client.request(100, { ...of, value: 'tandemmq:2' })
   await client.request(100, { ...of, key: 'gone', value: 'x' })
   await client.request(102, { ...of, key: 'gone' })
