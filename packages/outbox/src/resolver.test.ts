@@ -1,0 +1,91 @@
+import pg from 'pg'
+import { startTestDatabase } from '@tandemmq/testing/database'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { systemClock } from './foundation.ts'
+import { migrateDatabase } from './outbox.ts'
+import { Resolver } from './resolver.ts'
+import { Schema } from './schema.ts'
+import { newTransactionId } from './transaction-id.ts'
+
+const schema = new Schema('tandem')
+const nothing = (): void => {}
+const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
+const newId = (): string => newTransactionId(systemClock)
+const prepare = async (url: string): Promise<void> => {
+  const pool = new pg.Pool({ connectionString: url })
+  await migrateDatabase(pool, schema, {})
+  await pool.end()
+}
+
+let pool: pg.Pool
+let domainId: string
+let close: () => Promise<void>
+beforeEach(async () => {
+  const db = await startTestDatabase({ prepare })
+  pool = new pg.Pool({ connectionString: db.url, max: 4 })
+  domainId = (await pool.query('select domain_id from tandem.domain')).rows[0].domain_id
+  close = async () => {
+    await pool.end()
+    await db.close()
+  }
+})
+afterEach(() => close())
+
+const resolver = (domain = domainId): Resolver =>
+  new Resolver({ pool, schema, domainId: domain, clock: systemClock, logger })
+const state = async (id: string, domain?: string): Promise<string> => (await resolver(domain).check(id)).state
+
+test('an absent key is R, and its marker can never be inserted any more', async () => {
+  const id = newId()
+  expect(await state(id)).toBe('R')
+  await expect(pool.query(`insert into tandem.tx (tx_id) values ('${id}')`)).rejects.toMatchObject({ code: '23505' })
+  expect(await state(id)).toBe('R')
+})
+
+test('a key of an open transaction is running; committed it is C, rolled back R', async () => {
+  for (const [end, expected] of [
+    ['commit', 'C'],
+    ['rollback', 'R'],
+  ] as const) {
+    const id = newId()
+    const client = await pool.connect()
+    await client.query(`begin; insert into tandem.tx (tx_id) values ('${id}')`)
+    expect(await state(id)).toBe('running')
+    await client.query(end)
+    client.release()
+    expect(await state(id)).toBe(expected)
+  }
+})
+
+test('one locked key does not keep the others of a batch from their answers', async () => {
+  const [locked, committed, absent] = [newId(), newId(), newId()]
+  await pool.query(`insert into tandem.tx (tx_id) values ('${committed}')`)
+  const client = await pool.connect()
+  await client.query(`begin; insert into tandem.tx (tx_id) values ('${locked}')`)
+  const asked = resolver()
+  const verdicts = await Promise.all([locked, committed, absent].map((id) => asked.check(id)))
+  expect(verdicts.map((verdict) => verdict.state)).toEqual(['running', 'C', 'R'])
+  await client.query('rollback')
+  client.release()
+})
+
+test('another domain is not answered and leaves no tombstone', async () => {
+  const id = newId()
+  expect(await state(id, newId())).toBe('notMine')
+  expect(await state('robert; drop table tandem.tx')).toBe('notMine')
+  expect((await pool.query('select * from tandem.tx')).rows).toEqual([])
+})
+
+test('a server that cannot write gives no answer', async () => {
+  await pool.query('alter table tandem.tx rename to tx_gone')
+  expect(await state(newId())).toBe('unavailable')
+})
+
+test('asks that arrive together are one transaction', async () => {
+  const ids = Array.from({ length: 1_500 }, newId)
+  const asked = resolver()
+  const verdicts = await Promise.all(ids.map((id) => asked.check(id)))
+  expect(new Set(verdicts.map((verdict) => verdict.state))).toEqual(new Set(['R']))
+  const { rows } = await pool.query('select count(distinct xid)::int as transactions from tandem.tx')
+  expect(rows).toEqual([{ transactions: 1 }])
+})
