@@ -1,8 +1,8 @@
 import { PropertyScan, RecordView, SystemTopic } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
+import { HashChains } from '../hash-chains.ts'
 import { KeyHash } from '../key-hash.ts'
 import { PropertyRewriter } from '../property-rewriter.ts'
-import { SlotTable } from '../slot-table.ts'
 
 const FIRST_CAPACITY = 1024
 
@@ -20,8 +20,7 @@ export interface DedupWindowOptions {
 
 /**
  * Which message of the last minutes had this key? A ring of (64-bit keyed fingerprint, physical offset, store second)
- * in order of arrival, found through a hash table: 20 + at most 22 bytes an entry, 33 on average. A fingerprint that
- * matches is verified against the stored record, so the answer is exact. The window holds nothing that the log does not
+ * in order of arrival, found through a hash table: 32 bytes an entry when full. A fingerprint that matches is verified against the stored record, so the answer is exact. The window holds nothing that the log does not
  * say, and is rebuilt by replaying it.
  *
  * @see broker.md 8.3
@@ -33,8 +32,7 @@ export class DedupWindow {
   readonly #entriesMax: number
   #onEvictedEarly: (() => void) | undefined
   readonly #hash: KeyHash
-  readonly #table = new SlotTable()
-  #lows = new Int32Array(FIRST_CAPACITY)
+  #table = new HashChains()
   #highs = new Int32Array(FIRST_CAPACITY)
   #offsets = new Float64Array(FIRST_CAPACITY)
   /** Seconds since 1970, rounded down; the exact time is read from the record when it matters. */
@@ -99,11 +97,10 @@ export class DedupWindow {
     const second = Math.floor(storeTimestamp / 1000)
     this.#expire(second)
     if (this.#size === this.#entriesMax) this.#evictEarly()
-    if (this.#size === this.#lows.length) this.#grow()
+    if (this.#size === this.#highs.length) this.#grow()
     let entry = this.#oldest + this.#size
-    if (entry >= this.#lows.length) entry -= this.#lows.length
+    if (entry >= this.#highs.length) entry -= this.#highs.length
     this.#size++
-    this.#lows[entry] = this.#hash.low
     this.#highs[entry] = this.#hash.high
     this.#offsets[entry] = physicalOffset
     this.#seconds[entry] = second
@@ -123,29 +120,27 @@ export class DedupWindow {
   }
 
   #dropOldest(): void {
-    this.#table.remove(this.#lows[this.#oldest] as number, this.#oldest)
-    this.#oldest = this.#oldest + 1 === this.#lows.length ? 0 : this.#oldest + 1
+    this.#table.remove(this.#oldest)
+    this.#oldest = this.#oldest + 1 === this.#highs.length ? 0 : this.#oldest + 1
     this.#size--
   }
 
   /** Entry numbers change with the place in the ring, so the table is filled anew. */
   #grow(): void {
     const from = this.#oldest
-    const capacity = this.#lows.length
-    const lows = new Int32Array(capacity * 2)
+    const capacity = this.#highs.length
     const highs = new Int32Array(capacity * 2)
     const offsets = new Float64Array(capacity * 2)
     const seconds = new Uint32Array(capacity * 2)
-    this.#table.clear()
+    const table = new HashChains()
     for (let i = 0; i < this.#size; i++) {
       const old = (from + i) % capacity
-      lows[i] = this.#lows[old] as number
       highs[i] = this.#highs[old] as number
       offsets[i] = this.#offsets[old] as number
       seconds[i] = this.#seconds[old] as number
-      this.#table.add(lows[i] as number, i)
+      table.add(this.#table.hashOf(old), i)
     }
-    this.#lows = lows
+    this.#table = table
     this.#highs = highs
     this.#offsets = offsets
     this.#seconds = seconds

@@ -1,4 +1,4 @@
-import { SlotTable } from '../slot-table.ts'
+import { HashChains } from '../hash-chains.ts'
 import { TimeHeap } from '../time-heap.ts'
 
 const FIRST_CAPACITY = 64
@@ -29,7 +29,7 @@ export const TimerState = {
 } as const
 
 /**
- * Every delayed message the broker knows, by a small number: typed arrays, about 50 bytes each, no object. Pending ones
+ * Every delayed message the broker knows, by a small number: typed arrays, about 45 bytes each, no object. Pending ones
  * are ordered by due time; all are found by the fingerprint of (topic, unique key), to be verified against the record.
  * Settled ones stay for a while so that a cancel gets a true answer.
  */
@@ -37,9 +37,8 @@ export class TimerTable {
   readonly #settledMax: number
   readonly #settledWindowMs: number
   readonly #heap = new TimeHeap()
-  readonly #byHash = new SlotTable()
+  readonly #byHash = new HashChains()
   #physical = new Float64Array(FIRST_CAPACITY)
-  #hashes = new Int32Array(FIRST_CAPACITY)
   #states = new Uint8Array(FIRST_CAPACITY)
   #inHeap = new Uint8Array(FIRST_CAPACITY)
   #free: number[] = []
@@ -77,7 +76,6 @@ export class TimerTable {
     const id = this.#free.pop() ?? this.#used++
     if (id === this.#states.length) this.#grow()
     this.#physical[id] = physicalOffset
-    this.#hashes[id] = hash
     this.#states[id] = TimerState.pending
     this.#byHash.add(hash, id)
     this.#unsettled++
@@ -160,7 +158,7 @@ export class TimerTable {
   }
 
   #forget(id: number): void {
-    this.#byHash.remove(this.#hashes[id] as number, id)
+    this.#byHash.remove(id)
     if (this.#inHeap[id] === 1) this.#states[id] = TimerState.forgotten
     else this.#recycle(id)
   }
@@ -180,15 +178,12 @@ export class TimerTable {
   #grow(): void {
     const capacity = this.#states.length * 2
     const physical = new Float64Array(capacity)
-    const hashes = new Int32Array(capacity)
     const states = new Uint8Array(capacity)
     const inHeap = new Uint8Array(capacity)
     physical.set(this.#physical)
-    hashes.set(this.#hashes)
     states.set(this.#states)
     inHeap.set(this.#inHeap)
     this.#physical = physical
-    this.#hashes = hashes
     this.#states = states
     this.#inHeap = inHeap
   }

@@ -1,15 +1,15 @@
-import { SlotTable } from '../slot-table.ts'
+import { HashChains } from '../hash-chains.ts'
 
 const FIRST_CAPACITY = 1024
 
 /**
  * Outcomes of the most recently settled half messages, so that a repeated or late END hears what holds. Bounded by count
- * and by age; ring and table as in the dedup window, 25 bytes an entry.
+ * and by age; ring and table as in the dedup window, 33 bytes an entry.
  */
 export class SettledWindow {
   readonly #entriesMax: number
   readonly #windowMs: number
-  readonly #table = new SlotTable()
+  #table = new HashChains()
   #offsets = new Float64Array(FIRST_CAPACITY)
   #times = new Float64Array(FIRST_CAPACITY)
   #committed = new Uint8Array(FIRST_CAPACITY)
@@ -49,7 +49,7 @@ export class SettledWindow {
   }
 
   #dropOldest(): void {
-    this.#table.remove(hashOf(this.#offsets[this.#oldest] as number), this.#oldest)
+    this.#table.remove(this.#oldest)
     this.#oldest = this.#oldest + 1 === this.#offsets.length ? 0 : this.#oldest + 1
     this.#size--
   }
@@ -59,14 +59,15 @@ export class SettledWindow {
     const offsets = new Float64Array(capacity * 2)
     const times = new Float64Array(capacity * 2)
     const committed = new Uint8Array(capacity * 2)
-    this.#table.clear()
+    const table = new HashChains()
     for (let i = 0; i < this.#size; i++) {
       const old = (this.#oldest + i) % capacity
       offsets[i] = this.#offsets[old] as number
       times[i] = this.#times[old] as number
       committed[i] = this.#committed[old] as number
-      this.#table.add(hashOf(offsets[i] as number), i)
+      table.add(this.#table.hashOf(old), i)
     }
+    this.#table = table
     this.#offsets = offsets
     this.#times = times
     this.#committed = committed
