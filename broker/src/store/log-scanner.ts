@@ -188,10 +188,13 @@ export class LogScanner {
   }
 
   #zero(segment: Segment, from: number, to: number): void {
+    if (to === from) return
+    const file = this.#segments.file(segment)
     const zeros = Buffer.alloc(Math.min(1 << 20, to - from))
     for (let at = from; at < to; at += zeros.length) {
-      this.#segments.file(segment).write(zeros, 0, Math.min(zeros.length, to - at), at - segment.start)
+      file.write(zeros, 0, Math.min(zeros.length, to - at), at - segment.start)
     }
+    file.syncNow()
   }
 
   /** @returns the segment the log goes on in, the last of the list from now on */
