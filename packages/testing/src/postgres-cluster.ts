@@ -98,6 +98,8 @@ function prepareBinaries(directory: string, user: { uid?: number; gid?: number }
   cpSync(installed, copy, { recursive: true, verbatimSymlinks: true })
   hydrate(copy)
   for (const file of Object.values(binariesIn(copy))) chmodSync(file, 0o755)
+  // Theirs too, or the user who runs Postgres could not remove the folder at the end.
+  if (user.uid !== undefined) spawnSync('chown', ['-R', `${user.uid}:${user.gid}`, copy])
   const problem = runnable(binariesIn(copy), user)
   if (problem === undefined) return binariesIn(copy)
   throw new TandemError('DATABASE_UNAVAILABLE', `the Postgres binaries do not run on this machine: ${problem}`)
