@@ -1,3 +1,4 @@
+import { LanguageCode } from './codes.ts'
 import { hashStep } from './fields.ts'
 import type { HeaderSlots } from './header-slots.ts'
 
@@ -15,31 +16,32 @@ const BACKSLASH = 0x5c
 const OPEN = 0x7b
 const CLOSE = 0x7d
 
-const CODE = Buffer.from('code"')
-const EXT_FIELDS = Buffer.from('extFields"')
-const FLAG = Buffer.from('flag"')
-const LANGUAGE = Buffer.from('language"')
-const OPAQUE = Buffer.from('opaque"')
-const REMARK = Buffer.from('remark"')
-const SERIALIZE_TYPE = Buffer.from('serializeTypeCurrentRPC"')
-const VERSION = Buffer.from('version"')
+/** A name or word with its closing quote, kept in four-byte words: comparing a word costs no more than comparing a byte. */
+interface Expected {
+  length: number
+  /** Where each word begins; the last one may overlap the one before. */
+  offsets: number[]
+  words: number[]
+}
 
-const LANGUAGES = [
-  'JAVA',
-  'CPP',
-  'DOTNET',
-  'PYTHON',
-  'DELPHI',
-  'ERLANG',
-  'RUBY',
-  'OTHER',
-  'HTTP',
-  'GO',
-  'PHP',
-  'OMS',
-  'RUST',
-  'NODE_JS',
-].map((name) => Buffer.from(`${name}"`))
+function expected(text: string): Expected {
+  const bytes = Buffer.from(`${text}"`)
+  const last = bytes.length - 4
+  const offsets = Array.from({ length: Math.ceil(bytes.length / 4) }, (_, index) => Math.min(4 * index, last))
+  return { length: bytes.length, offsets, words: offsets.map((offset) => bytes.readInt32LE(offset)) }
+}
+
+const CODE = expected('code')
+const EXT_FIELDS = expected('extFields')
+const FLAG = expected('flag')
+const LANGUAGE = expected('language')
+const OPAQUE = expected('opaque')
+const REMARK = expected('remark')
+const SERIALIZE_TYPE = expected('serializeTypeCurrentRPC')
+const VERSION = expected('version')
+
+/** In the order of their ordinals; with both quotes, because GO alone is shorter than a word. */
+const LANGUAGES = Object.keys(LanguageCode).map((name) => expected(`"${name}`))
 
 const SEEN_CODE = 1
 
@@ -66,31 +68,31 @@ export function scanJsonHeader(slots: HeaderSlots, bytes: Buffer, start: number,
     at++
     const first = bytes[at]
     let bit = 0
-    if (first === 0x63 && startsWith(bytes, at, end, CODE)) {
+    if (first === 0x63 && matches(slots.words, at, end, CODE)) {
       bit = SEEN_CODE
       at = scanInteger(slots, bytes, afterColon(bytes, at + CODE.length, end), end)
       slots.code = slots.scannedNumber
-    } else if (first === 0x65 && startsWith(bytes, at, end, EXT_FIELDS)) {
+    } else if (first === 0x65 && matches(slots.words, at, end, EXT_FIELDS)) {
       bit = 2
       at = scanExtFields(slots, bytes, afterColon(bytes, at + EXT_FIELDS.length, end), end)
-    } else if (first === 0x66 && startsWith(bytes, at, end, FLAG)) {
+    } else if (first === 0x66 && matches(slots.words, at, end, FLAG)) {
       bit = 4
       at = scanInteger(slots, bytes, afterColon(bytes, at + FLAG.length, end), end)
       slots.flag = slots.scannedNumber
-    } else if (first === 0x6c && startsWith(bytes, at, end, LANGUAGE)) {
+    } else if (first === 0x6c && matches(slots.words, at, end, LANGUAGE)) {
       bit = 8
       at = scanLanguage(slots, bytes, afterColon(bytes, at + LANGUAGE.length, end), end)
-    } else if (first === 0x6f && startsWith(bytes, at, end, OPAQUE)) {
+    } else if (first === 0x6f && matches(slots.words, at, end, OPAQUE)) {
       bit = 16
       at = scanInteger(slots, bytes, afterColon(bytes, at + OPAQUE.length, end), end)
       slots.opaque = slots.scannedNumber
-    } else if (first === 0x72 && startsWith(bytes, at, end, REMARK)) {
+    } else if (first === 0x72 && matches(slots.words, at, end, REMARK)) {
       bit = 32
       at = scanRemark(slots, bytes, afterColon(bytes, at + REMARK.length, end), end)
-    } else if (first === 0x73 && startsWith(bytes, at, end, SERIALIZE_TYPE)) {
+    } else if (first === 0x73 && matches(slots.words, at, end, SERIALIZE_TYPE)) {
       bit = 64
       at = scanQuoted(slots, bytes, afterColon(bytes, at + SERIALIZE_TYPE.length, end), end)
-    } else if (first === 0x76 && startsWith(bytes, at, end, VERSION)) {
+    } else if (first === 0x76 && matches(slots.words, at, end, VERSION)) {
       bit = 128
       at = scanInteger(slots, bytes, afterColon(bytes, at + VERSION.length, end), end)
       slots.version = slots.scannedNumber
@@ -113,11 +115,11 @@ function skipSpace(bytes: Buffer, start: number, end: number): number {
   return at
 }
 
-function startsWith(bytes: Buffer, at: number, end: number, expected: Buffer): boolean {
-  const length = expected.length
-  if (end - at < length) return false
-  for (let index = 1; index < length; index++) {
-    if (bytes[at + index] !== expected[index]) return false
+function matches(words: DataView, at: number, end: number, name: Expected): boolean {
+  if (end - at < name.length) return false
+  const offsets = name.offsets
+  for (let index = 0; index < offsets.length; index++) {
+    if (words.getInt32(at + (offsets[index] as number), true) !== name.words[index]) return false
   }
   return true
 }
@@ -156,12 +158,11 @@ function scanInteger(slots: HeaderSlots, bytes: Buffer, start: number, end: numb
 
 function scanLanguage(slots: HeaderSlots, bytes: Buffer, start: number, end: number): number {
   if (start < 0 || start >= end || bytes[start] !== QUOTE) return -1
-  const first = bytes[start + 1]
   for (let language = 0; language < LANGUAGES.length; language++) {
-    const name = LANGUAGES[language] as Buffer
-    if (name[0] === first && startsWith(bytes, start + 1, end, name)) {
+    const name = LANGUAGES[language] as Expected
+    if (matches(slots.words, start, end, name)) {
       slots.language = language
-      return start + 1 + name.length
+      return start + name.length
     }
   }
   return -1
@@ -183,12 +184,20 @@ function scanExtFields(slots: HeaderSlots, bytes: Buffer, start: number, end: nu
   for (;;) {
     if (at >= end || bytes[at] !== QUOTE) return -1
     const keyStart = at + 1
-    const keyEnd = scanKey(slots, bytes, keyStart, end)
-    if (keyEnd < 0) return -1
+    const letter = (bytes[keyStart] as number) - 97
+    let keyEnd = at + 2
+    const short = bytes[keyEnd] === QUOTE && letter >= 0 && letter < 26
+    if (!short) {
+      keyEnd = scanKey(slots, bytes, keyStart, end)
+      if (keyEnd < 0) return -1
+    }
     const hash = slots.scannedHash
-    at = afterColon(bytes, keyEnd + 1, end)
-    if (at < 0 || at >= end || bytes[at] !== QUOTE) return -1
-    const valueStart = at + 1
+    let valueStart = keyEnd + 3
+    if (bytes[keyEnd + 1] !== COLON || bytes[keyEnd + 2] !== QUOTE) {
+      at = afterColon(bytes, keyEnd + 1, end)
+      if (at < 0 || at >= end || bytes[at] !== QUOTE) return -1
+      valueStart = at + 1
+    }
     at = valueStart
     while (at < end && PLAIN[bytes[at] as number] === 1) at++
     let escaped = 0
@@ -197,7 +206,9 @@ function scanExtFields(slots: HeaderSlots, bytes: Buffer, start: number, end: nu
       escaped = slots.scannedEscape
     }
     if (at < 0 || at >= end) return -1
-    if (slots.addField(keyStart, keyEnd, hash, valueStart, at, escaped) >= 0) return -1
+    if (short) {
+      if (!slots.addLetter(letter, keyStart, valueStart, at, escaped)) return -1
+    } else if (slots.addField(keyStart, keyEnd, hash, valueStart, at, escaped) >= 0) return -1
     at++
     if (bytes[at] !== COMMA) {
       at = skipSpace(bytes, at, end)

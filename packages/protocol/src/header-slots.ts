@@ -35,6 +35,8 @@ export class HeaderSlots {
 
   /** @internal Holds keys, values and remark: `bytes`, or a side buffer after the slow parse. */
   source: Buffer = EMPTY
+  /** @internal Over `bytes`, for comparing four of them at once. */
+  words: DataView = new DataView(new ArrayBuffer(0))
   /** @internal Where the fields lie: FIELD_STRIDE numbers for each, one array because one base pointer is loaded faster than six. */
   fields = new Int32Array(FIELDS_AT_FIRST * FIELD_STRIDE)
   /** @internal Bit n: the one-letter field 'a' + n is there, at letterIndexes[n]. */
@@ -60,6 +62,8 @@ export class HeaderSlots {
 
   /** @internal */
   reset(bytes: Buffer): void {
+    // Sockets deliver into one buffer that is used again: a new view is rare.
+    if (bytes !== this.bytes) this.words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     this.bytes = bytes
     this.source = bytes
     this.code = 0
@@ -88,27 +92,35 @@ export class HeaderSlots {
     valueEnd: number,
     escaped: number,
   ): number {
-    const index = this.fieldCount
     if (keyEnd - keyStart === 1) {
       const letter = (this.source[keyStart] as number) - 97
       if (letter >= 0 && letter < 26) {
-        if ((this.letterMask >>> letter) & 1) return this.letterIndexes[letter] as number
-        this.letterMask |= 1 << letter
-        this.letterIndexes[letter] = index
-      } else {
-        const same = this.indexOfKey(this.source, keyStart, keyEnd, hash)
-        if (same >= 0) return same
+        const added = this.addLetter(letter, keyStart, valueStart, valueEnd, escaped)
+        return added ? -1 : (this.letterIndexes[letter] as number)
       }
-    } else {
-      const bit = 1 << (hash & 31)
-      if (this.keyBits & bit) {
-        const same = this.indexOfKey(this.source, keyStart, keyEnd, hash)
-        if (same >= 0) return same
-      }
-      this.keyBits |= bit
     }
-    const at = index * FIELD_STRIDE
-    if (at === this.fields.length) this.growFields()
+    const bit = 1 << (hash & 31)
+    if (this.keyBits & bit) {
+      const same = this.indexOfKey(this.source, keyStart, keyEnd, hash)
+      if (same >= 0) return same
+    }
+    this.keyBits |= bit
+    this.#append(keyStart, keyEnd, hash, valueStart, valueEnd, escaped)
+    return -1
+  }
+
+  /** @internal The same for the one-letter name 'a' + letter; false when it is there already. */
+  addLetter(letter: number, keyStart: number, valueStart: number, valueEnd: number, escaped: number): boolean {
+    if ((this.letterMask >>> letter) & 1) return false
+    this.letterMask |= 1 << letter
+    this.letterIndexes[letter] = this.fieldCount
+    this.#append(keyStart, keyStart + 1, letter + 97, valueStart, valueEnd, escaped)
+    return true
+  }
+
+  #append(keyStart: number, keyEnd: number, hash: number, valueStart: number, valueEnd: number, escaped: number): void {
+    const at = this.fieldCount * FIELD_STRIDE
+    if (at === this.fields.length) this.#grow()
     const fields = this.fields
     fields[at + KEY_START] = keyStart
     fields[at + KEY_END] = keyEnd
@@ -116,8 +128,7 @@ export class HeaderSlots {
     fields[at + VALUE_START] = valueStart
     fields[at + VALUE_END] = valueEnd
     fields[at + VALUE_ESCAPED] = escaped
-    this.fieldCount = index + 1
-    return -1
+    this.fieldCount++
   }
 
   /** Index of the ext field of that name, -1 when absent. */
@@ -141,8 +152,7 @@ export class HeaderSlots {
     this.fields[index * FIELD_STRIDE + VALUE_END] = valueEnd
   }
 
-  /** @internal */
-  growFields(): void {
+  #grow(): void {
     const size = this.fields.length * 2
     if (size > FIELDS_MAX * FIELD_STRIDE) throw new ProtocolError('HEADER_INVALID', `more than ${FIELDS_MAX} fields`)
     const larger = new Int32Array(size)
