@@ -114,6 +114,9 @@ test('up serves until it is stopped and then ends with exit code 0', async () =>
   expect(broker.terminal.lines).toEqual([`TandemMQ ready on ${broker.address}`])
   expect(broker.address).toMatch(/^127\.0\.0\.1:\d+$/)
   expect(await broker.stop()).toBe(0)
+  // The directory and the port are free again, in the very same process.
+  const next = await up('--port', broker.address.slice(broker.address.indexOf(':') + 1))
+  expect(next.address).toBe(broker.address)
 })
 
 test('a used port is one line with a code and exit code 1', async () => {

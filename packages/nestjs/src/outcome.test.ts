@@ -163,6 +163,9 @@ function deliver(group: string, body: unknown = { id: 'o-1', amount: 5 }): Promi
     options: listener.options,
     invoke: invoker.invocationOf(listener),
     isPayloadRefusal: invoker.isPayloadRefusal.bind(invoker),
+    reply: async () => {
+      throw new Error('nobody asked')
+    },
   })
   return Promise.resolve(handler(message(body), { signal: new AbortController().signal } as never))
 }

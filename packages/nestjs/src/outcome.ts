@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common'
 import { ReconsumeLater, RejectMessage } from '@tandemmq/client'
-import type { MessageHandler } from '@tandemmq/client'
+import type { ConsumedMessage, MessageHandler } from '@tandemmq/client'
 import type { Invocation } from './listener-invoker.ts'
 import type { ListenerOptions } from './listener-options.ts'
 import { payloadOf } from './payload.ts'
@@ -14,14 +14,19 @@ export interface ListenerRun {
   options: ListenerOptions
   invoke: Invocation
   isPayloadRefusal(context: TandemContext, error: unknown): boolean
+  /** Sends what the listener returned to who asked with `request`. */
+  reply(message: ConsumedMessage, value: unknown): Promise<void>
 }
+
+// What RocketMQ's request-reply puts on a request (RequestResponseFuture, MessageConst.java).
+const REPLY_TO = 'REPLY_TO_CLIENT'
 
 /**
  * What becomes of a message, in one place:
  *
  * | the listener | the message |
  * | --- | --- |
- * | returns, also an Observable without a value | consumed |
+ * | returns, also an Observable without a value | consumed; of a request: the value is the reply |
  * | throws anything, a guard refuses | delivered again later, at last dead letter |
  * | throws `ReconsumeLater` | delivered again after that delay, still counted |
  * | throws `RejectMessage`; the payload cannot be read; a pipe refuses it | dead letter at once, with the reason |
@@ -35,8 +40,9 @@ export function messageHandlerOf(run: ListenerRun): MessageHandler {
     } catch (error) {
       throw rejected(run, context, 'payload cannot be read', error)
     }
+    let value: unknown
     try {
-      await run.invoke(payload, context)
+      value = await run.invoke(payload, context)
     } catch (error) {
       if (run.isPayloadRefusal(context, error)) throw rejected(run, context, 'payload refused', error)
       if (error instanceof ReconsumeLater) throw error
@@ -44,6 +50,16 @@ export function messageHandlerOf(run: ListenerRun): MessageHandler {
       else logger.error(`${describe(run, context)} failed: ${reasonOf(error)}`, (error as Error | undefined)?.stack)
       throw error
     }
+    if (message.properties[REPLY_TO] !== undefined) await reply(run, context, value)
+  }
+}
+
+/** The work is done: a requester that is gone is no reason to do it again. */
+async function reply(run: ListenerRun, context: TandemContext, value: unknown): Promise<void> {
+  try {
+    await run.reply(context.getMessage(), value ?? null)
+  } catch (error) {
+    logger.warn(`${describe(run, context)}: no reply, ${reasonOf(error)}`)
   }
 }
 

@@ -91,6 +91,9 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
         options,
         invoke: this.invoker.invocationOf(found),
         isPayloadRefusal: this.invoker.isPayloadRefusal.bind(this.invoker),
+        reply: async (message: ConsumedMessage, value: unknown) => {
+          await (await this.connection.producer()).reply(message, value)
+        },
       }
       const { tags, sql } = options
       const selector = sql === undefined ? (tags === undefined ? '*' : { tags: [...tags] }) : { sql }

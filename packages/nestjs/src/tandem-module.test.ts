@@ -46,9 +46,17 @@ class Stock {
   }
 }
 
+@Injectable()
+class Levels {
+  @OnMessage({ topic: 'stock_level', group: 'levels' })
+  async level(@Payload('sku') sku: string): Promise<unknown> {
+    return sku === 'none' ? undefined : { sku, level: 7 }
+  }
+}
+
 @Module({
   imports: [TandemModule.forRootAsync({ useFactory: () => ({ nameServers: 'production:9876', group: 'orders' }) })],
-  providers: [Orders, Billing, Stock],
+  providers: [Orders, Billing, Stock, Levels],
 })
 class AppModule {}
 
@@ -123,6 +131,13 @@ test('a failing listener is tried attemptsMax times, then the message is a dead 
   await broker.settled()
   expect(attempts()).toEqual([1, 2, 3])
   expect(broker.sent('%DLQ%billing')).toHaveLength(1)
+})
+
+test('what a listener returns is the reply to a request', async () => {
+  const { app } = await boot()
+  const ask = (sku: string) => app.get(TandemTemplate).request({ topic: 'stock_level', body: { sku } })
+  expect((await ask('a')).json()).toEqual({ sku: 'a', level: 7 })
+  expect((await ask('none')).json()).toBeNull()
 })
 
 test('after a clean stop nothing finished is delivered again', async () => {

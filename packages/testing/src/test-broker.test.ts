@@ -129,6 +129,19 @@ test('a check-back happens when its time was let pass', async () => {
   expect(broker.sent('payments')).toMatchObject([{ body: 'p-1' }])
 })
 
+test('an undecided transaction is not settled', async () => {
+  const broker = await started({ clock: 'virtual' })
+  const producer = new TransactionProducer({
+    nameServers: broker.address,
+    group: 'payments',
+    check: async () => 'unknown' as const,
+  })
+  await producer.start()
+  endings.push(() => producer.close())
+  await producer.sendInTransaction({ topic: 'payments', body: 'p-1' }, async () => 'unknown' as const)
+  await expect(broker.settled({ timeoutMs: 50 })).rejects.toThrow('1 half messages')
+})
+
 test('time cannot be moved under the clock of the machine', async () => {
   const broker = await started()
   await expect(broker.advance(1)).rejects.toThrow("clock: 'virtual'")
