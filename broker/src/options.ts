@@ -1,4 +1,4 @@
-import { TandemError } from '@tandemmq/protocol'
+import { TandemError, topicNameProblem } from '@tandemmq/protocol'
 import type { Clock, Network } from '@tandemmq/remoting'
 import type { Disk } from './store/index.ts'
 
@@ -10,6 +10,8 @@ export interface BrokerOptions {
   host?: string
   /** Default 9876; 0 picks a free one. */
   port?: number
+  /** `auto` (default): each client is told the address it dialled itself. Else a fixed `host:port` for all of them. */
+  advertise?: string
   /** `sync` (default) answers a send after fdatasync, `async` after the write: a power cut may take the last 200 ms. */
   flush?: 'sync' | 'async'
   /** A send to an unknown topic creates it. Default true. */
@@ -64,6 +66,7 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   dataDir: { kind: 'text' },
   host: { kind: 'text' },
   port: { kind: 'number', min: 0, max: 65_535 },
+  advertise: { kind: 'text' },
   flush: { kind: 'choice', of: ['sync', 'async'] },
   autoCreateTopic: { kind: 'flag' },
   defaultQueues: { kind: 'number', min: 1, max: 1024 },
@@ -134,6 +137,7 @@ export function resolveOptions(
   const options = {
     host: '127.0.0.1',
     port: 9876,
+    advertise: 'auto',
     flush: 'sync',
     autoCreateTopic: true,
     defaultQueues: 4,
@@ -162,6 +166,11 @@ export function resolveOptions(
       throw new TandemError('OPTION_INVALID', `there is no option "${name}"; known: ${settingNames.join(', ')}`)
     }
     verify(name, value, check)
+  }
+  for (const name of ['brokerName', 'clusterName'] as const) {
+    // Both are topics as well (remoting.md 12.1).
+    const problem = topicNameProblem(options[name])
+    if (problem !== undefined) throw new TandemError('OPTION_INVALID', `${name}: ${problem}`)
   }
   if (options.segmentBytes < options.messageBytesMax + 128 * 1024) {
     throw new TandemError('OPTION_INVALID', 'segmentBytes must exceed messageBytesMax by 128 KiB')

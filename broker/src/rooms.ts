@@ -71,8 +71,14 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
   const local = new LocalBroker({
     brokerName: options.brokerName,
     clusterName: options.clusterName,
+    advertise: options.advertise,
     find: (name) => topics.find(name) ?? topics.promised(name),
     list: () => topics.list(),
+  })
+  producers.onJoined = (group) => replayed.transactions.producerOnline(group)
+  const locks = new QueueLocks({ clock })
+  topics.listeners.push((topic, change) => {
+    if (change === 'deleted') locks.deleteTopic(topic.name)
   })
   const pulls = new PullService({ clock, topics, groups, offsets, store })
   store.onVisible = (queue) => pulls.onVisible(queue)
@@ -82,7 +88,7 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     groups,
     producers,
     offsets,
-    locks: new QueueLocks({ clock }),
+    locks,
     pulls,
     transactions: replayed.transactions,
     delay: replayed.delay,

@@ -1,6 +1,9 @@
 import { LanguageCode, RequestCode, type RemotingCommand } from '@tandemmq/protocol'
+import type { Connection } from '@tandemmq/remoting'
+import { VirtualClock } from '@tandemmq/remoting/simulation'
 import { afterEach, expect, test } from 'vitest'
 import { BrokerRooms, heartbeatBody, type RoomsClient, type RoomsOptions } from '../../../test/kit/broker-rooms.ts'
+import { ProducerGroups } from './producer-groups.ts'
 
 let open: BrokerRooms | undefined
 afterEach(async () => {
@@ -228,4 +231,17 @@ test('a queue is locked by one client for 60 s, and the epoch tells its owners a
   expect(await lock('c2', 0)).toEqual([0])
   expect([rooms.locks.epoch('billing', 'orders', 0), rooms.locks.owner('billing', 'orders', 0)]).toEqual([2, 'c2'])
   expect(rooms.locks.isOrdered('billing')).toBe(true)
+})
+
+test('a producer that joins is announced once, so that its open transactions are asked about', () => {
+  const joined: string[] = []
+  const producers = new ProducerGroups({
+    clock: new VirtualClock({ seed: 1 }),
+    channelExpiryMs: Number.POSITIVE_INFINITY,
+  })
+  producers.onJoined = (group) => joined.push(group)
+  const connection = { id: 7, isOpen: true } as Connection
+  producers.register('shop', connection, 'client-a', 0, 479)
+  producers.register('shop', connection, 'client-a', 0, 479)
+  expect(joined).toEqual(['shop'])
 })

@@ -6,6 +6,8 @@ export class ProducerGroups {
   readonly #clock: Clock
   readonly #members: MemberTable<Member>
   readonly #turn = new Map<string, number>()
+  /** A producer joined: open transactions of its group have somebody to ask. Set by the broker. */
+  onJoined: ((group: string) => void) | undefined = undefined
 
   /** @param options.channelExpiryMs ms without heartbeat after which a producer is gone, default 120,000 */
   constructor(options: { clock: Clock; channelExpiryMs?: number }) {
@@ -28,6 +30,7 @@ export class ProducerGroups {
       return
     }
     this.#members.add(group, { connection, clientId, language, version, lastSeenAt: this.#clock.monotonic() })
+    this.onJoined?.(group)
   }
 
   unregister(group: string, connection: Connection): void {
