@@ -92,6 +92,15 @@ export class ScriptLog implements LogWriter {
     return entry?.offset === physicalOffset ? Buffer.from(entry.bytes) : undefined
   }
 
+  readInto(physicalOffset: number, size: number, target: Buffer, at: number): boolean {
+    const record = this.read(physicalOffset)
+    if (record === undefined) return false
+    if (record.length !== size)
+      throw new Error(`the record at ${physicalOffset} has ${record.length} bytes, not ${size}`)
+    record.copy(target, at)
+    return true
+  }
+
   /** The next `count` appends reach the disk. */
   flush(count = Number.POSITIVE_INFINITY): void {
     for (let n = 0; n < count && this.#flushed < this.entries.length; n++) {

@@ -16,6 +16,12 @@ export interface LogWriter {
   publish(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void
   /** One stored record, copied; undefined when retention removed it. */
   read(physicalOffset: number): Buffer | undefined
+  /**
+   * Copies a record known to begin there, unchecked: for rooms that keep its place themselves.
+   * @param size bytes of the record
+   * @returns false when it is no longer there
+   */
+  readInto(physicalOffset: number, size: number, target: Buffer, at: number): boolean
   /** Records before this offset survive what the flush policy promises to survive. */
   readonly durableOffset: number
 }
@@ -54,6 +60,10 @@ export class StoreLogWriter implements LogWriter {
     if (deliverAt === 0) return this.append(topic, queueId, fields, completion)
     this.#address(topic, queueId, fields)
     delay.append(fields, deliverAt, completion)
+  }
+
+  readInto(physicalOffset: number, size: number, target: Buffer, at: number): boolean {
+    return this.#open.store.readInto(physicalOffset, size, target, at)
   }
 
   read(physicalOffset: number): Buffer | undefined {

@@ -24,13 +24,13 @@ export class PropertyRewriter {
   readonly ends: Int32Array
   readonly #names: Buffer[]
   readonly #dropped: number
-  /** First bytes of the names, so that most properties of a message are passed over after one comparison. */
-  readonly #firstBytes = new Uint8Array(256)
+  /** Names by their first byte, so that most properties of a message are passed over after one look. */
+  readonly #byFirstByte: (number[] | undefined)[] = Array.from({ length: 256 }, () => undefined)
 
   constructor(names: { drop: readonly string[]; note?: readonly string[] }) {
     this.#names = [...names.drop, ...(names.note ?? [])].map((name) => Buffer.from(name, 'utf8'))
     this.#dropped = names.drop.length
-    for (const name of this.#names) this.#firstBytes[name[0] as number] = 1
+    for (const [n, name] of this.#names.entries()) (this.#byFirstByte[name[0] as number] ??= []).push(n)
     this.starts = new Int32Array(this.#names.length)
     this.ends = new Int32Array(this.#names.length)
   }
@@ -44,7 +44,8 @@ export class PropertyRewriter {
     let at = start
     while (at < end) {
       const entry = at
-      const name = this.#firstBytes[source[at] as number] === 1 ? this.#nameAt(source, at, end) : -1
+      const candidates = this.#byFirstByte[source[at] as number]
+      const name = candidates === undefined ? -1 : this.#nameAt(candidates, source, at, end)
       while (at < end && source[at] !== VALUE_END) at++
       if (name >= 0) {
         this.starts[name] = entry + (this.#names[name] as Buffer).length + 1
@@ -93,10 +94,10 @@ export class PropertyRewriter {
     }
   }
 
-  #nameAt(source: Buffer, at: number, end: number): number {
-    const names = this.#names
-    for (let n = 0; n < names.length; n++) {
-      const name = names[n] as Buffer
+  #nameAt(candidates: number[], source: Buffer, at: number, end: number): number {
+    for (let i = 0; i < candidates.length; i++) {
+      const n = candidates[i] as number
+      const name = this.#names[n] as Buffer
       const length = name.length
       if (at + length >= end || source[at + length] !== NAME_END) continue
       let same = 0

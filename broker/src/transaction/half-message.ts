@@ -21,6 +21,8 @@ export class HalfMessage implements AppendCompletion {
   /** Where the half record lies: bytes from the start of the log, entries of the half queue. */
   physicalOffset = -1
   queueOffset = -1
+  /** Bytes of the half record. */
+  size = 0
   /** Producer group that may end it. */
   readonly group: string
   /** Destination after a commit. */
@@ -34,6 +36,8 @@ export class HalfMessage implements AppendCompletion {
   attempts = 0
   /** Age of the first check-back, ms. */
   readonly firstCheckMs: number
+  /** The message is delayed, counted from its commit. */
+  readonly delayed: boolean
   /** Hash of the transaction id, to find halves by id without an index. */
   readonly idHash: number
   /** Store time of the settling record. */
@@ -53,14 +57,7 @@ export class HalfMessage implements AppendCompletion {
 
   constructor(
     owner: HalfMessageOwner,
-    origin: {
-      group: string
-      topic: string
-      queueId: number
-      connectionId: number
-      firstCheckMs: number
-      idHash: number
-    },
+    origin: Pick<HalfMessage, 'group' | 'topic' | 'queueId' | 'connectionId' | 'firstCheckMs' | 'delayed' | 'idHash'>,
   ) {
     this.#owner = owner
     this.group = origin.group
@@ -68,6 +65,7 @@ export class HalfMessage implements AppendCompletion {
     this.queueId = origin.queueId
     this.connectionId = origin.connectionId
     this.firstCheckMs = origin.firstCheckMs
+    this.delayed = origin.delayed
     this.idHash = origin.idHash
   }
 

@@ -8,6 +8,7 @@ import { RecordCopy } from '../record-copy.ts'
 import { sourceMark } from '../settles.ts'
 import type { HalfMessage } from './half-message.ts'
 
+const PROPERTY_END = 0x02
 const HALF_TOPIC = Buffer.from(SystemTopic.HALF)
 const { REAL_TOPIC, REAL_QID, PGROUP, UNIQ_KEY, KEYS, TRAN_MSG } = PropertyName
 const TRANSACTION_ID = PropertyName.TRANSACTION_ID
@@ -19,17 +20,17 @@ const realTopicHead = propertyHead(REAL_TOPIC)
 const realQueueHead = propertyHead(REAL_QID)
 const groupHead = propertyHead(PGROUP)
 
-/** Places of the noted properties in the rewriters below. */
-const BROKERS_OWN = [REAL_TOPIC, REAL_QID, CHECK_TIMES, PREPARED_QUEUE_OFFSET]
-const NOTED = [PGROUP, TRANSACTION_ID, UNIQ_KEY, IMMUNITY, KEYS]
-const AT = { topic: 0, queue: 1, group: 4, transactionId: 5, uniqKey: 6, immunity: 7, keys: 8 }
+/** Of the broker alone: what a producer writes under these names is dropped. TRAN_MSG is what the half topic says already. */
+const BROKERS_OWN = [REAL_TOPIC, REAL_QID, TRAN_MSG, CHECK_TIMES, PREPARED_QUEUE_OFFSET]
 const DELAYS = [
   PropertyName.DELAY,
   PropertyName.TIMER_DELAY_SEC,
   PropertyName.TIMER_DELAY_MS,
   PropertyName.TIMER_DELIVER_MS,
 ]
-const COMMIT_DROPS = [TRAN_MSG, ...BROKERS_OWN]
+const NOTED = [PGROUP, TRANSACTION_ID, UNIQ_KEY, IMMUNITY, KEYS, ...DELAYS]
+/** Places of the noted properties in the rewriter. */
+const AT = { topic: 0, queue: 1, group: 5, transactionId: 6, uniqKey: 7, immunity: 8, keys: 9, firstDelay: 10 }
 
 /** Half records in the log: how a message becomes one, what one says, and what is written when it is settled. */
 export class HalfRecords {
@@ -38,10 +39,11 @@ export class HalfRecords {
   readonly #ops: OpRecords
   readonly #copy = new RecordCopy()
   readonly #parking = new PropertyRewriter({ drop: BROKERS_OWN, note: NOTED })
-  readonly #committing = new PropertyRewriter({ drop: COMMIT_DROPS, note: DELAYS })
-  /** Of the record handled last: CHECK_IMMUNITY_TIME_IN_SECONDS in ms, hash of the transaction id. */
+  #scratch = Buffer.allocUnsafe(8_192)
+  /** Of the message handled last: CHECK_IMMUNITY_TIME_IN_SECONDS in ms, hash of the transaction id, has it a delay. */
   immunityMs: number | undefined
   idHash = 0
+  delayed = false
 
   constructor(log: LogWriter, names: NameCache) {
     this.#log = log
@@ -49,14 +51,18 @@ export class HalfRecords {
     this.#ops = new OpRecords(log)
   }
 
-  /** Turns the message in `fields` into its half record. @param group written as PGROUP when the message has none */
+  /**
+   * Turns the message in `fields` into its half record. The destination stands at the end of the properties, so that a
+   * commit has nothing to do but leave it off.
+   * @param group written as PGROUP when the message has none
+   */
   park(fields: RecordFields, group: string | undefined): void {
     const rewriter = this.#parking
     rewriter.load(fields.properties, fields.propertiesStart, fields.propertiesEnd)
     this.#note(fields.properties)
+    if (group !== undefined) rewriter.putText(groupHead, group)
     rewriter.put(realTopicHead, fields.topic, 0, fields.topic.length)
     rewriter.putNumber(realQueueHead, fields.queueId)
-    if (group !== undefined) rewriter.putText(groupHead, group)
     rewriter.verifySize()
     fields.topic = HALF_TOPIC
     fields.queueId = 0
@@ -75,7 +81,9 @@ export class HalfRecords {
   origin(
     record: RecordView,
     bytes: Buffer,
-  ): { group: string; topic: string; queueId: number; idHash: number; immunityMs: number | undefined } | undefined {
+  ):
+    | (Pick<HalfMessage, 'group' | 'topic' | 'queueId' | 'delayed' | 'idHash'> & { immunityMs: number | undefined })
+    | undefined {
     const { starts, ends } = this.#parking
     this.#parking.load(bytes, record.propertiesStart, record.propertiesEnd)
     this.#note(bytes)
@@ -87,6 +95,7 @@ export class HalfRecords {
       group: textOf(AT.group),
       topic: textOf(AT.topic),
       queueId,
+      delayed: this.delayed,
       idHash: this.idHash,
       immunityMs: this.immunityMs,
     }
@@ -98,20 +107,17 @@ export class HalfRecords {
    * @throws {BrokerError} SYSTEM_ERROR when the half record is gone from the log
    */
   appendCommitted(half: HalfMessage): number {
-    const record = this.#log.read(half.physicalOffset)
-    if (record === undefined) {
+    if (half.size > this.#scratch.length) this.#scratch = Buffer.allocUnsafe(2 * half.size)
+    const record = this.#scratch
+    if (!this.#log.readInto(half.physicalOffset, half.size, record, 0)) {
       throw new BrokerError('SYSTEM_ERROR', `the half message at ${half.physicalOffset} is no longer in the log`)
     }
     const { fields } = this.#copy
     this.#copy.load(record)
-    const rewriter = this.#committing
-    rewriter.load(record, fields.propertiesStart, fields.propertiesEnd)
-    fields.properties = rewriter.bytes
-    fields.propertiesStart = 0
-    fields.propertiesEnd = rewriter.end
+    fields.propertiesEnd = destinationAt(record, fields.propertiesStart, fields.propertiesEnd)
     fields.sysFlag = (fields.sysFlag & ~SysFlag.TRANSACTION_MASK) | SysFlag.TRANSACTION_COMMIT
     fields.preparedTransactionOffset = sourceMark(half.physicalOffset)
-    if (this.#isDelayed()) this.#log.publish(half.topic, half.queueId, fields, half)
+    if (half.delayed) this.#log.publish(half.topic, half.queueId, fields, half)
     else this.#log.append(half.topic, half.queueId, fields, half)
     return fields.storeTimestamp
   }
@@ -164,13 +170,27 @@ export class HalfRecords {
     this.idHash = hashOf(source, starts[id] as number, ends[id] as number)
     const seconds = decimalAt(source, starts[AT.immunity] as number, ends[AT.immunity] as number)
     this.immunityMs = Number.isNaN(seconds) ? undefined : seconds * 1000
+    this.delayed = false
+    for (let at = AT.firstDelay; at < starts.length; at++) if ((starts[at] as number) >= 0) this.delayed = true
   }
+}
 
-  #isDelayed(): boolean {
-    const { starts } = this.#committing
-    for (let at = COMMIT_DROPS.length; at < starts.length; at++) if ((starts[at] as number) >= 0) return true
-    return false
+/**
+ * Where the destination {@link HalfRecords.park} wrote begins.
+ * @throws {BrokerError} SYSTEM_ERROR when there is none
+ */
+function destinationAt(record: Buffer, start: number, end: number): number {
+  // Back over the queue's property, then over the topic's.
+  let at = end - 1
+  for (let property = 0; property < 2; property++) {
+    at--
+    while (at >= start && record[at] !== PROPERTY_END) at--
   }
+  at++
+  for (let i = 0; i < realTopicHead.length; i++) {
+    if (record[at + i] !== realTopicHead[i]) throw new BrokerError('SYSTEM_ERROR', 'a half message without destination')
+  }
+  return at
 }
 
 function hashOf(bytes: Buffer, start: number, end: number): number {

@@ -49,7 +49,7 @@ test('a half message is in no queue a consumer reads until it is committed, then
   const at = half('m1', { KEYS: 'o-1', region: 'eu', CHECK_IMMUNITY_TIME_IN_SECONDS: '5' })
   expect(log.delivered()).toEqual([])
   const [stored] = log.messages(SystemTopic.HALF)
-  expect(stored?.properties).toMatchObject({ REAL_TOPIC: 'orders', REAL_QID: '2', PGROUP: 'shop', TRAN_MSG: 'true' })
+  expect(stored?.properties).toMatchObject({ REAL_TOPIC: 'orders', REAL_QID: '2', PGROUP: 'shop' })
   end(at, 'commit')
   const [committed] = log.messages('orders')
   expect(committed?.body.toString()).toBe('m1')

@@ -1,4 +1,11 @@
-import { type PropertyScan, type RecordFields, type RecordView, SystemTopic, TandemError } from '@tandemmq/protocol'
+import {
+  type PropertyScan,
+  type RecordFields,
+  type RecordView,
+  recordSize,
+  SystemTopic,
+  TandemError,
+} from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
 import type { LogWriter } from '../log-writer.ts'
 import { NameCache } from '../name-cache.ts'
@@ -153,11 +160,13 @@ export class TransactionService implements HalfMessageOwner {
       queueId,
       connectionId,
       firstCheckMs: this.#records.immunityMs ?? this.#timeoutMs,
+      delayed: this.#records.delayed,
       idHash: this.#records.idHash,
     })
     this.#log.append(SystemTopic.HALF, 0, fields, completion)
     half.physicalOffset = fields.physicalOffset
     half.queueOffset = fields.queueOffset
+    half.size = recordSize(fields)
     half.storedAt = fields.storeTimestamp
     this.#pending.set(half.physicalOffset, half)
     this.#scheduleIn(half, half.firstCheckMs)
@@ -264,6 +273,7 @@ export class TransactionService implements HalfMessageOwner {
       })
       half.physicalOffset = record.physicalOffset
       half.queueOffset = record.queueOffset
+      half.size = record.size
       half.storedAt = record.storeTimestamp
       this.#pending.set(half.physicalOffset, half)
     }
