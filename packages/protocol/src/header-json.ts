@@ -1,6 +1,7 @@
 import { LanguageCode } from './codes.ts'
 import { hashStep } from './fields.ts'
 import type { HeaderSlots } from './header-slots.ts'
+import { escapeLength } from './unescape.ts'
 
 // Scans the JSON header every RocketMQ client writes (remoting.md 1.2) and keeps offsets only. It understands a subset of JSON: known
 // members once each, integers, ext values that are strings. Every function answers -1 or false for anything else, and
@@ -48,13 +49,6 @@ const SEEN_CODE = 1
 /** 1 for the bytes a string is passed over by at full speed: ASCII but controls, quote and backslash. */
 const PLAIN = new Uint8Array(256)
 for (let byte = 0x20; byte < 0x80; byte++) PLAIN[byte] = byte === QUOTE || byte === BACKSLASH ? 0 : 1
-
-/** Value of a hexadecimal digit of either case, -1 for any other byte. */
-const HEX = new Int8Array(256).fill(-1)
-for (let digit = 0; digit < 16; digit++) {
-  HEX[digit.toString(16).charCodeAt(0)] = digit
-  HEX[digit.toString(16).toUpperCase().charCodeAt(0)] = digit
-}
 
 /** @returns false when the header is not of the ordinary form; the slots are then to be reset */
 export function scanJsonHeader(slots: HeaderSlots, bytes: Buffer, start: number, end: number): boolean {
@@ -274,34 +268,4 @@ function scanRest(slots: HeaderSlots, bytes: Buffer, start: number, end: number)
     while (at < end && PLAIN[bytes[at] as number] === 1) at++
   }
   return -1
-}
-
-/** Length of the escape that begins with the backslash at `at`, 0 when it is none. */
-function escapeLength(bytes: Buffer, at: number, end: number): number {
-  if (at + 1 >= end) return 0
-  switch (bytes[at + 1]) {
-    case 0x75: // u
-      return at + 6 <= end && hex4(bytes, at + 2) >= 0 ? 6 : 0
-    case 0x22: // "
-    case 0x2f: // /
-    case 0x5c: // backslash
-    case 0x62: // b
-    case 0x66: // f
-    case 0x6e: // n
-    case 0x72: // r
-    case 0x74: // t
-      return 2
-    default:
-      return 0
-  }
-}
-
-/** Value of four hexadecimal digits, negative when one is none. */
-export function hex4(bytes: Buffer, at: number): number {
-  return (
-    ((HEX[bytes[at] as number] as number) << 12) |
-    ((HEX[bytes[at + 1] as number] as number) << 8) |
-    ((HEX[bytes[at + 2] as number] as number) << 4) |
-    (HEX[bytes[at + 3] as number] as number)
-  )
 }

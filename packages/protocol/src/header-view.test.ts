@@ -255,6 +255,19 @@ test('the scanner and JSON.parse see the same in every header, usual or not', ()
   expect(bothWays(Buffer.from(sendHeader)).ordinary).toBe(true)
 })
 
+test('ext values that are not text become text as in Java, null is absent, and a rounded number is refused', () => {
+  const fieldsOf = (ext: string) => ({ ...commandOf(viewOf(`{"code":1,"extFields":${ext}}`)).extFields })
+  expect(fieldsOf('{"a":1,"b":true,"c":null,"d":-1.5,"e":{"x":[1]}}')).toEqual({
+    a: '1',
+    b: 'true',
+    d: '-1.5',
+    e: '{"x":[1]}',
+  })
+  expect(fieldsOf('{"topic":"1","group":"g","topic":"2"}')).toEqual({ topic: '2', group: 'g' })
+  expect(fieldsOf('{"a":9007199254740991}')).toEqual({ a: '9007199254740991' })
+  expect(errorOf(() => fieldsOf('{"a":9007199254740992}'))).toMatch(/HEADER_INVALID.*a is a number/)
+})
+
 /** Small deterministic generator (mulberry32). */
 function chance(seed: number): () => number {
   let state = seed

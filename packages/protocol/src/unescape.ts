@@ -1,6 +1,11 @@
-import { hex4 } from './header-json.ts'
-
 const BACKSLASH = 0x5c
+
+/** Value of a hexadecimal digit of either case, -1 for any other byte. */
+const HEX = new Int8Array(256).fill(-1)
+for (let digit = 0; digit < 16; digit++) {
+  HEX[digit.toString(16).charCodeAt(0)] = digit
+  HEX[digit.toString(16).toUpperCase().charCodeAt(0)] = digit
+}
 
 /**
  * Writes the UTF-8 bytes a JSON text stands for; the text was checked by the scanner. Never writes more bytes than it reads.
@@ -10,13 +15,9 @@ const BACKSLASH = 0x5c
 export function unescapeJson(source: Buffer, start: number, end: number, target: Buffer, at: number): number {
   let from = start
   let to = at
-  while (from < end) {
-    const byte = source[from] as number
-    if (byte !== BACKSLASH) {
-      target[to++] = byte
-      from++
-      continue
-    }
+  for (;;) {
+    while (from < end && source[from] !== BACKSLASH) target[to++] = source[from++] as number
+    if (from >= end) return to - at
     const kind = source[from + 1] as number
     if (kind !== 0x75) {
       target[to++] = shortEscape(kind)
@@ -40,7 +41,6 @@ export function unescapeJson(source: Buffer, start: number, end: number, target:
     }
     to = writeCodePoint(target, to, point)
   }
-  return to - at
 }
 
 function shortEscape(kind: number): number {
@@ -82,4 +82,34 @@ function writeCodePoint(target: Buffer, at: number, point: number): number {
   }
   target[to++] = 0x80 | (point & 0x3f)
   return to
+}
+
+/** Length of the escape that begins with the backslash at `at`, 0 when it is none. */
+export function escapeLength(bytes: Buffer, at: number, end: number): number {
+  if (at + 1 >= end) return 0
+  switch (bytes[at + 1]) {
+    case 0x75: // u
+      return at + 6 <= end && hex4(bytes, at + 2) >= 0 ? 6 : 0
+    case 0x22: // "
+    case 0x2f: // /
+    case 0x5c: // backslash
+    case 0x62: // b
+    case 0x66: // f
+    case 0x6e: // n
+    case 0x72: // r
+    case 0x74: // t
+      return 2
+    default:
+      return 0
+  }
+}
+
+/** Value of four hexadecimal digits, negative when one is none. */
+function hex4(bytes: Buffer, at: number): number {
+  return (
+    ((HEX[bytes[at] as number] as number) << 12) |
+    ((HEX[bytes[at + 1] as number] as number) << 8) |
+    ((HEX[bytes[at + 2] as number] as number) << 4) |
+    (HEX[bytes[at + 3] as number] as number)
+  )
 }
