@@ -11,7 +11,7 @@ export type {
 export type { InboxMessage, InboxOptions } from './inbox.ts'
 export { Inbox } from './inbox.ts'
 export type { MigrateOptions } from './migrate.ts'
-export type { OutboxOptions, OutboxStats, TransactionOptions } from './outbox.ts'
+export type { OutboxOptions, OutboxStats, TransactionOptions } from './outbox-options.ts'
 export { Outbox } from './outbox.ts'
 export { OutboxError } from './outbox-error.ts'
 export type { Messages, Mode } from './scope.ts'

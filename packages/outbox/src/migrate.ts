@@ -1,4 +1,5 @@
-import { failure, type QueryClient, rowsOf } from './database.ts'
+import type { Database, QueryClient } from './database.ts'
+import { failure, ownPool, rowsOf } from './database.ts'
 import { migrations } from './migrations.ts'
 import type { Schema } from './schema.ts'
 
@@ -63,5 +64,23 @@ async function noteCluster(client: QueryClient, schema: Schema): Promise<void> {
     )
   } catch {
     await client.query('rollback to savepoint cluster')
+  }
+}
+
+/** Runs the migrations on one connection of a user's database. */
+export async function migrateDatabase(database: Database, schema: Schema, options: MigrateOptions): Promise<void> {
+  const pool = await ownPool(database, 1)
+  try {
+    const client = await pool.connect().catch((error: unknown) => {
+      throw failure('migrate', error)
+    })
+    client.on('error', () => {}) // The query rejects as well.
+    try {
+      await migrate(client, schema, options)
+    } finally {
+      client.release()
+    }
+  } finally {
+    await pool.end()
   }
 }

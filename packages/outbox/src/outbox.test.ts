@@ -4,7 +4,8 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestDatabase, type TestDatabase } from '@tandemmq/testing/database'
 import type { Database } from './database.ts'
 import { FakeBroker } from './fake-broker.ts'
-import { Outbox, type OutboxOptions } from './outbox.ts'
+import { Outbox } from './outbox.ts'
+import type { OutboxOptions } from './outbox-options.ts'
 
 /** What a test does with either driver. */
 interface Driver {

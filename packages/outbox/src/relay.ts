@@ -16,10 +16,10 @@ export interface RelayOptions {
   breaker: CircuitBreaker
   clock: Clock
   logger: Logger
-  /** Pause after a look that found nothing, default 1,000. */
-  intervalMs?: number
+  /** Pause after a look that found nothing. */
+  intervalMs: number
   /** A message no retry will get through; it was moved to the dead table. */
-  onDead(text: string): void
+  onAnomaly(text: string): void
 }
 
 const ROWS_PER_BATCH = 1_000
@@ -45,7 +45,7 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options
-    this.#intervalMs = options.intervalMs ?? 1_000
+    this.#intervalMs = options.intervalMs
   }
 
   /** Rows in the table when it was last counted, 100,000 at most. */
@@ -173,7 +173,7 @@ insert into ${schema.outboxDead} (id, tx_id, n, topic, group_key, deliver_at, he
 select id, tx_id, n, topic, group_key, deliver_at, headers, body, attempts, $2 from gone`,
       [row.id, reason.replaceAll('\0', '')],
     )
-    this.#options.onDead(`message ${row.tx_id}:${row.n} to ${row.topic} moved to ${schema.outboxDead}: ${reason}`)
+    this.#options.onAnomaly(`message ${row.tx_id}:${row.n} to ${row.topic} moved to ${schema.outboxDead}: ${reason}`)
   }
 
   async #postpone(rows: readonly OutboxRow[]): Promise<void> {

@@ -1,7 +1,6 @@
 import type { Knex } from 'knex'
 import type { QueryResult } from 'pg'
-import type { CircuitBreaker } from './circuit-breaker.ts'
-import { isRefusal } from './circuit-breaker.ts'
+import { type CircuitBreaker, isRefusal } from './circuit-breaker.ts'
 import type { CommitOutcome } from './commit-outcome.ts'
 import { outcomeOfError, outcomeOfTag } from './commit-outcome.ts'
 import type { Session } from './database.ts'

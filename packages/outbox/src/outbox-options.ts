@@ -1,0 +1,74 @@
+import type { ConnectionOptions } from '@tandemmq/client'
+import type { Database, IsolationLevel } from './database.ts'
+import type { Clock, Logger } from './foundation.ts'
+import type { HalfSender } from './half-sender.ts'
+import type { Mode } from './scope.ts'
+
+export interface OutboxOptions<D extends Database> {
+  /** A knex instance (client `pg`) or a `pg.Pool`; stays yours, `close()` leaves it open. */
+  database: D
+  /** Name servers of the brokers, `'a:9876;b:9876'` or an array. Not needed with `producer`. */
+  nameServers?: string | readonly string[]
+  /** Producer group: processes of one group answer check-backs for one another. */
+  group: string
+  /** Schema of the tables. Default `tandem`. */
+  schema?: string
+  /**
+   * `eager` (default): halves travel while the callback still runs. `late`: everything after the callback; nothing is sent
+   * for transactions that fail, one more round trip to each side.
+   */
+  mode?: Mode
+  /** A half not acknowledged within this many ms is forwarded through the outbox table instead. Default 300. */
+  halfTimeoutMs?: number
+  /** A session silent for longer inside a transaction is ended by Postgres, ms. Default 10,000. */
+  idleInTransactionTimeoutMs?: number
+  /** Upper bound of a transaction (Postgres 17 and newer), ms. Default 240,000. */
+  transactionTimeoutMs?: number
+  /** How long an ambiguous COMMIT is asked after before the caller gets TRANSACTION_IN_DOUBT, ms. Default 30,000. */
+  selfCheckTimeoutMs?: number
+  /** Markers of dead processes are swept when older, ms. Default 600,000, at least that outside of tests. */
+  markerAgeMs?: number
+  /** Pause between sweeps, ms. Default 60,000. */
+  sweepIntervalMs?: number
+  /** Pause of the relay when the outbox table was empty, ms. Default 1,000. */
+  relayIntervalMs?: number
+  /** Upper bound of `close()`, ms. Default 10,000. */
+  drainTimeoutMs?: number
+  /** Time and chance. Default: the machine's. */
+  clock?: Clock
+  /** Sockets towards the broker. Default: the machine's. */
+  network?: ConnectionOptions['network']
+  logger?: Logger
+  /** The way to the broker; default: a TransactionProducer of @tandemmq/client. */
+  producer?: HalfSender
+}
+
+export interface TransactionOptions {
+  isolationLevel?: IsolationLevel
+  mode?: Mode
+  /** Runs the callback again, under a new key, after a serialization failure or deadlock (40001, 40P01). Default 0 times. */
+  retries?: number
+}
+
+/** Counters of this process since `start()`, except where said. */
+export interface OutboxStats {
+  /** Halves acknowledged by the broker whose end is not. */
+  pendingHalves: number
+  /** Markers of this process not deleted yet. */
+  markers: number
+  /** Rows of the outbox table of all processes when the relay last counted. */
+  outboxRows: number
+  /** Things that must not happen: a broker that lost a half or holds the opposite of what was decided, dead messages. */
+  anomalies: number
+  running: number
+  committed: number
+  rolledBack: number
+  /** Transactions that went through the outbox table. */
+  fallbacks: number
+  /** Ambiguous COMMITs, settled or not. */
+  inDoubt: number
+  /** Check-backs answered for the broker. */
+  checks: number
+  /** The broker is away: transactions go straight to the outbox table. */
+  circuitOpen: boolean
+}
