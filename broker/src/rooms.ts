@@ -107,6 +107,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     log,
     timeoutMs: options.transactionTimeoutMs,
     checkIntervalMs: options.transactionCheckIntervalMs,
+    verify: (properties, bytes) => void delay.deliverAt(properties, bytes, clock.now()),
     ask: (half, record) => {
       const producer = producers.pick(half.group, half.connectionId)
       producer?.oneway(checkTransactionRequest(half, record, brokerName))

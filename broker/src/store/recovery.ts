@@ -57,7 +57,11 @@ export function recover(options: StoreOptions, onBroken: (error: Error) => void)
       acceptDamage,
       onRecord(record, bytes) {
         const topic = record.topic()
-        if (record.physicalOffset < (state.deletedBefore.get(topic) ?? 0)) return
+        if (record.physicalOffset < (state.deletedBefore.get(topic) ?? 0)) {
+          // Gone from its queue, but what it settled stays settled: else a half committed into the topic would commit again.
+          if (record.preparedTransactionOffset !== 0) options.onRecovered?.(record, bytes)
+          return
+        }
         if (!index(queues, record, topic, options.tagsCodeOf(record, bytes))) conflicts++
         options.onRecovered?.(record, bytes)
       },

@@ -27,7 +27,10 @@ export interface StoreOptions {
   tagsCodeOf(record: RecordView, bytes: Buffer): number
   /** The journal is open and the log not read yet: the place to register tables the log's records refer to. */
   onJournal?(journal: StateJournal): void
-  /** Each record that is stored, in log order; not those of deleted topics. View and bytes are valid during the call only. */
+  /**
+   * Each record that is stored, in log order; of deleted topics only those that name a source (preparedTransactionOffset).
+   * View and bytes are valid during the call only.
+   */
   onRecovered?(record: RecordView, bytes: Buffer): void
   /** A write or sync failed. Nothing is acknowledged from now on; reading goes on; restart to recover. */
   onFenced?(error: StoreError): void
