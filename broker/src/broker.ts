@@ -1,4 +1,4 @@
-import { decodeRecord, decompressBody, type StoredMessage, SysFlag } from '@tandemmq/protocol'
+import { decodeRecord, decompressBody, ProtocolError, type StoredMessage, SysFlag } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { RemotingServer, systemClock, systemNetwork, type Timer } from '@tandemmq/remoting'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
@@ -9,6 +9,9 @@ import { systemDisk } from './store/index.ts'
 
 const RETENTION_INTERVAL_MS = 60_000
 const DECOMPRESSED_BYTES_MAX = 64 << 20
+/** Strangers must not fill the disk with log lines. */
+const NONSENSE_LINES_MAX = 20
+const NONSENSE_WINDOW_MS = 10_000
 
 /** Figures of a running broker; what `stats()` gives. */
 export interface BrokerStats {
@@ -30,6 +33,7 @@ export class Broker {
   readonly #server: RemotingServer
   #retention: Timer | undefined
   #commitRequested = false
+  #nonsense = { since: Number.NEGATIVE_INFINITY, lines: 0 }
   #closing: Promise<void> | undefined
 
   private constructor(options: ResolvedOptions) {
@@ -43,7 +47,10 @@ export class Broker {
     )
     this.#dispatcher = new Dispatcher({
       handlers: handlers.tables,
-      onClosed: (connection: Connection) => handlers.connectionClosed(connection),
+      onClosed: (connection, error) => {
+        handlers.connectionClosed(connection)
+        if (error instanceof ProtocolError) this.#logNonsense(connection, error)
+      },
       log: options.log,
     })
     this.#server = new RemotingServer({
@@ -153,6 +160,15 @@ export class Broker {
       this.#rooms.store.commitTurn()
       this.#server.flushDirty()
     })
+  }
+
+  /** A peer that does not speak the protocol is told by closing; who runs the broker wants to know why. */
+  #logNonsense(connection: Connection, error: ProtocolError): void {
+    const now = this.#options.clock.monotonic()
+    if (now - this.#nonsense.since >= NONSENSE_WINDOW_MS) this.#nonsense = { since: now, lines: 0 }
+    if (this.#nonsense.lines++ >= NONSENSE_LINES_MAX) return
+    const { remoteAddress, remotePort } = connection
+    this.#options.log(`connection from ${remoteAddress}:${remotePort} closed: ${error.message}`)
   }
 
   #retain(): void {

@@ -8,14 +8,15 @@ const TABLE_SIZE = 1024
 export class Dispatcher implements ConnectionOwner {
   readonly #low: (Handler | undefined)[] = new Array(TABLE_SIZE).fill(undefined)
   readonly #high = new Map<number, Handler>()
-  readonly #onClosed: (connection: Connection) => void
+  readonly #onClosed: (connection: Connection, error?: Error) => void
   readonly #log: (line: string) => void
   #refused = 0
   #failed = 0
 
   constructor(options: {
     handlers: Iterable<Map<number, Handler>>
-    onClosed: (connection: Connection) => void
+    /** `error`: why, when nobody asked for it. */
+    onClosed: (connection: Connection, error?: Error) => void
     log: (line: string) => void
   }) {
     this.#onClosed = options.onClosed
@@ -54,8 +55,8 @@ export class Dispatcher implements ConnectionOwner {
     }
   }
 
-  onClosed(connection: Connection): void {
-    this.#onClosed(connection)
+  onClosed(connection: Connection, error?: Error): void {
+    this.#onClosed(connection, error)
   }
 
   stats(): { refused: number; failed: number } {

@@ -9,6 +9,8 @@ import { BrokerError } from '../broker-error.ts'
 
 /** remoting.md 2A: the property block's length is a signed 16-bit field of the record. */
 const PROPERTIES_BYTES_MAX = 32_767
+/** A byte of the block takes up to six in a JSON header: \u0001. */
+const ESCAPED_BYTES_MAX = 6 * PROPERTIES_BYTES_MAX
 const SEPARATOR = 0x02
 
 /**
@@ -16,7 +18,7 @@ const SEPARATOR = 0x02
  * may spell the separators as \u0001), scanned once, and completed with what a stock broker adds to every message.
  */
 export class MessageProperties {
-  readonly bytes = Buffer.allocUnsafe(2 * PROPERTIES_BYTES_MAX + 4096)
+  readonly bytes = Buffer.allocUnsafe(ESCAPED_BYTES_MAX)
   readonly scan = new PropertyScan()
   readonly #suffix: Buffer
   readonly #uniqueIds: UniqueIdGenerator
@@ -36,7 +38,7 @@ export class MessageProperties {
   fromHeader(header: HeaderView, index: number, nowMs: number): void {
     let end = 0
     if (index >= 0) {
-      if (header.valueEnd(index) - header.valueStart(index) > this.bytes.length - 4096) this.#refuse()
+      if (header.valueEnd(index) - header.valueStart(index) > ESCAPED_BYTES_MAX) this.#refuse()
       end = header.copyValue(index, this.bytes, 0)
     }
     this.#complete(end, nowMs)

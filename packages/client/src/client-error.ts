@@ -1,5 +1,5 @@
 import type { ErrorCode } from '@tandemmq/protocol'
-import { TandemError } from '@tandemmq/protocol'
+import { errorTable, TandemError } from '@tandemmq/protocol'
 
 /** Every failure of this package. `code` says what happened, `retryable` whether the same call may succeed later. */
 export class ClientError extends TandemError {}
@@ -24,6 +24,17 @@ const codeOfAnswer: Readonly<Record<number, ErrorCode>> = {
 }
 
 /**
+ * A response code stands for several reasons; TandemMQ puts the exact one in front of its remark. Only refusals are told
+ * apart: what may be retried is decided by the response code alone.
+ */
+function exactly(known: ErrorCode, remark: string | undefined): ErrorCode {
+  const named = /^\[([A-Z_]+)\] /.exec(remark ?? '')?.[1]
+  if (named === undefined || errorTable[known].retryable || !Object.hasOwn(errorTable, named)) return known
+  const { remote, retryable } = errorTable[named as ErrorCode]
+  return remote === errorTable[known].remote && !retryable ? (named as ErrorCode) : known
+}
+
+/**
  * The error for an answer whose code is not success.
  * @param doing what was asked, as it should read in a log: `send to orders`
  */
@@ -33,7 +44,7 @@ export function errorOfAnswer(code: number, remark: string | undefined, doing: s
   // Nobody classified the unknown codes, so nobody may retry them blindly.
   return known === undefined
     ? new ClientError('SYSTEM_ERROR', detail, { retryable: false })
-    : new ClientError(known, detail)
+    : new ClientError(exactly(known, remark), detail)
 }
 
 /** Anything thrown, as a ClientError; a TandemError keeps its code. */

@@ -1,0 +1,100 @@
+import { type Logger, Producer, PushConsumer } from '@tandemmq/client'
+import { type Network, systemNetwork } from '@tandemmq/remoting'
+
+/** A client that sends and receives all the while, and remembers whatever disturbed it. */
+export class Bystander {
+  /** Errors of sends, warnings, second connections to one address. */
+  readonly disturbances: string[] = []
+  readonly #sent: string[] = []
+  readonly #received: string[] = []
+  readonly #producer: Producer
+  readonly #consumer: PushConsumer
+  #loop: Promise<void> | undefined
+  #isEnding = false
+  #wake = (): void => undefined
+
+  private constructor(nameServers: string) {
+    const note = (text: string): void => void this.disturbances.push(text)
+    const quiet = (): void => undefined
+    const logger: Logger = { debug: quiet, info: quiet, warn: note, error: note }
+    const common = { nameServers, logger, requestTimeoutMs: 10_000 }
+    this.#producer = new Producer({ ...common, network: this.#counted(), group: 'bystander', sendTimeoutMs: 10_000 })
+    this.#consumer = new PushConsumer({ ...common, network: this.#counted(), group: 'bystander', startFrom: 'first' })
+    this.#consumer.subscribe('bystander', '*', (message) => {
+      this.#received.push(message.text())
+      this.#wake()
+    })
+  }
+
+  static async start(nameServers: string): Promise<Bystander> {
+    const made = new Bystander(nameServers)
+    await made.#producer.start()
+    await made.#producer.send({ topic: 'bystander', body: 'first' })
+    made.#sent.push('first')
+    await made.#consumer.start()
+    made.#loop = made.#sendAndReceive()
+    return made
+  }
+
+  /** How many messages went round. */
+  get rounds(): number {
+    return this.#received.length
+  }
+
+  /** Resolves after `more` further messages went round. */
+  async roundsMore(more: number): Promise<void> {
+    const wanted = this.rounds + more
+    while (this.rounds < wanted) await this.#next()
+  }
+
+  /** @returns what disturbed it: empty when every message was sent at the first try and received exactly once */
+  async end(): Promise<string[]> {
+    this.#isEnding = true
+    this.#wake()
+    await this.#loop
+    await Promise.all([this.#producer.close(), this.#consumer.close()])
+    const lost = this.#sent.filter((body) => !this.#received.includes(body))
+    const repeats = this.#received.length - new Set(this.#received).size
+    if (lost.length > 0) this.disturbances.push(`lost: ${lost.join(' ')}`)
+    if (repeats > 0) this.disturbances.push(`${repeats} messages came twice`)
+    return this.disturbances
+  }
+
+  async #sendAndReceive(): Promise<void> {
+    for (let n = 0; !this.#isEnding || this.#received.length < this.#sent.length; n++) {
+      if (this.#received.length < this.#sent.length) {
+        await this.#next()
+        continue
+      }
+      const body = `message ${n}`
+      this.#sent.push(body)
+      await this.#producer.send({ topic: 'bystander', body }, { retriesMax: 0 }).catch((error: Error) => {
+        this.disturbances.push(error.message)
+      })
+    }
+  }
+
+  #next(): Promise<void> {
+    return new Promise((resolve) => {
+      const before = this.#wake
+      this.#wake = () => {
+        before()
+        resolve()
+      }
+    })
+  }
+
+  /** The machine's network; a second connection of one client to one address is a reconnect. */
+  #counted(): Network {
+    const seen = new Set<string>()
+    return {
+      listen: (options, onSocket) => systemNetwork.listen(options, onSocket),
+      connect: (options) => {
+        const address = `${options.host}:${options.port}`
+        if (seen.has(address)) this.disturbances.push(`connected to ${address} again`)
+        seen.add(address)
+        return systemNetwork.connect(options)
+      },
+    }
+  }
+}
