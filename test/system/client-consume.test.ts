@@ -344,13 +344,13 @@ test('a consumer goes on by itself after the broker was restarted', async () => 
 
 test('a request is answered by the consumer it reaches', async () => {
   await using running = consumer({ startFrom: 'first' })
-  running.subscribe('stock_level', '*', (message) =>
+  running.subscribe('stock.level', '*', (message) =>
     producer.reply(message, { level: message.json<{ sku: string }>().sku.length }),
   )
   await expect(
-    producer.request({ topic: 'stock_level', body: { sku: 'abc' } }, { timeoutMs: 100 }),
+    producer.request({ topic: 'stock.level', body: { sku: 'abc' } }, { timeoutMs: 100 }),
   ).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT' })
   await running.start()
-  const answer = await producer.request({ topic: 'stock_level', body: { sku: 'abcd' } }, { timeoutMs: 3_000 })
+  const answer = await producer.request({ topic: 'stock.level', body: { sku: 'abcd' } }, { timeoutMs: 3_000 })
   expect(answer.json<{ level: number }>()).toEqual({ level: 4 })
 })

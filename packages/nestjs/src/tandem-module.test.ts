@@ -48,7 +48,7 @@ class Stock {
 
 @Injectable()
 class Levels {
-  @OnMessage({ topic: 'stock_level', group: 'levels' })
+  @OnMessage({ topic: 'stock.level', group: 'levels' })
   async level(@Payload('sku') sku: string): Promise<unknown> {
     return sku === 'none' ? undefined : { sku, level: 7 }
   }
@@ -135,7 +135,7 @@ test('a failing listener is tried attemptsMax times, then the message is a dead 
 
 test('what a listener returns is the reply to a request', async () => {
   const { app } = await boot()
-  const ask = (sku: string) => app.get(TandemTemplate).request({ topic: 'stock_level', body: { sku } })
+  const ask = (sku: string) => app.get(TandemTemplate).request({ topic: 'stock.level', body: { sku } })
   expect((await ask('a')).json()).toEqual({ sku: 'a', level: 7 })
   expect((await ask('none')).json()).toBeNull()
 })

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { startTestDatabase } from '@tandemmq/testing/database'
 import { afterEach, expect, test } from 'vitest'
-import { FakeBroker } from './fake-broker.ts'
+import { FakeBroker } from './fake-broker-test-kit.ts'
 import { Outbox } from './outbox.ts'
 
 const closers: (() => Promise<unknown>)[] = []

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestDatabase, type TestDatabase } from '@tandemmq/testing/database'
 import type { Database } from './database.ts'
-import { FakeBroker } from './fake-broker.ts'
+import { FakeBroker } from './fake-broker-test-kit.ts'
 import { Outbox } from './outbox.ts'
 import type { OutboxOptions } from './outbox-options.ts'
 
@@ -307,6 +307,20 @@ describe.each(Object.keys(drivers))('%s', (name) => {
     await send('6')
     await expect.poll(() => world.broker.delivered.length, { timeout: 10_000 }).toBe(6)
     expect(world.broker.delivered.map((message) => String(message.body))).toEqual(['1', '2', '3', '4', '5', '6'])
+  })
+
+  test('a message queues behind those of its key that still wait in the table', async () => {
+    const first = await world.outbox({ relayIntervalMs: 60_000 })
+    const second = await world.outbox()
+    const order = (outbox: Outbox, body: string): Promise<void> =>
+      outbox.transaction((_trx, messages) => messages.send({ topic: 'orders', orderBy: 'c-1', body }))
+    world.broker.away = true
+    for (const body of ['1', '2']) await order(first, body)
+    await world.rows("update tandem.outbox set lease_until = clock_timestamp() + interval '1 s'")
+    world.broker.away = false
+    await order(second, '3')
+    await expect.poll(() => world.broker.delivered.length, { timeout: 10_000 }).toBe(3)
+    expect(world.broker.delivered.map((message) => String(message.body))).toEqual(['1', '2', '3'])
   })
 
   test('a message the broker refuses for ever fails the transaction', async () => {

@@ -36,7 +36,10 @@ const forbiddenTopics: ReadonlySet<string> = new Set([
   SystemTopic.OFFSET_MOVED,
 ])
 
-/** What is wrong with a topic name, undefined when nothing is. */
+/**
+ * What is wrong with a topic name, undefined when nothing is. Beyond the Java rule a dot may stand between two other
+ * characters (`stock.level`): our broker serves such topics, an Apache broker refuses them.
+ */
 export function topicNameProblem(name: string): string | undefined {
   return nameProblem(
     'topic',
@@ -53,8 +56,10 @@ export function groupNameProblem(name: string): string | undefined {
 function nameProblem(kind: string, name: string, lengthMax: number): string | undefined {
   if (name.trim() === '') return `the ${kind} name is blank`
   if (name.length > lengthMax) return `the ${kind} name has ${name.length} characters, at most ${lengthMax} are allowed`
-  if (!/^[%|a-zA-Z0-9_-]+$/.test(name)) {
-    return `the ${kind} name ${JSON.stringify(name)} has other characters than letters, digits and % | _ -`
+  const legal = kind === 'topic' ? /^[%|a-zA-Z0-9_-]+(?:\.[%|a-zA-Z0-9_-]+)*$/ : /^[%|a-zA-Z0-9_-]+$/
+  if (!legal.test(name)) {
+    const dots = kind === 'topic' ? ', and single dots between them' : ''
+    return `the ${kind} name ${JSON.stringify(name)} has other characters than letters, digits and % | _ -${dots}`
   }
   return undefined
 }
