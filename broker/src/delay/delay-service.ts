@@ -7,12 +7,13 @@ import {
 } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
 import { KeyHash } from '../key-hash.ts'
-import type { LogWriter } from '../log-writer.ts'
 import { isOpRecord, OpRecords } from '../op-record.ts'
 import { sourceOf } from '../settles.ts'
-import type { AppendCompletion, StoreError } from '../store/index.ts'
+import type { AppendCompletion } from '../store/index.ts'
 import { deliverAtOf } from './deliver-at.ts'
+import { Firing, Parking, type TimerOwner } from './in-flight.ts'
 import { ParkedRecords } from './parked-records.ts'
+import type { CancelOutcome, DelayServiceOptions, DelayStats } from './types.ts'
 import { TimerState, TimerTable } from './timer-table.ts'
 
 /** Deliveries per turn: a backlog of overdue messages must not hold up everybody else. */
@@ -26,34 +27,6 @@ const RETRY_MAX_MS = 5_000
 
 const takesNothing: ReadonlySet<string> = new Set(['STORE_FENCED', 'STORE_CLOSED', 'DISK_FULL'])
 
-export type CancelOutcome = 'cancelled' | 'fired' | 'unknown'
-
-export interface DelayStats {
-  pending: number
-  fired: number
-  cancelled: number
-  /** How late the latest delivery was, ms. */
-  latestLateMs: number
-  /** Deliveries the log refused for the moment; each is tried again until it is stored. */
-  retried: number
-  /** Parked records that were gone from the log when their time came. */
-  lost: number
-}
-
-export interface DelayServiceOptions {
-  clock: Clock
-  log: LogWriter
-  /** ms of level 1, 2, ... Default: RocketMQ's 18 levels. */
-  levels?: readonly number[]
-  /** Longest delay other than by level. Default 365 days. */
-  horizonMs?: number
-  /** Fired and cancelled ones remembered for the answer to a late cancel: so many, for so long. Defaults 100,000 and one hour. */
-  settledMax?: number
-  settledWindowMs?: number
-  /** A parked record was gone from the log when its time came (only an explicit retention limit can do that). */
-  onLost?: (physicalOffset: number) => void
-}
-
 /**
  * Delayed messages. A parked record waits in the log; at its time one append delivers a copy that names it, a cancel
  * is one op record that names it, so after a crash it is either pending or settled. Never early by the broker's wall
@@ -61,7 +34,7 @@ export interface DelayServiceOptions {
  *
  * @see broker.md 4, remoting.md 4.8
  */
-export class DelayService {
+export class DelayService implements TimerOwner {
   readonly #clock: Clock
   readonly #rules: { levels: readonly number[]; horizonMs: number }
   readonly #onLost: ((physicalOffset: number) => void) | undefined
@@ -312,51 +285,5 @@ export class DelayService {
         this.#fireDue()
       })
     }
-  }
-}
-
-/** A parked record on its way to the disk. */
-class Parking implements AppendCompletion {
-  readonly #service: DelayService
-  readonly #dueAt: number
-  readonly #fingerprint: number
-  readonly #inner: AppendCompletion | undefined
-  physicalOffset = -1
-
-  constructor(service: DelayService, dueAt: number, fingerprint: number, inner: AppendCompletion | undefined) {
-    this.#service = service
-    this.#dueAt = dueAt
-    this.#fingerprint = fingerprint
-    this.#inner = inner
-  }
-
-  stored(): void {
-    this.#service.parked(this.physicalOffset, this.#dueAt, this.#fingerprint)
-    this.#inner?.stored()
-  }
-
-  failed(error: StoreError): void {
-    this.#inner?.failed(error)
-  }
-}
-
-/** A delivered copy on its way to the disk. */
-class Firing implements AppendCompletion {
-  readonly #service: DelayService
-  readonly #id: number
-  readonly #at: number
-
-  constructor(service: DelayService, id: number, at: number) {
-    this.#service = service
-    this.#id = id
-    this.#at = at
-  }
-
-  stored(): void {
-    this.#service.fired(this.#id, this.#at)
-  }
-
-  failed(): void {
-    this.#service.fireFailed()
   }
 }

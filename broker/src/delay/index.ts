@@ -1,4 +1,4 @@
 export { DelayService } from './delay-service.ts'
-export type { CancelOutcome, DelayServiceOptions, DelayStats } from './delay-service.ts'
+export type { CancelOutcome, DelayServiceOptions, DelayStats } from './types.ts'
 export { parseRecallHandle, recallHandle } from './recall-handle.ts'
 export type { RecallHandle } from './recall-handle.ts'

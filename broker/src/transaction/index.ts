@@ -6,4 +6,4 @@ export type {
   PendingTransaction,
   TransactionServiceOptions,
   TransactionStats,
-} from './transaction-service.ts'
+} from './types.ts'

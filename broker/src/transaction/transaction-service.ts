@@ -1,91 +1,16 @@
-import {
-  type PropertyScan,
-  type RecordFields,
-  type RecordView,
-  recordSize,
-  SystemTopic,
-  TandemError,
-} from '@tandemmq/protocol'
-import type { Clock, Timer } from '@tandemmq/remoting'
+import { type PropertyScan, type RecordFields, type RecordView, recordSize, SystemTopic } from '@tandemmq/protocol'
+import type { Clock } from '@tandemmq/remoting'
 import type { LogWriter } from '../log-writer.ts'
 import { NameCache } from '../name-cache.ts'
 import { settlementOf } from '../op-record.ts'
 import { sourceOf } from '../settles.ts'
 import type { AppendCompletion } from '../store/index.ts'
-import { BACK_OFF_MS, CheckSchedule } from './check-schedule.ts'
+import { CheckBack } from './check-back.ts'
 import { type EndDone, HalfMessage, type HalfMessageOwner, type Outcome } from './half-message.ts'
 import { HalfRecords } from './half-records.ts'
 import { type Decision, endAction } from './half-rules.ts'
 import { SettledWindow } from './settled-window.ts'
-
-/** Checks per turn and pause before the next slice: a backlog of open transactions must not become a flood. */
-const CHECKS_PER_SLICE = 100
-const SLICE_PAUSE_MS = 10
-
-export interface EndRequest {
-  group: string
-  queueOffset: number
-  physicalOffset: number
-  decision: Decision
-  /** The answer to a check-back, not the producer's own END. */
-  fromCheck: boolean
-}
-
-/** An unsettled half message as operators see it. Times in ms, offsets of the half record. */
-export interface PendingTransaction {
-  physicalOffset: number
-  queueOffset: number
-  group: string
-  topic: string
-  queueId: number
-  /** Property `__transactionId__`, else UNIQ_KEY. */
-  transactionId: string
-  messageId: string
-  keys: string
-  storedAt: number
-  ageMs: number
-  /** Check-backs a live producer received. */
-  attempts: number
-  /** Undefined while a decision is on its way to the disk. */
-  nextCheckInMs: number | undefined
-  state: HalfMessage['state']
-}
-
-export interface TransactionStats {
-  pending: number
-  committed: number
-  rolledBack: number
-  /** Opposite decisions refused. */
-  conflicts: number
-  /** Of those: a commit after a rollback. With the Postgres outbox this must stay 0. */
-  commitsAfterRollback: number
-  /** END for an offset that holds no half message, or one settled too long ago. */
-  unknownEnds: number
-  /** END by another group or with offsets that do not belong together. */
-  foreignEnds: number
-  /** END repeated after the outcome was recorded, or while it was. */
-  repeatedEnds: number
-  checksSent: number
-  /** Checks that found no live producer; they do not count as attempts. */
-  checksUnanswerable: number
-  oldestPendingMs: number
-}
-
-export interface TransactionServiceOptions {
-  clock: Clock
-  log: LogWriter
-  /** Age at the first check-back; property CHECK_IMMUNITY_TIME_IN_SECONDS overrides it. Default 6,000. */
-  timeoutMs?: number
-  /** Upper bound of each pause between two check-backs. Default 30,000. */
-  checkIntervalMs?: number
-  /** Hands a check-back to a live producer of `half.group`; false when there is none. `record` is the stored half. */
-  ask(half: HalfMessage, record: Buffer): boolean
-  /** Refuses (by throwing) a half message whose commit would be refused later: a delay that is no number, or too long. */
-  verify?(scan: PropertyScan, properties: Buffer): void
-  /** Outcomes kept for repeated ENDs: so many, for so long. Defaults 1,000,000 and one hour. */
-  outcomesMax?: number
-  outcomesWindowMs?: number
-}
+import type { EndRequest, PendingTransaction, TransactionServiceOptions, TransactionStats } from './types.ts'
 
 /**
  * Half messages and what became of them. State machine: half-rules.ts. A commit is one append (the real message, which
@@ -98,18 +23,13 @@ export class TransactionService implements HalfMessageOwner {
   readonly #clock: Clock
   readonly #log: LogWriter
   readonly #timeoutMs: number
-  readonly #checkIntervalMs: number
-  readonly #ask: (half: HalfMessage, record: Buffer) => boolean
   readonly #verify: ((scan: PropertyScan, properties: Buffer) => void) | undefined
   readonly #names = new NameCache()
   readonly #records: HalfRecords
   /** By physical offset, in log order. */
   readonly #pending = new Map<number, HalfMessage>()
   readonly #settled: SettledWindow
-  readonly #schedule = new CheckSchedule((physicalOffset) => this.#pending.get(physicalOffset))
-  #timer: Timer | undefined
-  #timerAt = Number.POSITIVE_INFINITY
-  #running = false
+  readonly #checkBack: CheckBack
   #committed = 0
   #rolledBack = 0
   #conflicts = 0
@@ -117,15 +37,18 @@ export class TransactionService implements HalfMessageOwner {
   #unknownEnds = 0
   #foreignEnds = 0
   #repeatedEnds = 0
-  #checksSent = 0
-  #checksUnanswerable = 0
 
   constructor(options: TransactionServiceOptions) {
     this.#clock = options.clock
     this.#log = options.log
     this.#timeoutMs = options.timeoutMs ?? 6_000
-    this.#checkIntervalMs = options.checkIntervalMs ?? 30_000
-    this.#ask = (half, record) => options.ask(half, record)
+    this.#checkBack = new CheckBack({
+      clock: options.clock,
+      log: options.log,
+      intervalMs: options.checkIntervalMs ?? 30_000,
+      ask: (half, record) => options.ask(half, record),
+      find: (physicalOffset) => this.#pending.get(physicalOffset),
+    })
     this.#verify = options.verify === undefined ? undefined : (scan, bytes) => options.verify?.(scan, bytes)
     this.#records = new HalfRecords(options.log, this.#names)
     this.#settled = new SettledWindow({
@@ -169,7 +92,7 @@ export class TransactionService implements HalfMessageOwner {
     half.size = recordSize(fields)
     half.storedAt = fields.storeTimestamp
     this.#pending.set(half.physicalOffset, half)
-    this.#scheduleIn(half, half.firstCheckMs)
+    this.#checkBack.add(half, half.firstCheckMs)
   }
 
   /**
@@ -219,7 +142,6 @@ export class TransactionService implements HalfMessageOwner {
   /** Oldest first. */
   list(limit = 1000): PendingTransaction[] {
     const now = this.#clock.now()
-    const monotonic = this.#clock.monotonic()
     const listed: PendingTransaction[] = []
     for (const half of this.#pending.values()) {
       if (listed.length >= limit) break
@@ -234,7 +156,7 @@ export class TransactionService implements HalfMessageOwner {
         storedAt,
         ageMs: Math.max(0, now - storedAt),
         attempts,
-        nextCheckInMs: half.queued === 'no' ? undefined : Math.max(0, half.dueAt - monotonic),
+        nextCheckInMs: this.#checkBack.dueInMs(half),
         state,
       })
     }
@@ -243,14 +165,7 @@ export class TransactionService implements HalfMessageOwner {
 
   /** A producer of `group` came online after there was none: what nobody could be asked about is due now. */
   producerOnline(group: string): void {
-    const now = this.#clock.monotonic()
-    for (const half of this.#pending.values()) {
-      if (!half.missed || half.group !== group || half.queued === 'no') continue
-      half.missed = false
-      half.step = 0
-      this.#schedule.add(half, now)
-    }
-    this.#arm()
+    this.#checkBack.producerOnline(this.#pending.values(), group)
   }
 
   /** Rebuilds the table from one record of the log; records come in log order, before {@link start}. */
@@ -281,21 +196,17 @@ export class TransactionService implements HalfMessageOwner {
 
   /** After the replay: check-backs begin. */
   start(): void {
-    this.#running = true
     const now = this.#clock.now()
     for (const half of this.#pending.values()) {
       const age = Math.max(0, now - half.storedAt)
-      this.#schedule.add(half, this.#clock.monotonic() + Math.max(0, half.firstCheckMs - age))
+      this.#checkBack.add(half, Math.max(0, half.firstCheckMs - age))
     }
     this.#committed = this.#rolledBack = 0
-    this.#arm()
+    this.#checkBack.start()
   }
 
   close(): void {
-    this.#running = false
-    this.#timer?.cancel()
-    this.#timer = undefined
-    this.#timerAt = Number.POSITIVE_INFINITY
+    this.#checkBack.close()
   }
 
   /** Physical offset that retention must not pass, Infinity when nothing is pending. */
@@ -319,8 +230,8 @@ export class TransactionService implements HalfMessageOwner {
       unknownEnds: this.#unknownEnds,
       foreignEnds: this.#foreignEnds,
       repeatedEnds: this.#repeatedEnds,
-      checksSent: this.#checksSent,
-      checksUnanswerable: this.#checksUnanswerable,
+      checksSent: this.#checkBack.sent,
+      checksUnanswerable: this.#checkBack.unanswerable,
       oldestPendingMs: oldest === undefined ? 0 : Math.max(0, this.#clock.now() - oldest.storedAt),
     }
   }
@@ -362,7 +273,7 @@ export class TransactionService implements HalfMessageOwner {
       half.undecide()
       throw error
     }
-    this.#schedule.remove(half)
+    this.#checkBack.forget(half)
   }
 
   #endSettled(request: EndRequest, done: EndDone): void {
@@ -384,58 +295,5 @@ export class TransactionService implements HalfMessageOwner {
   #countConflict(decision: Decision): void {
     this.#conflicts++
     if (decision === 'commit') this.#commitsAfterRollback++
-  }
-
-  #scheduleIn(half: HalfMessage, delayMs: number): void {
-    this.#schedule.add(half, this.#clock.monotonic() + delayMs)
-    if (half.dueAt < this.#timerAt) this.#arm()
-  }
-
-  #arm(notBefore = 0): void {
-    if (!this.#running) return
-    const at = Math.max(this.#schedule.nextAt, notBefore)
-    if (at === this.#timerAt) return
-    this.#timer?.cancel()
-    this.#timer = undefined
-    this.#timerAt = at
-    if (at === Number.POSITIVE_INFINITY) return
-    this.#timer = this.#clock.setTimer(Math.max(0, at - this.#clock.monotonic()), () => this.#check())
-  }
-
-  #check(): void {
-    this.#timer = undefined
-    this.#timerAt = Number.POSITIVE_INFINITY
-    const now = this.#clock.monotonic()
-    let checked = 0
-    while (checked < CHECKS_PER_SLICE) {
-      const half = this.#schedule.takeDue(now)
-      if (half === undefined) break
-      checked++
-      this.#checkOne(half, now)
-    }
-    this.#arm(checked === CHECKS_PER_SLICE ? now + SLICE_PAUSE_MS : 0)
-  }
-
-  #checkOne(half: HalfMessage, now: number): void {
-    if (half.state !== 'pending') return
-    const handed = this.#hand(half)
-    if (handed) {
-      half.attempts++
-      this.#checksSent++
-    } else this.#checksUnanswerable++
-    half.missed = !handed
-    const pause = BACK_OFF_MS[Math.min(half.step++, BACK_OFF_MS.length - 1)] as number
-    this.#schedule.add(half, now + Math.min(pause, this.#checkIntervalMs))
-  }
-
-  #hand(half: HalfMessage): boolean {
-    try {
-      const record = this.#log.read(half.physicalOffset)
-      return record !== undefined && this.#ask(half, record)
-    } catch (error) {
-      // A record that cannot be read, a connection that broke: nobody was asked, and the others must be.
-      if (error instanceof TandemError) return false
-      throw error
-    }
   }
 }
