@@ -249,14 +249,14 @@ export class ClientCore implements ConnectionOwner {
 
   #every(intervalMs: number, work: () => Promise<void>): void {
     const index = this.#timers.length
-    const arm = (): void => {
-      this.#timers[index] = this.clock.setTimer(intervalMs, () => {
-        if (this.#state !== 'started') return
-        work()
-          .catch((error: unknown) => this.logger.warn(`periodic work failed: ${messageOf(error)}`))
-          .finally(() => this.#state === 'started' && arm())
-      })
+    const run = (): void => {
+      if (this.#state !== 'started') return
+      work()
+        .catch((error: unknown) => this.logger.warn(`periodic work failed: ${messageOf(error)}`))
+        .finally(() => this.#state === 'started' && arm())
     }
+    // A process that only consumes, or waits for a send, must outlive the time its broker is away.
+    const arm = (): void => void (this.#timers[index] = this.clock.setTimer(intervalMs, run, true))
     arm()
   }
 

@@ -14,8 +14,11 @@ export interface Clock {
   now(): number
   /** ms from an arbitrary start; never goes back. Deadlines and leases use this one. */
   monotonic(): number
-  /** Runs `callback` once, not before `delayMs` have passed. Does not keep the process alive. */
-  setTimer(delayMs: number, callback: () => void): Timer
+  /**
+   * Runs `callback` once, not before `delayMs` have passed.
+   * @param keepsAlive the process does not end while this timer is pending. Default false.
+   */
+  setTimer(delayMs: number, callback: () => void, keepsAlive?: boolean): Timer
   /** Runs `callback` after the input of this turn was read (setImmediate). */
   soon(callback: () => void): void
   /** 0 <= value < 1 */
@@ -28,16 +31,16 @@ const LONGEST_TIMER_MS = 0x7fffffff
 class SystemTimer implements Timer {
   #handle: NodeJS.Timeout
 
-  constructor(delayMs: number, callback: () => void) {
+  constructor(delayMs: number, callback: () => void, keepsAlive: boolean) {
     // Node runs a longer delay at once (timers.js TIMEOUT_MAX): wake up on the way and go on waiting.
     if (delayMs > LONGEST_TIMER_MS) {
       this.#handle = setTimeout(() => {
-        this.#handle = new SystemTimer(delayMs - LONGEST_TIMER_MS, callback).#handle
+        this.#handle = new SystemTimer(delayMs - LONGEST_TIMER_MS, callback, keepsAlive).#handle
       }, LONGEST_TIMER_MS)
     } else {
       this.#handle = setTimeout(callback, Math.max(0, Math.ceil(delayMs)))
     }
-    this.#handle.unref()
+    if (!keepsAlive) this.#handle.unref()
   }
 
   cancel(): void {
@@ -49,7 +52,7 @@ class SystemTimer implements Timer {
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  setTimer: (delayMs, callback) => new SystemTimer(delayMs, callback),
+  setTimer: (delayMs, callback, keepsAlive = false) => new SystemTimer(delayMs, callback, keepsAlive),
   soon: (callback) => void setImmediate(callback),
   random: () => Math.random(),
   randomBytes: (length) => randomBytes(length),
