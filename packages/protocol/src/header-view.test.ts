@@ -159,7 +159,8 @@ function bothWays(header: Buffer): { scanned: unknown; parsed: unknown; ordinary
   }
   const outcome = (read: () => HeaderView): unknown => {
     try {
-      return plain(commandOf(read()))
+      const view = read()
+      return [view.fieldCount, plain(commandOf(view))]
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       return error.code
@@ -201,6 +202,8 @@ const unusual = [
   '{"code":99999999999999999999}',
   '{"code":null}',
   '{"code":1,"code":2}',
+  '{"code":1,"extFields":{"a":"1","topic":"t"},"extFields":{"b":"2"}}',
+  '{"code":1,"remark":"r","remark":null}',
   '{"c\\u006fde":7}',
   '{"code":1,"unknown":{"a":[1,{"b":2}]}}',
   '{"code":1,"language":"KLINGON"}',
@@ -304,8 +307,9 @@ test('the scanner and JSON.parse see the same in headers damaged at random', () 
 test('every truncation of a header is refused', () => {
   const whole = Buffer.from(sendHeader)
   for (let length = 0; length < whole.length; length++) {
-    // Bytes of a body follow, as they do on the wire: the scanner must not read on into them.
+    // Bytes of a body may follow: the scanner must not read on into them, nor behind the end of the buffer.
     expect(errorOf(() => viewOf(whole.subarray(0, length), sendHeader.slice(length)))).toMatch(/HEADER_INVALID/)
+    expect(errorOf(() => viewOf(whole.subarray(0, length)))).toMatch(/HEADER_INVALID/)
   }
 })
 
@@ -386,6 +390,18 @@ test('nothing of the last header is left in the next', () => {
   }
 })
 
+test('a view reads the buffer it is given, not the one before', () => {
+  const view = new HeaderView()
+  const read = (header: string) => {
+    const bytes = payload(header)
+    view.scan(bytes, 0, bytes.length)
+    return [view.code, view.language]
+  }
+  expect(read('{"code":6,"language":"JAVA"}')).toEqual([6, 0])
+  expect(read('{"code":6,"language":"RUST"}')).toEqual([6, 12])
+  expect(errorOf(() => read('{"cOde":6,"language":"RUST"}'))).toMatch(/HEADER_INVALID/)
+})
+
 test('a header word that lies about type or length is refused', () => {
   const header = '{"code":1}'
   for (const type of [2, 3, 255]) {
@@ -405,6 +421,13 @@ test('a binary header keeps the last of a repeated name and drops empty values',
   expect(view.fieldCount).toBe(2)
   expect(view.text(view.find(fieldName('aa')))).toBe('3')
   expect(view.text(view.letter(0x71))).toBe('4')
+  const fixed = encodeCommand({ code: 1, serialization: 1 }).subarray(4, 25)
+  // Fields x without a value and y = 1, which our own encoder would not write.
+  const entries = Buffer.from('000178000000000001790000000131', 'hex')
+  const header = Buffer.concat([fixed, Buffer.from([0, 0, 0, entries.length]), entries])
+  header.writeUInt32BE(0x01000000 + header.length - 4, 0)
+  view.scan(header, 0, header.length)
+  expect([view.fieldCount, view.letter(0x78), view.text(view.letter(0x79))]).toEqual([1, -1, '1'])
 })
 
 test('bit flips and truncations of a binary header raise nothing but HEADER_INVALID', () => {

@@ -173,6 +173,17 @@ test('every truncation of a record is refused, also when other bytes follow', ()
   expect(view.at(published, 1)).toBe(false)
 })
 
+test('a record whose parts do not fill its size is refused', () => {
+  const longer = Buffer.concat([published, Buffer.alloc(3)])
+  longer.writeInt32BE(longer.length, 0)
+  expect(new RecordView().at(longer, 0)).toBe(false)
+  for (const bodyLength of [-1, 0x7fffffff, published.length]) {
+    const lying = Buffer.from(published)
+    lying.writeInt32BE(bodyLength, 84)
+    expect(new RecordView().at(lying, 0)).toBe(false)
+  }
+})
+
 test('bit flips raise nothing but RECORD_INVALID, and a flipped body is found by validate', () => {
   const view = new RecordView()
   expect(view.at(published, 0)).toBe(true)
