@@ -1,0 +1,104 @@
+import { readDeadLetters } from './dead-letters.ts'
+import type { Outcome } from './input.ts'
+import { column } from './observe.ts'
+import type { Story } from './scenes.ts'
+import { PAYMENT_TIME_MS } from '../orders/payment-time.ts'
+import type { World } from './world.ts'
+
+/** One line of the final table: these ids should be there, those are. */
+export interface Check {
+  what: string
+  expected: string[]
+  found: string[]
+}
+
+/** Compares what outcomes.csv promises with what Postgres and broker hold now. */
+export async function collectChecks(world: World, outcomes: Map<string, Outcome>, story: Story): Promise<Check[]> {
+  const { knex } = world
+  const ids = (...wanted: Outcome[]): string[] =>
+    [...outcomes].filter(([, outcome]) => wanted.includes(outcome)).map(([id]) => id)
+  const rows = (sql: string): Promise<string[]> => column(knex, sql)
+  const shipped = await rows('select order_id from shipments')
+  const billed = await rows('select order_id from invoices')
+  const among = (found: string[], wanted: string[]): string[] => found.filter((id) => wanted.includes(id))
+  const creditReason = `reason like '%above the credit%'`
+  const checks: Check[] = [
+    check('orders paid', ids('paid', 'poison'), await rows(`select id from orders where status = 'paid'`)),
+    check('  shipped by stock', ids('paid'), shipped),
+    check('  billed by billing', ids('paid', 'poison'), billed),
+    check(
+      '  dead letters of stock',
+      ids('poison'),
+      (await readDeadLetters(world, 'stock')).map(({ order }) => order),
+    ),
+    check('refused: invalid', ids('invalid'), await rows(`select id from rejected_orders where not ${creditReason}`)),
+    check(
+      'refused: above credit',
+      ids('over-credit'),
+      await rows(`select id from rejected_orders where ${creditReason}`),
+    ),
+    check('unpaid, cancelled', ids('cancelled'), await rows(`select id from orders where status = 'cancelled'`)),
+    check('  letters about it', ids('cancelled'), await rows('select order_id from cancellation_letters')),
+    check('  cancelled too early', [], await rows(tooEarly)),
+    check('cut off after COMMIT: shipped', story.cutOff, among(shipped, story.cutOff)),
+    check('cut off after COMMIT: billed', story.cutOff, among(billed, story.cutOff)),
+  ]
+  if (!world.ownsBroker) return checks
+  const stockable = story.withoutBroker.filter((id) => outcomes.get(id) !== 'poison')
+  return [
+    ...checks,
+    check('taken without broker: shipped', stockable, among(shipped, stockable)),
+    check('taken without broker: billed', story.withoutBroker, among(billed, story.withoutBroker)),
+    check(
+      'left: half messages',
+      [],
+      (await world.admin.transactions()).map(({ keys }) => keys),
+    ),
+    check(
+      'left: outbox rows',
+      [],
+      await rows('select id::text from tandem.outbox union all select id::text from tandem.outbox_dead'),
+    ),
+    check('credit booked wrongly', [], await rows(wrongCredit)),
+  ]
+}
+
+const tooEarly = `select id from orders where cancelled_at < placed_at + interval '${PAYMENT_TIME_MS} ms'`
+const wrongCredit = `select c.id from customers c left join orders o on o.customer = c.id and o.status = 'paid'
+  group by c.id having c.booked <> coalesce(sum(o.amount), 0)`
+
+function check(what: string, expected: string[], found: string[]): Check {
+  return { what, expected, found }
+}
+
+/** What is wrong with a line: ids that are missing, should not be there, or are there more than once. */
+export function differences({ expected, found }: Check): { lost: string[]; foreign: string[]; twice: string[] } {
+  const there = new Set(found)
+  const wanted = new Set(expected)
+  return {
+    lost: expected.filter((id) => !there.has(id)),
+    foreign: [...there].filter((id) => !wanted.has(id)),
+    twice: [...new Set(found.filter((id, index) => found.indexOf(id) !== index))],
+  }
+}
+
+export function isRight(line: Check): boolean {
+  const { lost, foreign, twice } = differences(line)
+  return lost.length + foreign.length + twice.length === 0
+}
+
+/** The final table; below it, line by line, what is wrong. */
+export function showChecks(checks: readonly Check[]): string[] {
+  const cell = (value: string | number): string => String(value).padStart(9)
+  const lines = [`${'what'.padEnd(32)}${['expected', 'found', 'lost', 'foreign', 'twice'].map(cell).join('')}`]
+  const wrong: string[] = []
+  for (const line of checks) {
+    const { lost, foreign, twice } = differences(line)
+    const numbers = [line.expected.length, line.found.length, lost.length, foreign.length, twice.length]
+    lines.push(`${line.what.padEnd(32)}${numbers.map(cell).join('')}   ${isRight(line) ? 'ok' : 'WRONG'}`)
+    for (const [name, ids] of Object.entries({ lost, foreign, twice })) {
+      if (ids.length > 0) wrong.push(`${line.what.trim()}: ${name}: ${ids.slice(0, 20).join(', ')}`)
+    }
+  }
+  return [...lines, ...wrong]
+}

@@ -1,0 +1,47 @@
+import { parseArgs } from 'node:util'
+
+export interface DemoOptions {
+  /** Lines of orders.csv to play. */
+  orders: number
+  perSecond: number
+  /** Lines one below the other instead of a bar that moves. */
+  plain: boolean
+  /** Leave everything running after the table. */
+  keep: boolean
+  /** A broker somebody else runs; undefined: the demo starts one. */
+  nameServer: string | undefined
+}
+
+export const usage = `usage: npm run demo -- [options]
+  --plain                 plain lines, no moving progress bar (default when the output is no terminal)
+  --keep                  leave everything running afterwards and say how to look around
+  --nameserver HOST:PORT  use that broker instead of starting one (then nobody kills it)
+  --orders N              the first N lines of orders.csv only, 40 to 303 (default: all)
+  --rate N                orders per second, 1 to 200 (default 25)`
+
+/** @throws {Error} on options that are none */
+export function parseOptions(args: string[], isTerminal: boolean): DemoOptions {
+  const { values } = parseArgs({
+    args,
+    options: {
+      plain: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
+      nameserver: { type: 'string' },
+      orders: { type: 'string', default: '303' },
+      rate: { type: 'string', default: '25' },
+    },
+  })
+  return {
+    orders: within('orders', values.orders, 40, 303),
+    perSecond: within('rate', values.rate, 1, 200),
+    plain: values.plain || !isTerminal,
+    keep: values.keep,
+    nameServer: values.nameserver,
+  }
+}
+
+function within(name: string, text: string, least: number, most: number): number {
+  const value = Number(text)
+  if (Number.isInteger(value) && value >= least && value <= most) return value
+  throw new Error(`--${name} takes a whole number from ${least} to ${most}, not "${text}"`)
+}

@@ -1,0 +1,172 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Outcome } from './input.ts'
+import { column, counts, unannounced } from './observe.ts'
+import type { Timeline } from './timeline.ts'
+import type { World } from './world.ts'
+
+/** What the scenes saw; the final table asks whether it all arrived. */
+export interface Story {
+  /** Committed by the process that was killed before it could say so. */
+  cutOff: string[]
+  /** Committed while there was no broker. */
+  withoutBroker: string[]
+}
+
+const CUT_OFF_AT = 0.2
+const BROKER_KILLED_AT = 0.55
+const WITHOUT_BROKER = 0.12
+const QUIET_SECONDS = 1.5
+const FINISH_SECONDS_MAX = 30
+
+export class Scenes {
+  readonly #world: World
+  readonly #timeline: Timeline
+  readonly #outcomes: Map<string, Outcome>
+
+  constructor(world: World, timeline: Timeline, outcomes: Map<string, Outcome>) {
+    this.#world = world
+    this.#timeline = timeline
+    this.#outcomes = outcomes
+  }
+
+  async setUp(): Promise<void> {
+    const world = this.#world
+    const starting = world.ownsBroker ? world.startBroker() : Promise.resolve()
+    await Promise.all([world.startDatabase(), starting])
+    await world.prepare()
+    const { port } = new URL(world.databaseUrl)
+    this.#timeline.say('demo', `Postgres on port ${port}, broker on ${world.nameServer}, tables and topics created`)
+    await Promise.all([world.startService('stock').ready(), world.startService('billing').ready()])
+    this.#timeline.say('demo', 'stock and billing listen')
+  }
+
+  /** SIGKILL between COMMIT and END; the process started next answers when the broker asks. */
+  async killOrders(): Promise<string[]> {
+    const world = this.#world
+    const commits = this.#commitToDieAfter()
+    // P11: the database has acknowledged the COMMIT, the broker does not know yet.
+    const first = world.startService('orders', { TANDEM_FAILPOINT: `P11:kill@${commits}` })
+    first.expectEnd()
+    this.#timeline.say('orders', `started; ${this.#outcomes.size} orders come in, ${world.options.perSecond}/s`)
+    const how = await this.#whileOrdersCome('the orders process dies', 60_000, async () => {
+      return first.isRunning ? undefined : first.ended
+    })
+    if (how !== 'SIGKILL') throw new Error(`orders ended by itself (${how})`)
+    this.#timeline.say('orders', `killed with SIGKILL right after COMMIT number ${commits}, before END`)
+    const cutOff = await this.#quietCutOff()
+    this.#timeline.say('broker', `holds ${await this.#openHalves()}; ${cutOff.join(', ')} paid, nobody was told`)
+    const second = world.startService('orders')
+    await second.ready()
+    this.#timeline.say('orders', `started again (pid ${second.pid}), goes on where it was`)
+    await this.#whileOrdersCome('check-back of the orders cut off', 90_000, async () => {
+      const waiting = await unannounced(world.knex)
+      return !cutOff.some((id) => waiting.includes(id))
+    })
+    this.#timeline.say('broker', `asked it; ${cutOff.join(', ')} arrived in stock and billing`)
+    return cutOff
+  }
+
+  /** SIGKILL of the broker; orders go on through the outbox table until it is back. */
+  async killBroker(): Promise<string[]> {
+    const world = this.#world
+    const paid = `select id from orders where status = 'paid'`
+    const killAt = this.#outcomes.size * BROKER_KILLED_AT
+    await this.#whileOrdersCome('half of the orders', 120_000, async () => (await counts(world.knex)).handled >= killAt)
+    if (!world.ownsBroker) return []
+    await world.children.get('broker')?.kill()
+    const before = new Set(await column(world.knex, paid))
+    this.#timeline.say('broker', 'killed with SIGKILL; orders keep coming')
+    const enough = Math.max(4, Math.round(this.#outcomes.size * WITHOUT_BROKER))
+    const taken = await this.#whileOrdersCome('orders without a broker', 60_000, async () => {
+      const now = (await column(world.knex, paid)).filter((id) => !before.has(id))
+      return now.length >= enough && now
+    })
+    const rows = await column(world.knex, 'select id::text from tandem.outbox')
+    this.#timeline.say(
+      'orders',
+      `took ${taken.length} paid orders without it; ${rows.length} messages wait in Postgres`,
+    )
+    await world.startBroker()
+    this.#timeline.say('broker', 'started again on the same directory and port')
+    return taken
+  }
+
+  /** Until everything has arrived and nothing moves any more; after 30 s the table says what is missing. */
+  async letThemFinish(): Promise<void> {
+    const { knex } = this.#world
+    const wanted = this.#outcomes.size
+    await this.#whileOrdersCome('every order', 120_000, async () => (await counts(knex)).handled >= wanted)
+    this.#timeline.say('orders', 'all of the file placed or rejected')
+    const deadline = this.#timeline.seconds + FINISH_SECONDS_MAX
+    let last = ''
+    let quietSince = 0
+    await this.#whileOrdersCome('services that come to rest', 60_000, async () => {
+      const now = this.#timeline.seconds
+      const state = JSON.stringify([await counts(knex), await this.#unfinished()])
+      if (state !== last) quietSince = now
+      last = state
+      // Quiet for a while: a duplicate on its way would be seen in the table.
+      return now > deadline || ((await this.#unfinished()) === 0 && now - quietSince > QUIET_SECONDS)
+    })
+    this.#timeline.endProgress()
+  }
+
+  async #whileOrdersCome<T>(what: string, timeoutMs: number, look: () => Promise<T | undefined | false>): Promise<T> {
+    return this.#world.until(what, timeoutMs, async () => {
+      const { handled, shipped, billed } = await counts(this.#world.knex)
+      this.#timeline.progress(handled, this.#outcomes.size, `${shipped} shipped, ${billed} billed`)
+      return look()
+    })
+  }
+
+  /** Which commit: that of a paid order with no delayed message near it (those take the way through the table). */
+  #commitToDieAfter(): number {
+    const all = [...this.#outcomes.values()]
+    const from = Math.ceil(all.length * CUT_OFF_AT)
+    const at = all.findIndex(
+      (outcome, index) => index >= from && outcome === 'paid' && !all.slice(index - 3, index + 4).includes('cancelled'),
+    )
+    return all.slice(0, at + 1).filter((outcome) => outcome !== 'invalid' && outcome !== 'over-credit').length
+  }
+
+  /** What was sent before the kill has arrived when nothing changes any more. */
+  async #quietCutOff(): Promise<string[]> {
+    const { knex } = this.#world
+    let last = ''
+    return this.#world.until('orders nobody was told of', 15_000, async () => {
+      await sleep(400)
+      const ids = await unannounced(knex)
+      const isQuiet = ids.length > 0 && ids.join() === last
+      last = ids.join()
+      return isQuiet && ids
+    })
+  }
+
+  async #openHalves(): Promise<string> {
+    if (!this.#world.ownsBroker) return 'half messages'
+    const open = await this.#world.admin.transactions()
+    return `${open.length} half message${open.length === 1 ? '' : 's'} (${open.map(({ keys }) => keys).join(', ')})`
+  }
+
+  /** Unpaid orders, messages in the outbox table, effects not there yet, messages to be tried again. */
+  async #unfinished(): Promise<number> {
+    const { knex, admin } = this.#world
+    const is = (...wanted: Outcome[]): number =>
+      [...this.#outcomes.values()].filter((one) => wanted.includes(one)).length
+    const effects = [
+      [is('paid'), 'select order_id from shipments'],
+      [is('paid', 'poison'), 'select order_id from invoices'],
+      [is('cancelled'), 'select order_id from cancellation_letters'],
+    ] as const
+    let open = (
+      await column(knex, "select id from orders where status = 'unpaid' union all select id::text from tandem.outbox")
+    ).length
+    for (const [wanted, sql] of effects) open += Math.max(0, wanted - (await column(knex, sql)).length)
+    for (const group of ['stock', 'billing', 'billing-letters', 'orders-deadlines']) {
+      for (const { topic, maxOffset, committedOffset } of await admin.progress(group)) {
+        if (topic.startsWith('%RETRY%') && committedOffset < maxOffset) open++
+      }
+    }
+    return open
+  }
+}

@@ -1,0 +1,4 @@
+import { runService } from '../shared/run-service.ts'
+import { StockModule } from './stock.module.ts'
+
+await runService(StockModule)

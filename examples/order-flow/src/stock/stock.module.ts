@@ -1,0 +1,23 @@
+import { Module } from '@nestjs/common'
+import { TandemModule } from '@tandemmq/nestjs'
+import { type Knex } from 'knex'
+import { DatabaseModule, KNEX } from '../shared/database.module.ts'
+import { environment } from '../shared/environment.ts'
+import { Shipments } from './shipments.ts'
+
+@Module({
+  imports: [
+    DatabaseModule,
+    TandemModule.forRootAsync({
+      inject: [KNEX],
+      useFactory: (knex: Knex) => ({
+        nameServers: environment('NAME_SERVERS'),
+        group: 'stock',
+        outbox: { database: knex },
+        listeners: { startFrom: 'first' },
+      }),
+    }),
+  ],
+  providers: [Shipments],
+})
+export class StockModule {}
