@@ -1,12 +1,14 @@
 /** Thrown by a handler: deliver this message again after `delayMs`. */
 export class ReconsumeLater extends Error {
+  /** Whole ms: what was given, rounded up; 0 for what is no positive number. */
   readonly delayMs: number
 
   /** @param options.delayMs exact on TandemMQ; on Apache RocketMQ the next longer of its 18 delay levels */
   constructor(options: { delayMs: number }, reason = 'later') {
     super(reason)
     this.name = 'ReconsumeLater'
-    this.delayMs = Math.max(0, options.delayMs)
+    // A fraction has no form on the wire; later is allowed, earlier is not.
+    this.delayMs = options.delayMs > 0 ? Math.ceil(options.delayMs) : 0
   }
 }
 

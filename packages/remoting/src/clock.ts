@@ -10,7 +10,7 @@ export interface Timer {
  * seed gives the same run. Hot paths read `now` once per turn.
  */
 export interface Clock {
-  /** Wall clock, ms since 1970. May jump. */
+  /** Wall clock, whole ms since 1970: it is stored and sent as an integer. May jump. */
   now(): number
   /** ms from an arbitrary start; never goes back. Deadlines and leases use this one. */
   monotonic(): number

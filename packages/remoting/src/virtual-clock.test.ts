@@ -15,6 +15,12 @@ test('timers run in order of time, then of setting, each at its own time', async
   expect(clock.monotonic()).toBe(30)
 })
 
+test('the wall clock shows whole milliseconds, as the real one does, and is never ahead of the time that passed', async () => {
+  const clock = new VirtualClock({ startAt: 1_000 })
+  await clock.advance(10.75)
+  expect([clock.now(), clock.monotonic()]).toEqual([1_010, 10.75])
+})
+
 test('a thousand timers come out sorted', async () => {
   const clock = new VirtualClock({ seed: 5 })
   const ran: number[] = []

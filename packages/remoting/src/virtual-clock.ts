@@ -53,8 +53,9 @@ export class VirtualClock implements Clock {
     for (let n = 0; n < 12; n++) this.#next()
   }
 
+  // Timers of a simulation fall between milliseconds; a wall clock shows whole ones.
   now(): number {
-    return this.#wall + this.#elapsed
+    return Math.floor(this.#wall + this.#elapsed)
   }
 
   monotonic(): number {
