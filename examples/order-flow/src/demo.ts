@@ -22,8 +22,6 @@ async function main(options: DemoOptions): Promise<number> {
       await new Promise((resolve) => {
         if (stop.signal.aborted) resolve(undefined)
         stop.signal.addEventListener('abort', resolve)
-        // A listener on a signal alone keeps no process alive.
-        setInterval(() => {}, 60_000).unref()
       })
     }
     return isRightRun ? 0 : 1
@@ -42,7 +40,7 @@ async function main(options: DemoOptions): Promise<number> {
 }
 
 async function play(world: World, timeline: Timeline): Promise<boolean> {
-  const outcomes = expectedOutcomes(world.options.orders)
+  const outcomes = expectedOutcomes(world.options)
   const scenes = new Scenes(world, timeline, outcomes)
   await scenes.setUp()
   const cutOff = await scenes.killOrders()

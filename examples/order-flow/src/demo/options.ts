@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util'
 
 export interface DemoOptions {
+  /** Folder with orders.csv, customers.csv, articles.csv and outcomes.csv; undefined: the ones of this example. */
+  input: string | undefined
   /** Lines of orders.csv to play. */
   orders: number
   perSecond: number
@@ -16,7 +18,8 @@ export const usage = `usage: npm run demo -- [options]
   --plain                 plain lines, no moving progress bar (default when the output is no terminal)
   --keep                  leave everything running afterwards and say how to look around
   --nameserver HOST:PORT  use that broker instead of starting one (then nobody kills it)
-  --orders N              the first N lines of orders.csv only, 40 to 303 (default: all)
+  --orders N              the first N lines of orders.csv only, at least 40 (default: all)
+  --input DIR             your own orders.csv, customers.csv, articles.csv and outcomes.csv
   --rate N                orders per second, 1 to 200 (default 25)`
 
 /** @throws {Error} on options that are none */
@@ -27,16 +30,18 @@ export function parseOptions(args: string[], isTerminal: boolean): DemoOptions {
       plain: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       nameserver: { type: 'string' },
-      orders: { type: 'string', default: '303' },
+      orders: { type: 'string', default: '1000000' },
+      input: { type: 'string' },
       rate: { type: 'string', default: '25' },
     },
   })
   return {
-    orders: within('orders', values.orders, 40, 303),
+    orders: within('orders', values.orders, 40, 1_000_000),
     perSecond: within('rate', values.rate, 1, 200),
     plain: values.plain || !isTerminal,
     keep: values.keep,
     nameServer: values.nameserver,
+    input: values.input,
   }
 }
 

@@ -58,11 +58,15 @@ export class Scenes {
     const second = world.startService('orders')
     await second.ready()
     this.#timeline.say('orders', `started again (pid ${second.pid}), goes on where it was`)
+    const deadline = this.#timeline.seconds + (world.ownsBroker ? 15 : 60)
+    let open = cutOff
     await this.#whileOrdersCome('check-back of the orders cut off', 90_000, async () => {
       const waiting = await unannounced(world.knex)
-      return !cutOff.some((id) => waiting.includes(id))
+      open = cutOff.filter((id) => waiting.includes(id))
+      return open.length === 0 || this.#timeline.seconds > deadline
     })
-    this.#timeline.say('broker', `asked it; ${cutOff.join(', ')} arrived in stock and billing`)
+    if (open.length === 0) this.#timeline.say('broker', `asked it; ${cutOff.join(', ')} arrived in stock and billing`)
+    else this.#timeline.say('broker', `nobody was told of ${open.join(', ')} in time`)
     return cutOff
   }
 

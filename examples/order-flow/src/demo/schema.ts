@@ -1,7 +1,8 @@
 import { Outbox } from '@tandemmq/outbox'
 import type { Knex } from 'knex'
 import { readCsv } from '../shared/csv.ts'
-import { input } from './input.ts'
+import { inputFile } from './input.ts'
+import type { DemoOptions } from './options.ts'
 
 // One database for all three services keeps the demo small; nobody reads another's tables.
 // shipments, invoices and letters have no unique order_id on purpose: a duplicate must be there to be counted.
@@ -28,9 +29,9 @@ create table invoices (
 create table cancellation_letters (id serial primary key, order_id text not null, at timestamptz not null default now());`
 
 /** The tables of the services, filled with customers and articles, and those of outbox and inbox. */
-export async function prepareDatabase(knex: Knex, nameServers: string): Promise<void> {
+export async function prepareDatabase(knex: Knex, nameServers: string, options: DemoOptions): Promise<void> {
   await new Outbox({ database: knex, nameServers, group: 'orders' }).migrate()
   await knex.raw(tables)
-  await knex('customers').insert(readCsv(input('customers.csv')))
-  await knex('articles').insert(readCsv(input('articles.csv')))
+  await knex('customers').insert(readCsv(inputFile(options, 'customers.csv')))
+  await knex('articles').insert(readCsv(inputFile(options, 'articles.csv')))
 }

@@ -9,7 +9,7 @@ import { startTestDatabase, type TestDatabase } from '@tandemmq/testing'
 import createKnex from 'knex'
 import type { Knex } from 'knex'
 import { Child } from './child.ts'
-import { input } from './input.ts'
+import { inputFile } from './input.ts'
 import type { DemoOptions } from './options.ts'
 import { prepareDatabase } from './schema.ts'
 
@@ -77,7 +77,7 @@ export class World {
   /** Tables and topics, as an operator would create them before the first start. */
   async prepare(): Promise<void> {
     this.nameServer ||= this.options.nameServer ?? ''
-    await prepareDatabase(this.knex, this.nameServer)
+    await prepareDatabase(this.knex, this.nameServer, this.options)
     this.#admin = new Admin({ nameServers: this.nameServer })
     await this.#admin.start()
     for (const topic of TOPICS) await this.#admin.createTopic(topic)
@@ -88,7 +88,7 @@ export class World {
       environment: {
         DATABASE_URL: this.databaseUrl,
         NAME_SERVERS: this.nameServer,
-        ORDERS_FILE: fileURLToPath(input('orders.csv')),
+        ORDERS_FILE: fileURLToPath(inputFile(this.options, 'orders.csv')),
         ORDERS_MAX: String(this.options.orders),
         ORDERS_PER_SECOND: String(this.options.perSecond),
         ...environment,

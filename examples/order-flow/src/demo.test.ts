@@ -1,0 +1,88 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { inputFile } from './demo/input.ts'
+
+const program = fileURLToPath(new URL('../dist/demo.js', import.meta.url))
+const SMALL = ['--plain', '--orders', '60', '--rate', '40']
+let folder: string
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tandemmq-demo-test-'))
+  // As /tmp: when this user is root, Postgres runs as another one and has to remove its own folder here.
+  chmodSync(folder, 0o1777)
+})
+
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Run {
+  child: ChildProcess
+  output: string
+  ended: Promise<number | null>
+}
+
+function start(args: string[]): Run {
+  const env = { ...process.env, TMPDIR: folder }
+  delete (env as NodeJS.ProcessEnv)['TANDEMMQ_TEST_POSTGRES']
+  const child = spawn(process.execPath, [program, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const run: Run = { child, output: '', ended: new Promise((resolve) => child.once('close', resolve)) }
+  for (const pipe of [child.stdout, child.stderr]) pipe?.on('data', (chunk) => (run.output += String(chunk)))
+  return run
+}
+
+/** Processes that were started with this test's temporary folder. */
+function processesLeft(): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`TMPDIR=${folder}\0`)
+    } catch {
+      return false
+    }
+  })
+}
+
+/** Postgres' keeper ends a moment after the demo, so this waits for it. */
+async function nothingIsLeft(): Promise<void> {
+  await expect.poll(() => readdirSync(folder), { timeout: 5_000 }).toEqual([])
+  if (process.platform === 'linux') await expect.poll(processesLeft, { timeout: 5_000 }).toEqual([])
+}
+
+test('a run with both kills ends with every count right and leaves nothing behind', { timeout: 90_000 }, async () => {
+  const run = start(SMALL)
+  expect(await run.ended, run.output).toBe(0)
+  expect(run.output).toMatch(/orders +killed with SIGKILL right after COMMIT/)
+  expect(run.output).toMatch(/broker +killed with SIGKILL/)
+  expect(run.output).toContain('dead letter O-1023: order O-1023: the warehouse has no article TD-900')
+  expect(run.output).toMatch(/All 16 counts are right/)
+  await nothingIsLeft()
+})
+
+test('one order with another outcome than expected makes the exit code 1', { timeout: 90_000 }, async () => {
+  const input = join(folder, 'input')
+  cpSync(inputFile({ input: undefined }, ''), input, { recursive: true })
+  const outcomes = join(input, 'outcomes.csv')
+  writeFileSync(outcomes, readFileSync(outcomes, 'utf8').replace('O-1040,paid', 'O-1040,invalid'))
+  const run = start([...SMALL, '--input', input])
+  expect(await run.ended, run.output).toBe(1)
+  expect(run.output).toMatch(/shipped by stock: foreign: O-1040/)
+  expect(run.output).toMatch(/refused: invalid: lost: O-1040/)
+  rmSync(input, { recursive: true })
+  await nothingIsLeft()
+})
+
+test('Ctrl-C in the middle ends everything', { timeout: 60_000 }, async () => {
+  const run = start(SMALL)
+  await expect.poll(() => run.output, { timeout: 40_000 }).toMatch(/orders +started;/)
+  run.child.kill('SIGINT')
+  expect(await run.ended, run.output).toBe(130)
+  await nothingIsLeft()
+})
+
+test('options that are none are told with exit code 2', async () => {
+  const run = start(['--orders', 'some'])
+  expect(await run.ended).toBe(2)
+  expect(run.output).toMatch(/--orders takes a whole number[\s\S]*usage: npm run demo/)
+})
