@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Broker, startBroker } from '@tandemmq/broker'
-import { Admin, type ConsumedMessage, Producer, PullConsumer } from '@tandemmq/client'
+import { Admin, type ConsumedMessage, Producer, PullConsumer, type SendReceipt } from '@tandemmq/client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 let directory: string
@@ -97,6 +97,21 @@ test('sendAll gives one receipt per message, in their order, and each message is
     const message = byPlace.get(`${receipt.topic} ${receipt.queueId} ${receipt.queueOffset}`)
     expect(message?.text()).toBe(`${n}`)
     expect(message?.messageId).toBe(receipt.messageId)
+  }
+})
+
+test('a batch sent again, to whichever queue and with a new member, is answered with the places of the first time', async () => {
+  await using producer = new Producer({ nameServers: broker.address, group: 'p' })
+  await producer.start()
+  const outgoing = ['a', 'b', 'c'].map((body) => ({ topic: 'again', body, messageId: `id-${body}` }))
+  const place = ({ queueId, queueOffset, duplicate }: SendReceipt) => `${queueId}/${queueOffset} ${duplicate}`
+  const first = await producer.sendAll(outgoing)
+  // More often than there are queues.
+  for (let repeat = 0; repeat < 5; repeat++) {
+    const again = await producer.sendAll([...outgoing, { topic: 'again', body: `new ${repeat}` }])
+    expect(again.slice(0, 3).map(place)).toEqual(first.map((receipt) => place({ ...receipt, duplicate: true })))
+    const [stored] = (await readAll('again', 4 + repeat)).filter((message) => message.text() === `new ${repeat}`)
+    expect(stored).toMatchObject({ queueId: again[3]?.queueId, queueOffset: again[3]?.queueOffset })
   }
 })
 

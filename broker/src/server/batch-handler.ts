@@ -10,6 +10,7 @@ import type { SendHandler } from './send-handler.ts'
 const BATCH_MESSAGES_MAX = 10_000
 
 interface Placed {
+  queueId: number
   queueOffset: number
   physicalOffset: number
   duplicate: boolean
@@ -62,13 +63,9 @@ export class BatchHandler {
       send.fields.bodyEnd = entry.bodyEnd
       placed.push(this.#place(topic, distinct))
     }
-    const queueId = send.fields.queueId
     if (!header.isOneway) {
       const last = Math.max(...placed.map((one) => one.physicalOffset))
-      store.whenSafe(
-        last,
-        new BatchReply(connection, header, send.templateOf(connection).storeHost, queueId, batchKey, placed),
-      )
+      store.whenSafe(last, new BatchReply(connection, header, send.templateOf(connection).storeHost, batchKey, placed))
     }
     requestCommit()
   }
@@ -77,10 +74,14 @@ export class BatchHandler {
     const send = this.#send
     const first = distinct ? send.findFirst(topic) : -1
     const queueOffset = first < 0 ? undefined : send.queueOffsetAt(first)
-    if (queueOffset !== undefined) return { queueOffset, physicalOffset: first, duplicate: true }
+    // A client that repeats a batch may have chosen another queue; what is stored stays where it is.
+    if (queueOffset !== undefined) {
+      return { queueId: send.repeatedQueueId, queueOffset, physicalOffset: first, duplicate: true }
+    }
     send.append(topic, undefined)
     if (distinct) send.remember(topic)
-    return { queueOffset: send.fields.queueOffset, physicalOffset: send.fields.physicalOffset, duplicate: false }
+    const { queueId, queueOffset: appendedAt, physicalOffset } = send.fields
+    return { queueId, queueOffset: appendedAt, physicalOffset, duplicate: false }
   }
 
   #refuseSpecial(bodyBytes: number): void {
@@ -102,7 +103,6 @@ class BatchReply implements AppendCompletion {
   readonly #connection: Connection
   readonly #request: { opaque: number; serialization: 0 | 1 }
   readonly #storeHost: Buffer
-  readonly #queueId: number
   readonly #batchKey: string
   readonly #placed: readonly Placed[]
 
@@ -110,14 +110,12 @@ class BatchReply implements AppendCompletion {
     connection: Connection,
     header: HeaderView,
     storeHost: Buffer,
-    queueId: number,
     batchKey: string,
     placed: readonly Placed[],
   ) {
     this.#connection = connection
     this.#request = { opaque: header.opaque, serialization: header.serialization }
     this.#storeHost = storeHost
-    this.#queueId = queueId
     this.#batchKey = batchKey
     this.#placed = placed
   }
@@ -125,19 +123,21 @@ class BatchReply implements AppendCompletion {
   stored(): void {
     if (!this.#connection.isOpen) return
     const duplicates = this.#placed.flatMap(({ duplicate }, index) => (duplicate ? [index] : []))
+    const first = this.#placed[0] as Placed
     this.#connection.reply(this.#request, {
       code: 0,
       extFields: {
         msgId: this.#placed.map(({ physicalOffset }) => offsetMessageId(this.#storeHost, physicalOffset)).join(','),
-        queueId: this.#queueId,
-        queueOffset: (this.#placed[0] as Placed).queueOffset,
+        queueId: first.queueId,
+        queueOffset: first.queueOffset,
         transactionId: this.#batchKey,
         MSG_REGION: 'DefaultRegion',
         TRACE_ON: 'true',
-        // Ours: places of the members that an earlier send had stored, and the queue offset of each.
+        // Ours: places of the members that an earlier send had stored, and the place of each.
         ...(duplicates.length > 0 && {
           dedup: duplicates.length === this.#placed.length ? '1' : undefined,
           duplicates: duplicates.join(','),
+          queueIds: this.#placed.map(({ queueId }) => queueId).join(','),
           queueOffsets: this.#placed.map(({ queueOffset }) => queueOffset).join(','),
         }),
       },

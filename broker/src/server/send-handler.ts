@@ -202,6 +202,11 @@ export class SendHandler {
     return this.#repeated.queueOffset
   }
 
+  /** Of the record `queueOffsetAt` found last. */
+  get repeatedQueueId(): number {
+    return this.#repeated.queueId
+  }
+
   /** Enters the message just appended into the dedup window. */
   remember(topic: Topic): void {
     const { dedup } = this.options

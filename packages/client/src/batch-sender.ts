@@ -88,7 +88,7 @@ async function sendPart(port: BatchPort, part: readonly Member[], receipts: Send
         messageId: member.messageId,
         topic: member.message.topic,
         brokerName,
-        queueId: answer.queueId,
+        queueId: answer.queueIds?.[place] ?? answer.queueId,
         queueOffset: answer.queueOffsets?.[place] ?? answer.queueOffset + BigInt(place),
         duplicate: answer.duplicate || (answer.duplicates?.has(place) ?? false),
         offsetMessageId: ids[place] ?? '',

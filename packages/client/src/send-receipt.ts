@@ -26,12 +26,14 @@ export interface SendAnswer {
   readonly transactionId: string | undefined
   readonly duplicate: boolean
   readonly recallHandle: string | undefined
-  /** Of a batch with repeats only: places of the members the broker had already, and every member's offset. */
+  /** Of a batch with repeats only: places of the members the broker had already, and every member's queue and offset. */
   readonly duplicates: ReadonlySet<number> | undefined
+  readonly queueIds: readonly number[] | undefined
   readonly queueOffsets: readonly bigint[] | undefined
 }
 
 const duplicatesField = fieldName('duplicates')
+const queueIdsField = fieldName('queueIds')
 const queueOffsetsField = fieldName('queueOffsets')
 const dedupField = fieldName('dedup')
 const recallField = fieldName('recallHandle')
@@ -47,6 +49,7 @@ export function sendAnswerOf(header: HeaderView): SendAnswer {
     duplicate: dedup >= 0 && header.text(dedup) === '1',
     recallHandle: optionalText(header, recallField),
     duplicates: placesOf(optionalText(header, duplicatesField)),
+    queueIds: optionalText(header, queueIdsField)?.split(',').map(Number),
     queueOffsets: offsetsOf(optionalText(header, queueOffsetsField)),
   }
 }
