@@ -1,0 +1,274 @@
+import type { HistoryEvent } from './history.ts'
+
+export type Rule =
+  | 'NoLoss'
+  | 'NoPhantom'
+  | 'Stable'
+  | 'DedupStored'
+  | 'OffsetsDense'
+  | 'OffsetsOrdered'
+  | 'TxnAtomic'
+  | 'DelayNeverEarly'
+
+export interface Violation {
+  readonly rule: Rule
+  readonly text: string
+  /** Message ids to look for in the logs. */
+  readonly ids: readonly string[]
+}
+
+export interface HistoryReport {
+  readonly sent: number
+  readonly acknowledged: number
+  readonly unknown: number
+  readonly failed: number
+  readonly committed: number
+  readonly rolledBack: number
+  readonly faults: number
+  /** Distinct messages per group, and deliveries of one a group had got before (at-least-once allows them). */
+  readonly groups: Readonly<Record<string, { readonly received: number; readonly again: number }>>
+  readonly violations: readonly Violation[]
+}
+
+interface Message {
+  topic: string
+  kind: string
+  hash: string
+  startedAt: number
+  delayMs: number
+  okAt: number
+  /** Where the acknowledgement said it is; undefined for those parked elsewhere first. */
+  okQueue: string | undefined
+  okOffset: number
+  failed: string | undefined
+  decision: 'commit' | 'rollback' | undefined
+  place: string | undefined
+  hashReceived: string | undefined
+  firstReceivedAt: number
+}
+
+// The broker counts in whole ms, on both ends of a delay.
+const DELAY_RESOLUTION_NS = 2e6
+
+/**
+ * Judges a run by what its clients wrote down and by nothing else: no product code, no look at the broker's files. Events
+ * may come in any order; `report()` is meant for the end, when the faults are over and everything had time to arrive.
+ */
+export class HistoryChecker {
+  readonly #messages = new Map<string, Message>()
+  readonly #places = new Map<string, string>()
+  readonly #groups = new Map<string, { topics: Set<string>; received: Map<string, number>; again: number }>()
+  readonly #readAll: (HistoryEvent & { event: 'read.all' })[] = []
+  readonly #readOffsets = new Map<string, Set<number>>()
+  readonly #seen: Violation[] = []
+  #unknown = 0
+  #failed = 0
+  #faults = 0
+  #acknowledged = 0
+
+  /** Messages acknowledged so far. */
+  get acknowledged(): number {
+    return this.#acknowledged
+  }
+
+  take(event: HistoryEvent): void {
+    switch (event.event) {
+      case 'send.start': {
+        const message = this.#message(event.id)
+        // A repeat under the same id began when its first attempt did.
+        if (message.startedAt > 0) return
+        const { topic, kind, hash, t, delayMs = 0 } = event
+        Object.assign(message, { topic, kind, hash, startedAt: t, delayMs })
+        return
+      }
+      case 'send.ok':
+        return this.#stored(event)
+      case 'send.unknown':
+        this.#unknown++
+        return
+      case 'send.fail':
+        this.#failed++
+        this.#message(event.id).failed = String(event.code)
+        return
+      case 'local.commit':
+      case 'local.rollback':
+        this.#message(event.id).decision = event.event === 'local.commit' ? 'commit' : 'rollback'
+        return
+      case 'join':
+        this.#group(event.group).topics.add(event.topic)
+        return
+      case 'recv':
+        return this.#received(event)
+      case 'read.all':
+        this.#readAll.push(event)
+        return
+      case 'fault':
+        this.#faults++
+    }
+  }
+
+  /** Ids that some group must still get, with that group. */
+  missing(): { id: string; group: string }[] {
+    const missing: { id: string; group: string }[] = []
+    for (const [id, message] of this.#messages) {
+      if (message.okAt === 0 || (message.kind === 'half' && message.decision !== 'commit')) continue
+      for (const [group, { topics, received }] of this.#groups) {
+        if (topics.has(message.topic) && !received.has(id)) missing.push({ id, group })
+      }
+    }
+    return missing
+  }
+
+  report(): HistoryReport {
+    const violations = [...this.#seen]
+    for (const { id, group } of this.missing()) {
+      violations.push({ rule: 'NoLoss', text: `${id} was acknowledged and never reached ${group}`, ids: [id] })
+    }
+    let [sent, committed, rolledBack] = [0, 0, 0]
+    for (const [id, message] of this.#messages) {
+      if (message.startedAt > 0) sent++
+      if (message.decision === 'commit') committed++
+      if (message.decision === 'rollback') rolledBack++
+      this.#judge(id, message, violations)
+    }
+    this.#judgeDensity(violations)
+    this.#judgeOrder(violations)
+    const groups: Record<string, { received: number; again: number }> = {}
+    for (const [name, { received, again }] of this.#groups) groups[name] = { received: received.size, again }
+    return {
+      sent,
+      acknowledged: this.#acknowledged,
+      unknown: this.#unknown,
+      failed: this.#failed,
+      committed,
+      rolledBack,
+      faults: this.#faults,
+      groups,
+      violations,
+    }
+  }
+
+  #message(id: string): Message {
+    let message = this.#messages.get(id)
+    if (message === undefined) {
+      message = {
+        topic: '',
+        kind: '',
+        hash: '',
+        startedAt: 0,
+        delayMs: 0,
+        okAt: 0,
+        okQueue: undefined,
+        okOffset: -1,
+        failed: undefined,
+        decision: undefined,
+        place: undefined,
+        hashReceived: undefined,
+        firstReceivedAt: 0,
+      }
+      this.#messages.set(id, message)
+    }
+    return message
+  }
+
+  #group(name: string) {
+    let group = this.#groups.get(name)
+    if (group === undefined) {
+      group = { topics: new Set(), received: new Map(), again: 0 }
+      this.#groups.set(name, group)
+    }
+    return group
+  }
+
+  #stored({ id, t, queueId, offset }: HistoryEvent & { event: 'send.ok' }): void {
+    const message = this.#message(id)
+    if (message.okAt > 0) return
+    message.okAt = t
+    this.#acknowledged++
+    // A producer writes start before ok, so the kind is known here.
+    if (message.kind === 'delayed' || message.kind === 'half') return
+    message.okQueue = `${message.topic}/${queueId}`
+    message.okOffset = offset
+    this.#at(message, id, `${message.okQueue}/${offset}`)
+  }
+
+  #received(event: HistoryEvent & { event: 'recv' }): void {
+    const { id, hash, topic, queueId, offset, t } = event
+    const message = this.#message(id)
+    if (message.firstReceivedAt === 0 || t < message.firstReceivedAt) message.firstReceivedAt = t
+    if (message.hashReceived !== undefined && message.hashReceived !== hash) {
+      this.#seen.push({ rule: 'Stable', text: `the body of ${id} changed between two reads`, ids: [id] })
+    }
+    message.hashReceived = hash
+    const queue = `${topic}/${queueId}`
+    this.#at(message, id, `${queue}/${offset}`)
+    const group = this.#group(event.group)
+    const times = group.received.get(id) ?? 0
+    if (times > 0) group.again++
+    group.received.set(id, times + 1)
+    const key = `${event.group} ${queue}`
+    const offsets = this.#readOffsets.get(key) ?? new Set()
+    this.#readOffsets.set(key, offsets.add(offset))
+  }
+
+  /** One place holds one message for ever, and one message has one place. */
+  #at(message: Message, id: string, place: string): void {
+    const there = this.#places.get(place)
+    if (there === undefined) this.#places.set(place, id)
+    else if (there !== id) {
+      this.#seen.push({ rule: 'Stable', text: `${place} was ${there} and is ${id}`, ids: [there, id] })
+    }
+    if (message.place === undefined) message.place = place
+    else if (message.place !== place) {
+      this.#seen.push({ rule: 'DedupStored', text: `${id} is at ${message.place} and at ${place}`, ids: [id] })
+    }
+  }
+
+  #judge(id: string, message: Message, violations: Violation[]): void {
+    if (message.firstReceivedAt === 0) return
+    const found = (rule: Rule, text: string): void => void violations.push({ rule, text, ids: [id] })
+    if (message.startedAt === 0) return found('NoPhantom', `${id} was received and never sent`)
+    if (message.hashReceived !== message.hash)
+      found('NoPhantom', `${id} arrived with another body than it was sent with`)
+    if (message.failed !== undefined) found('NoPhantom', `${id} was refused (${message.failed}) and arrived`)
+    if (message.kind === 'half' && message.decision !== 'commit') {
+      found('TxnAtomic', `${id} arrived, though its transaction was ${message.decision ?? 'never decided'}`)
+    }
+    const early = message.startedAt + message.delayMs * 1e6 - message.firstReceivedAt
+    if (message.delayMs > 0 && early > DELAY_RESOLUTION_NS) {
+      found('DelayNeverEarly', `${id} arrived ${(early / 1e6).toFixed(1)} ms early`)
+    }
+  }
+
+  #judgeDensity(violations: Violation[]): void {
+    for (const { group, topic, queueId, minOffset, maxOffset } of this.#readAll) {
+      const offsets = this.#readOffsets.get(`${group} ${topic}/${queueId}`) ?? new Set()
+      for (let offset = minOffset; offset < maxOffset; offset++) {
+        if (offsets.has(offset)) continue
+        violations.push({ rule: 'OffsetsDense', text: `${topic}/${queueId}/${offset} holds no message`, ids: [] })
+      }
+    }
+  }
+
+  /** Sent after another one was acknowledged, in the same queue: behind it. */
+  #judgeOrder(violations: Violation[]): void {
+    const queues = new Map<string, { id: string; message: Message }[]>()
+    for (const [id, message] of this.#messages) {
+      if (message.okQueue === undefined) continue
+      const queue = queues.get(message.okQueue) ?? []
+      queue.push({ id, message })
+      queues.set(message.okQueue, queue)
+    }
+    for (const queue of queues.values()) {
+      queue.sort((a, b) => a.message.okOffset - b.message.okOffset)
+      let latest = queue[0]
+      for (const one of queue) {
+        if (latest !== undefined && one.message.okAt < latest.message.startedAt) {
+          const text = `${one.id} was acknowledged before ${latest.id} was sent, and lies behind it`
+          violations.push({ rule: 'OffsetsOrdered', text, ids: [one.id, latest.id] })
+        }
+        if (latest === undefined || one.message.startedAt > latest.message.startedAt) latest = one
+      }
+    }
+  }
+}
