@@ -32,11 +32,9 @@ export function productionSources(): SourceFile[] {
     .map(readSource)
 }
 
-/** Everything hand-written, tests included. */
-export function allSources(): SourceFile[] {
-  return ['broker/src', 'packages', 'examples', 'test', 'scripts']
-    .flatMap((folder) => sourcePaths(folder))
-    .map(readSource)
+/** The examples' own programs. */
+export function exampleSources(): SourceFile[] {
+  return sourcePaths('examples').filter(isProduction).map(readSource)
 }
 
 export function sourceOf(path: string, text: string): SourceFile {

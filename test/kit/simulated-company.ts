@@ -200,7 +200,7 @@ export class SimulatedCompany {
     return consumer
   }
 
-  /** One at a time, each healed before the next; the power fails once. */
+  /** One at a time, each healed before the next; the power fails at least once. */
   async #faults(): Promise<void> {
     const clock = this.#clock
     const network = this.#network
@@ -208,7 +208,7 @@ export class SimulatedCompany {
     for (let n = 0; !this.#isOver; n++) {
       await sleep(clock, 500 + clock.random() * 4_000)
       const host = hosts[Math.floor(clock.random() * hosts.length)] ?? ADDRESS
-      const kinds = ['cut', 'toServer', 'toClient', 'delay', 'reset', 'halfOpen', 'refuse'] as const
+      const kinds = ['cut', 'toServer', 'toClient', 'delay', 'reset', 'halfOpen', 'refuse', 'power'] as const
       const kind = n === 3 ? 'power' : (kinds[Math.floor(clock.random() * kinds.length)] ?? 'cut')
       const lastsMs = clock.random() * 6_000
       this.#note(`fault: ${kind} of ${host} for ${lastsMs} ms`)
