@@ -50,11 +50,14 @@ async function nothingIsLeft(): Promise<void> {
   if (process.platform === 'linux') await expect.poll(processesLeft, { timeout: 5_000 }).toEqual([])
 }
 
-test('a run with both kills ends with every count right and leaves nothing behind', { timeout: 90_000 }, async () => {
+test('a run with all its kills ends with every count right and leaves nothing behind', {
+  timeout: 90_000,
+}, async () => {
   const run = start(SMALL)
   expect(await run.ended, run.output).toBe(0)
   expect(run.output).toMatch(/orders +killed with SIGKILL right after COMMIT/)
   expect(run.output).toMatch(/broker +killed with SIGKILL/)
+  expect(run.output).toMatch(/stock +killed with SIGKILL/)
   expect(run.output).toContain('dead letter O-1023: order O-1023: the warehouse has no article TD-900')
   expect(run.output).toMatch(/All 16 counts are right/)
   await nothingIsLeft()

@@ -43,7 +43,7 @@ async function play(world: World, timeline: Timeline): Promise<boolean> {
   const outcomes = expectedOutcomes(world.options)
   const scenes = new Scenes(world, timeline, outcomes)
   await scenes.setUp()
-  const cutOff = await scenes.killOrders()
+  const cutOff = await scenes.killServices()
   const withoutBroker = await scenes.killBroker()
   await scenes.letThemFinish()
   for (const { order, reason } of await readDeadLetters(world, 'stock')) {

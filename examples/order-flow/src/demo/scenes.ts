@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Child } from './child.ts'
 import type { Outcome } from './input.ts'
 import { column, counts, unannounced } from './observe.ts'
 import type { Timeline } from './timeline.ts'
@@ -15,6 +16,7 @@ export interface Story {
 const CUT_OFF_AT = 0.2
 const BROKER_KILLED_AT = 0.55
 const WITHOUT_BROKER = 0.12
+const UNCONFIRMED_LEAST = 5
 const QUIET_SECONDS = 1.5
 const FINISH_SECONDS_MAX = 30
 
@@ -40,14 +42,15 @@ export class Scenes {
     this.#timeline.say('demo', 'stock and billing listen')
   }
 
-  /** SIGKILL between COMMIT and END; the process started next answers when the broker asks. */
-  async killOrders(): Promise<string[]> {
+  /** SIGKILL of orders between COMMIT and END: the process started next answers when the broker asks. */
+  async killServices(): Promise<string[]> {
     const world = this.#world
     const commits = this.#commitToDieAfter()
     // P11: the database has acknowledged the COMMIT, the broker does not know yet.
     const first = world.startService('orders', { TANDEM_FAILPOINT: `P11:kill@${commits}` })
     first.expectEnd()
     this.#timeline.say('orders', `started; ${this.#outcomes.size} orders come in, ${world.options.perSecond}/s`)
+    const stock = await this.#killStock()
     const how = await this.#whileOrdersCome('the orders process dies', 60_000, async () => {
       return first.isRunning ? undefined : first.ended
     })
@@ -56,7 +59,7 @@ export class Scenes {
     const cutOff = await this.#quietCutOff()
     this.#timeline.say('broker', `holds ${await this.#openHalves()}; ${cutOff.join(', ')} paid, nobody was told`)
     const second = world.startService('orders')
-    await second.ready()
+    await Promise.all([second.ready(), stock.ready()])
     this.#timeline.say('orders', `started again (pid ${second.pid}), goes on where it was`)
     const deadline = this.#timeline.seconds + (world.ownsBroker ? 15 : 60)
     let open = cutOff
@@ -81,11 +84,12 @@ export class Scenes {
     const before = new Set(await column(world.knex, paid))
     this.#timeline.say('broker', 'killed with SIGKILL; orders keep coming')
     const enough = Math.max(4, Math.round(this.#outcomes.size * WITHOUT_BROKER))
-    const taken = await this.#whileOrdersCome('orders without a broker', 60_000, async () => {
+    const taken = await this.#whileOrdersCome('orders without a broker', 20_000, async () => {
       const now = (await column(world.knex, paid)).filter((id) => !before.has(id))
       return now.length >= enough && now
     })
     const rows = await column(world.knex, 'select id::text from tandem.outbox')
+    if (rows.length === 0) throw new Error('there is no broker, and yet no message waits in Postgres')
     this.#timeline.say(
       'orders',
       `took ${taken.length} paid orders without it; ${rows.length} messages wait in Postgres`,
@@ -113,6 +117,18 @@ export class Scenes {
       return now > deadline || ((await this.#unfinished()) === 0 && now - quietSince > QUIET_SECONDS)
     })
     this.#timeline.endProgress()
+  }
+
+  /** SIGKILL when it has worked off messages the broker has no confirmation of: they come again, the inbox skips them. */
+  async #killStock(): Promise<Child> {
+    const unconfirmed = await this.#whileOrdersCome('messages stock has not confirmed', 30_000, async () => {
+      const queues = await this.#world.admin.progress('stock')
+      const open = queues.reduce((sum, queue) => sum + Number(queue.maxOffset - queue.committedOffset), 0)
+      return open >= UNCONFIRMED_LEAST && open
+    })
+    await this.#world.children.get('stock')?.kill()
+    this.#timeline.say('stock', `killed with SIGKILL; ${unconfirmed} messages it had not confirmed will come again`)
+    return this.#world.startService('stock')
   }
 
   async #whileOrdersCome<T>(what: string, timeoutMs: number, look: () => Promise<T | undefined | false>): Promise<T> {
