@@ -22,9 +22,10 @@ const doors: readonly (readonly [owner: unknown, ownerName: string, names: reado
 /**
  * From now on real timers, clocks, chance, sockets and files throw when code of this repository uses them; the test
  * runner, which lives in the same process, goes on. (VirtualClock keeps the real loop's setImmediate from before.)
- * @returns puts everything back
+ * @returns `uses`: what was used and where, also when the error was caught on its way; `restore` puts everything back
  */
-export function forbidRealWorld(): () => void {
+export function forbidRealWorld(): { uses: string[]; restore(): void } {
+  const uses: string[] = []
   const restores: (() => void)[] = []
   for (const [owner, ownerName, names] of doors) {
     const functions = owner as Functions
@@ -36,7 +37,10 @@ export function forbidRealWorld(): () => void {
         const caller = new Error(`the real ${ownerName}${name} was used`)
         // Line 2 is this function, line 3 whoever called it.
         const line = caller.stack?.split('\n')[2] ?? ''
-        if (ours.some((folder) => line.includes(folder))) throw caller
+        if (ours.some((folder) => line.includes(folder))) {
+          uses.push(`${caller.message} ${line.trim()}`)
+          throw caller
+        }
         return original.apply(this, parameters)
       }
       Object.defineProperty(functions, name, { value: guarded, configurable: true, writable: true })
@@ -47,8 +51,11 @@ export function forbidRealWorld(): () => void {
     }
   }
   syncBuiltinESMExports()
-  return () => {
-    for (const restore of restores) restore()
-    syncBuiltinESMExports()
+  return {
+    uses,
+    restore() {
+      for (const restore of restores) restore()
+      syncBuiltinESMExports()
+    },
   }
 }

@@ -3,15 +3,19 @@ import { forbidRealWorld } from '../kit/forbid-real-world.ts'
 import { type Outcome, SimulatedCompany } from '../kit/simulated-company.ts'
 
 const SEEDS = [1, 2, 3]
-let restore: () => void
+let guard: ReturnType<typeof forbidRealWorld>
 const outcomes = new Map<number, Outcome>()
 
 beforeAll(async () => {
-  restore = forbidRealWorld()
-  for (const seed of SEEDS) outcomes.set(seed, await SimulatedCompany.run(seed))
+  guard = forbidRealWorld()
+  try {
+    for (const seed of SEEDS) outcomes.set(seed, await SimulatedCompany.run(seed))
+  } finally {
+    expect(guard.uses).toEqual([])
+  }
 })
 
-afterAll(() => restore())
+afterAll(() => guard.restore())
 
 const of = (seed: number): Outcome => outcomes.get(seed) as Outcome
 
