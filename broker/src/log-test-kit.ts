@@ -7,11 +7,11 @@ import {
   RecordView,
   SystemTopic,
   type StoredMessage,
+  emptyRecordFields,
 } from '@tandemmq/protocol'
 import { VirtualClock } from '@tandemmq/remoting/simulation'
 import type { DelayService } from './delay/index.ts'
 import type { LogWriter } from './log-writer.ts'
-import { emptyRecordFields } from './record-copy.ts'
 import { type AppendCompletion, StoreError } from './store/index.ts'
 
 /** Helpers of the tests of the rooms that live on the log alone. */

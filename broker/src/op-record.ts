@@ -1,6 +1,5 @@
-import { type RecordFields, type RecordView, SysFlag, SystemTopic } from '@tandemmq/protocol'
+import { type RecordFields, type RecordView, SysFlag, SystemTopic, emptyRecordFields } from '@tandemmq/protocol'
 import type { LogWriter } from './log-writer.ts'
-import { emptyRecordFields } from './record-copy.ts'
 import { sourceMark } from './settles.ts'
 import type { AppendCompletion } from './store/index.ts'
 

@@ -1,29 +1,4 @@
-import { type RecordFields, RecordView } from '@tandemmq/protocol'
-
-const EMPTY = Buffer.alloc(0)
-
-export function emptyRecordFields(): RecordFields {
-  return {
-    topic: EMPTY,
-    queueId: 0,
-    queueOffset: 0,
-    physicalOffset: 0,
-    flag: 0,
-    sysFlag: 0,
-    bornTimestamp: 0,
-    bornHost: Buffer.alloc(8),
-    storeTimestamp: 0,
-    storeHost: Buffer.alloc(8),
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
-    body: EMPTY,
-    bodyStart: 0,
-    bodyEnd: 0,
-    properties: EMPTY,
-    propertiesStart: 0,
-    propertiesEnd: 0,
-  }
-}
+import { emptyRecordFields, type RecordFields, RecordView } from '@tandemmq/protocol'
 
 /** The fields of a stored record, ready to be appended again somewhere else. Reused; valid until the next {@link load}. */
 export class RecordCopy {

@@ -1,4 +1,11 @@
-import { encodeProperties, hostBytes, type RecordFields, type RemotingCommand, tagHash } from '@tandemmq/protocol'
+import {
+  emptyRecordFields,
+  encodeProperties,
+  hostBytes,
+  type RecordFields,
+  type RemotingCommand,
+  tagHash,
+} from '@tandemmq/protocol'
 import { type Connection, type ConnectionOwner, RemotingClient, RemotingServer } from '@tandemmq/remoting'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
 import { KvConfig, LocalBroker, NameServer } from '../../broker/src/nameserver/index.ts'
@@ -195,18 +202,11 @@ const host = hostBytes('127.0.0.1', 9876)
 
 function fieldsOf(topic: string, body: Buffer, properties: Buffer): RecordFields {
   return {
+    ...emptyRecordFields(),
     topic: Buffer.from(topic),
-    queueId: 0,
-    queueOffset: 0,
-    physicalOffset: 0,
-    flag: 0,
-    sysFlag: 0,
     bornTimestamp: 1,
     bornHost: host,
-    storeTimestamp: 0,
     storeHost: host,
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
     body,
     bodyStart: 0,
     bodyEnd: body.length,

@@ -1,4 +1,4 @@
-import { decodeRecord } from '@tandemmq/protocol'
+import { emptyRecordFields, decodeRecord } from '@tandemmq/protocol'
 import type { RecordFields } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import { VirtualClock } from '@tandemmq/remoting/simulation'
@@ -16,18 +16,11 @@ const NOTHING = Buffer.alloc(0)
 export function fieldsOf(topic: string, body: string | Buffer): RecordFields {
   const bytes = typeof body === 'string' ? Buffer.from(body) : body
   return {
+    ...emptyRecordFields(),
     topic: Buffer.from(topic),
-    queueId: 0,
-    queueOffset: 0,
-    physicalOffset: 0,
-    flag: 0,
-    sysFlag: 0,
     bornTimestamp: 1,
     bornHost: host,
-    storeTimestamp: 0,
     storeHost: host,
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
     body: bytes,
     bodyStart: 0,
     bodyEnd: bytes.length,

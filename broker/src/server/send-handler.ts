@@ -1,10 +1,10 @@
 import {
+  emptyRecordFields,
   decodeProperties,
   groupNameProblem,
   type HeaderView,
   hostBytes,
   PropertyName,
-  type RecordFields,
   RecordView,
   recordSize,
   RequestCode,
@@ -54,26 +54,7 @@ export class SendHandler {
   readonly #repeated = new RecordView()
   #lastConnection: Connection | undefined
   #lastTemplate: SendReplyTemplate | undefined
-  readonly fields: RecordFields = {
-    topic: Buffer.alloc(0),
-    queueId: 0,
-    queueOffset: 0,
-    physicalOffset: 0,
-    flag: 0,
-    sysFlag: 0,
-    bornTimestamp: 0,
-    bornHost: Buffer.alloc(8),
-    storeTimestamp: 0,
-    storeHost: Buffer.alloc(8),
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
-    body: Buffer.alloc(0),
-    bodyStart: 0,
-    bodyEnd: 0,
-    properties: Buffer.alloc(0),
-    propertiesStart: 0,
-    propertiesEnd: 0,
-  }
+  readonly fields = emptyRecordFields()
 
   constructor(options: SendHandlerOptions) {
     this.options = options

@@ -58,7 +58,7 @@ export {
   storeTimestampAt,
   writeInt64,
 } from './record-layout.ts'
-export { encodeRecord, lastRecordChecksum, recordSize, writeRecord } from './record.ts'
+export { emptyRecordFields, encodeRecord, lastRecordChecksum, recordSize, writeRecord } from './record.ts'
 export type { RecordFields } from './record.ts'
 export { RecordView } from './record-view.ts'
 export { decodeRecord, decodeRecords } from './stored-message.ts'

@@ -48,6 +48,31 @@ export function lastRecordChecksum(): number {
   return recordChecksum
 }
 
+/** Fields to fill in and reuse: numbers 0, hosts 0.0.0.0:0, topic, body and properties empty. */
+export function emptyRecordFields(): RecordFields {
+  const none = Buffer.alloc(0)
+  return {
+    topic: none,
+    queueId: 0,
+    queueOffset: 0,
+    physicalOffset: 0,
+    flag: 0,
+    sysFlag: 0,
+    bornTimestamp: 0,
+    bornHost: Buffer.alloc(8),
+    storeTimestamp: 0,
+    storeHost: Buffer.alloc(8),
+    reconsumeTimes: 0,
+    preparedTransactionOffset: 0,
+    body: none,
+    bodyStart: 0,
+    bodyEnd: 0,
+    properties: none,
+    propertiesStart: 0,
+    propertiesEnd: 0,
+  }
+}
+
 /**
  * Bytes the record will take.
  * @throws {ProtocolError} RECORD_INVALID for properties above 32,767 bytes, a topic above 32,767 bytes, or an empty topic
