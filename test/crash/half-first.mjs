@@ -36,7 +36,7 @@ export class HalfFirst {
       await run(client, { send: (message) => halves.push(this.#producer.prepare(message)) })
       await Promise.all(halves)
       // A slow statement, a busy database: long enough for the broker to ask.
-      await pause(900)
+      await pause(2_000)
       failpoint('P6')
       await client.query('commit')
       failpoint('P11')

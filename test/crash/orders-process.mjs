@@ -26,7 +26,7 @@ const outbox =
         halfTimeoutMs: 2_000,
         relayIntervalMs: 50,
         // Only whoever answers for the dead may sweep at once: nobody else is alive then.
-        ...(count === '0' ? { markerAgeMs: 0, sweepIntervalMs: 100 } : {}),
+        ...(count === '0' ? { markerAgeMs: 0, sweepIntervalMs: 20 } : {}),
       })
 
 async function place(id, messages) {
@@ -52,9 +52,10 @@ async function lane(first) {
   }
 }
 
+const stopped = new Promise((resolve) => process.once('SIGTERM', resolve))
 await outbox.start()
 console.log('ready')
-if (count === '0') await new Promise((resolve) => process.once('SIGTERM', resolve))
+if (count === '0') await stopped
 else await Promise.all([lane(0), lane(1)])
 await outbox.close()
 console.log(`stats ${JSON.stringify(outbox.stats())}`)

@@ -89,7 +89,8 @@ class OrdersRun {
     const closers: (() => unknown)[] = [() => folder.remove()]
     const histories = join(folder.path, 'histories')
     mkdirSync(histories)
-    const set = { transactionTimeoutMs: 300, transactionCheckIntervalMs: 400 }
+    // Late enough that a sweeper which did not ask would be there before the check-back.
+    const set = { transactionTimeoutMs: 900, transactionCheckIntervalMs: 400 }
     const broker = tandemUp({ dataDir: join(folder.path, 'data'), port: await freePort(), set })
     closers.push(() => broker.stop('SIGKILL'))
     try {
