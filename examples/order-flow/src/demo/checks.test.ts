@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { differences, isRight, showChecks } from './checks.ts'
+import { checkArrivals, differences, isRight, showChecks } from './checks.ts'
 
 const line = (expected: string[], found: string[]) => ({ what: 'shipped', expected, found })
 
@@ -24,4 +24,15 @@ test('the table marks what is wrong and names the orders below', () => {
   expect(lines[1]).toMatch(/1 +1 +0 +0 +0 +ok$/)
   expect(lines[2]).toMatch(/1 +2 +1 +1 +1 +WRONG$/)
   expect(lines.slice(3)).toEqual(['shipped: lost: O-1', 'shipped: foreign: O-2', 'shipped: twice: O-2'])
+})
+
+test('a poison order among those cut off is expected in billing and not in stock', () => {
+  const outcomes = new Map([
+    ['a', 'paid'],
+    ['p', 'poison'],
+  ] as const)
+  const right = checkArrivals('cut off', ['a', 'p'], outcomes, { shipped: ['a', 'x'], billed: ['a', 'p', 'x'] })
+  expect(right.map(isRight)).toEqual([true, true])
+  const wrong = checkArrivals('cut off', ['a', 'p'], outcomes, { shipped: ['a', 'p'], billed: ['a'] })
+  expect(wrong.map(isRight)).toEqual([false, false])
 })
