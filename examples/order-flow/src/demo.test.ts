@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -81,6 +81,23 @@ test('Ctrl-C in the middle ends everything', { timeout: 60_000 }, async () => {
   await expect.poll(() => run.output, { timeout: 40_000 }).toMatch(/orders +started;/)
   run.child.kill('SIGINT')
   expect(await run.ended, run.output).toBe(130)
+  await nothingIsLeft()
+})
+
+test('--keep prints commands that work, and Ctrl-C then ends with the result of the run', {
+  timeout: 90_000,
+}, async () => {
+  const run = start([...SMALL, '--keep'])
+  await expect.poll(() => run.output, { timeout: 60_000 }).toContain('Ctrl-C stops it all')
+  const tandem = fileURLToPath(new URL('../../../packages/cli/bin/tandem.js', import.meta.url))
+  const commands = [...run.output.matchAll(/^ +npx tandem (.+)$/gm)].map(([, line = '']) => line.replaceAll("'", ''))
+  expect(commands.length).toBeGreaterThan(3)
+  for (const line of commands) {
+    const { status, stderr } = spawnSync(process.execPath, [tandem, ...line.split(' ')], { encoding: 'utf8' })
+    expect(`${line}: ${status} ${stderr}`).toBe(`${line}: 0 `)
+  }
+  run.child.kill('SIGINT')
+  expect(await run.ended).toBe(0)
   await nothingIsLeft()
 })
 

@@ -8,7 +8,7 @@ export function lookAround({ databaseUrl, nameServer, folder, children }: World)
     `\nEverything is still running (${pids.join(', ')}). In another terminal:`,
     `  psql '${databaseUrl}'`,
     `  npx tandem topics list --all ${at}`,
-    `  npx tandem groups show --group stock ${at}`,
+    `  npx tandem groups show stock ${at}`,
     `  npx tandem messages query --topic orders --key O-1001 ${at}`,
     `  npx tandem transactions list ${at}`,
     `  npx tandem outbox status --database '${databaseUrl}' ${at}`,
