@@ -1,7 +1,7 @@
 import { RequestCode, type RemotingCommand } from '@tandemmq/protocol'
 import { VirtualClock } from '@tandemmq/remoting/simulation'
 import { afterEach, expect, test } from 'vitest'
-import { BrokerRooms, type Message, pullFields } from '../../../test/kit/broker-rooms.ts'
+import { BrokerRooms, heartbeatBody, type Message, pullFields } from '../../../test/kit/broker-rooms.ts'
 import { FaultDisk } from '../store/fault-disk.ts'
 
 let open: BrokerRooms | undefined
@@ -26,8 +26,9 @@ const five = Array.from({ length: 5 }, (_, n) => ({ body: `m${n}` }))
 const place = { consumerGroup: 'billing', topic: 'orders', queueId: 0 }
 const reset = { group: 'billing', topic: 'orders', isForce: true }
 
-test('a commit never goes backwards and says so', async () => {
+test('a commit of a running group never goes backwards and says so', async () => {
   const client = (await roomsWith(five)).client()
+  await client.request(34, {}, { body: heartbeatBody() })
   const commit = (commitOffset: number): Promise<RemotingCommand> => client.request(15, { ...place, commitOffset })
   expect([(await commit(3)).code, (await commit(2)).code]).toEqual([0, 0])
   expect((await commit(2)).remark).toContain('ahead')

@@ -99,6 +99,16 @@ export class Offsets {
     return 'stored'
   }
 
+  /**
+   * A commit that goes backwards, for a group without members: operators' tools move one that way. Nobody runs whom it could set
+   * back, so the next pull is not told.
+   */
+  commitBackwards(group: string, topic: string, queueId: number, offset: number): void {
+    const offsets = this.#offsetsOf(group, topic)
+    setAt(offsets.committed, queueId, offset)
+    this.#markDirty(offsets, queueId)
+  }
+
   /** @returns the committed offset, -1 when the group never committed this queue */
   committed(group: string, topic: string, queueId: number): number {
     return this.#groups.get(group)?.get(topic)?.committed[queueId] ?? NOTHING

@@ -1,5 +1,6 @@
 import { RequestCode } from '@tandemmq/protocol'
 import type { ConsumerGroups, Offsets, ProducerGroups, PullService, ReadRecord, Topics } from '../queueing/index.ts'
+import { clientRelayHandlers } from './client-relay-handlers.ts'
 import { groupAdminHandlers } from './group-admin-handlers.ts'
 import type { Handler } from './handler.ts'
 import { progressHandlers } from './progress-handlers.ts'
@@ -63,6 +64,7 @@ export function adminHandlers(options: AdminHandlerOptions): Map<number, Handler
     ...topicAdminHandlers(options),
     ...groupAdminHandlers(options),
     ...progressHandlers(options),
+    ...clientRelayHandlers(options),
     [RequestCode.GET_BROKER_CONFIG, config],
     [RequestCode.GET_BROKER_RUNTIME_INFO, runtime],
   ])

@@ -41,7 +41,12 @@ export function offsetHandlers(options: {
     const topic = topics.require(header.requireText(Field.topic))
     const queueId = header.requireInteger(Field.queueId)
     const queue = topics.requireQueue(topic.name, queueId)
-    const outcome = offsets.commit(group.name, topic.name, queueId, header.requireLong(Field.commitOffset), queue)
+    const offset = header.requireLong(Field.commitOffset)
+    const outcome = offsets.commit(group.name, topic.name, queueId, offset, queue)
+    if (outcome === 'behind' && groups.members(group.name).length === 0) {
+      offsets.commitBackwards(group.name, topic.name, queueId, offset)
+      return answer(connection, header)
+    }
     const remark = commitRemarks[outcome]
     // Stock clients take anything but 0 for a broken broker, and the outcome is what they want anyway: never backwards.
     answer(connection, header, remark === undefined ? {} : { remark })

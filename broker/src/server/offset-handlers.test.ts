@@ -1,0 +1,30 @@
+import { afterEach, expect, test } from 'vitest'
+import { BrokerRooms, heartbeatBody } from '../../../test/kit/broker-rooms.ts'
+
+let open: BrokerRooms | undefined
+afterEach(async () => {
+  await open?.close()
+  open = undefined
+})
+
+const fields = { consumerGroup: 'billing', topic: 'orders', queueId: 0 }
+
+test('a commit moves a group back when it has no member, as operators do, and never under a running consumer', async () => {
+  const rooms = (open = await BrokerRooms.start())
+  const client = rooms.client()
+  rooms.append('orders', 0)
+  rooms.append('orders', 0)
+  await rooms.settle()
+  await client.request(34, {}, { body: heartbeatBody() })
+  expect((await client.request(15, { ...fields, commitOffset: 2 })).remark).toBeUndefined()
+  const refused = await client.request(15, { ...fields, commitOffset: 1 })
+  expect([refused.code, refused.remark]).toEqual([0, 'kept: the committed offset is ahead of this one'])
+  expect(rooms.offsets.committed('billing', 'orders', 0)).toBe(2)
+
+  await client.request(35, { clientID: 'c1', consumerGroup: 'billing' })
+  expect((await client.request(15, { ...fields, commitOffset: 1 })).remark).toBeUndefined()
+  expect(rooms.offsets.committed('billing', 'orders', 0)).toBe(1)
+  // Not a reset: whoever starts next asks for its offset and is not told to move.
+  expect(rooms.offsets.hasPendingResets).toBe(false)
+  expect((await client.request(14, fields)).extFields['offset']).toBe('1')
+})
