@@ -32,9 +32,17 @@ test(
 test(
   'the harness reports the losses of the negative control: half first, plain SELECT',
   async () => {
-    const { lost, figures } = await killOrders({ designs: ['half-first'], points: ['P11', 'P14'], rounds, seed })
+    const { lost, ghosts, doubles, received, figures } = await killOrders({
+      designs: ['half-first'],
+      points: ['P11', 'P14'],
+      rounds,
+      seed,
+    })
     console.log(JSON.stringify(figures))
     expect(lost.length).toBeGreaterThan(0)
+    // It loses; it is not simply broken.
+    expect(received).toBeGreaterThan(0)
+    expect([...ghosts, ...doubles]).toEqual([])
   },
   60_000 + rounds * 60_000,
 )
