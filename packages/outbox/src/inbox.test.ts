@@ -24,6 +24,7 @@ const knexEffect: Effect = async (trx) => (trx as Knex)('invoices').insert({ not
 const write: Record<string, (url: string) => { inbox: Inbox; effect: Effect; end(): Promise<unknown> }> = {
   pg: (url) => {
     const database = new pg.Pool({ connectionString: url })
+    database.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
     return { inbox: new Inbox({ database, group: 'billing' }), effect: pgEffect, end: () => database.end() }
   },
   knex: (url) => {
@@ -37,6 +38,7 @@ describe.each(Object.keys(write))('%s', (name) => {
     const db = await startTestDatabase({ prepare })
     const made = (write[name] as (typeof write)[string])(db.url)
     const pool = new pg.Pool({ connectionString: db.url })
+    pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
     const invoices = async (): Promise<number> => (await pool.query('select from invoices')).rowCount ?? -1
     const close = async () => {
       await made.end()

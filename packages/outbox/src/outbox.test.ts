@@ -18,6 +18,7 @@ const drivers: Record<string, Driver> = {
   pg: {
     open: (url) => {
       const pool = new pg.Pool({ connectionString: url, max: 10 })
+      pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
       pool.on('error', () => {})
       return { database: pool, end: () => pool.end() }
     },
@@ -36,6 +37,7 @@ const drivers: Record<string, Driver> = {
 
 async function prepare(url: string): Promise<void> {
   const pool = new pg.Pool({ connectionString: url })
+  pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
   const outbox = new Outbox({ database: pool, group: 'orders', producer: new FakeBroker().sender() })
   await outbox.migrate()
   await pool.query('create table orders (id text primary key deferrable initially deferred)')
@@ -54,6 +56,7 @@ class World {
     this.db = db
     this.driver = driver
     this.pool = new pg.Pool({ connectionString: db.url, max: 3 })
+    this.pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
     this.pool.on('error', () => {})
   }
 
