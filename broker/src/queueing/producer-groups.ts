@@ -62,6 +62,11 @@ export class ProducerGroups {
     return [...(this.#members.membersOf(group)?.values() ?? [])]
   }
 
+  /** Wall clock ms of the last sign of life. */
+  lastSeenAt(member: Member): number {
+    return this.#clock.now() - Math.round(this.#clock.monotonic() - member.lastSeenAt)
+  }
+
   groups(): string[] {
     return this.#members.groups()
   }

@@ -140,3 +140,81 @@ test('a message is found by its place, its unique key and its keys', async () =>
   expect((await query('o-1', { endTimestamp: 1 })).code).toBe(22)
   expect((await query('o-1', { topic: 'nowhere' })).code).toBe(22)
 })
+
+test('a topic and a group tell their settings, one by one and all at once', async () => {
+  const rooms = await start()
+  const client = rooms.client()
+  await client.request(17, topicFields({ perm: 4 }))
+  const one = JSON.parse(text(await client.request(351, { topic: 'orders' })))
+  expect(one).toMatchObject({ topicName: 'orders', perm: 4, readQueueNums: 2, topicFilterType: 'SINGLE_TAG' })
+  expect((await client.request(351, { topic: 'nowhere' })).code).toBe(17)
+  expect(JSON.parse(text(await client.request(21))).topicConfigTable['orders']).toEqual(one)
+  const own = JSON.parse(text(await client.request(305))).topicList
+  expect([own.includes('orders'), own.includes('DefaultCluster')]).toEqual([
+    false,
+    rooms.topics.find('DefaultCluster')?.system,
+  ])
+  rooms.groups.ensure('billing')
+  expect(JSON.parse(text(await client.request(352, { group: 'billing' })))).toMatchObject({ retryMaxTimes: 16 })
+  expect((await client.request(352, { group: 'nobody' })).code).toBe(26)
+})
+
+test('a topic is forgotten on the name server too, though it has nothing of its own to forget', async () => {
+  const rooms = await start()
+  const client = rooms.client()
+  await client.request(17, topicFields())
+  expect((await client.request(216, { topic: 'orders' })).code).toBe(0)
+  expect(rooms.topics.find('orders')).toBeDefined()
+  expect((await client.request(105, { topic: 'orders' })).code).toBe(0)
+})
+
+test('all producers are listed with the time of their last sign of life', async () => {
+  const rooms = await start()
+  const client = rooms.client()
+  const before = rooms.clock.now()
+  await client.request(
+    34,
+    {},
+    { body: { clientID: 'p1', consumerDataSet: [], producerDataSet: [{ groupName: 'shop' }] } },
+  )
+  await rooms.settle(1000)
+  const [producer] = JSON.parse(text(await client.request(328))).data.shop
+  expect(producer).toMatchObject({ clientId: 'p1', remoteIP: expect.stringContaining('127.0.0.1:'), version: 441 })
+  expect(producer.lastUpdateTimestamp).toBeGreaterThanOrEqual(before)
+  expect(producer.lastUpdateTimestamp).toBeLessThan(before + 1000)
+})
+
+test('the backlog of all groups is added up, of ordered topics alone when asked', async () => {
+  const rooms = await start()
+  const client = rooms.client()
+  for (let n = 0; n < 3; n++) rooms.append('orders', 0)
+  await rooms.settle()
+  rooms.groups.ensure('billing')
+  rooms.offsets.commit('billing', 'orders', 0, 1)
+  const stats = parseLenientJson(text(await client.request(317, { isOrder: false }))) as Record<string, unknown>
+  expect(stats).toMatchObject({ brokerAddr: '127.0.0.1:9876', totalDiff: 2, consumeStatsList: [{ billing: [{}] }] })
+  expect(JSON.parse(text(await client.request(317, { isOrder: true })))).toMatchObject({
+    totalDiff: 0,
+    consumeStatsList: [],
+  })
+})
+
+test('the entries of a queue are shown from where they are asked for, never outside it', async () => {
+  const rooms = await start()
+  const client = rooms.client()
+  for (let n = 0; n < 3; n++) rooms.append('orders', 0, { tag: 'TagA' })
+  await rooms.settle()
+  const queue = rooms.topics.find('orders')!.queues[0]!
+  const ask = async (index: number, count: number): Promise<{ queueData: unknown[]; maxQueueIndex: number }> =>
+    JSON.parse(text(await client.request(321, { topic: 'orders', queueId: 0, index, count })))
+  const { queueData, maxQueueIndex } = await ask(1, 10)
+  expect([maxQueueIndex, queueData.length, (await ask(-5, 2)).queueData.length]).toEqual([3, 2, 2])
+  const tagsCode = 2598919
+  expect(queueData[0]).toEqual({
+    eval: true,
+    physicOffset: queue.physicalOffset(1),
+    physicSize: queue.size(1),
+    tagsCode,
+  })
+  expect([(await ask(3, 1)).queueData, (await ask(0, -1)).queueData]).toEqual([[], []])
+})

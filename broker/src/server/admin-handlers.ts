@@ -49,7 +49,7 @@ const expectedRuntime: Record<string, string> = {
   msgGetTotalTodayNow: '0',
 }
 
-/** What operators' tools ask: topics, groups, progress, settings 26, figures 28. */
+/** What operators' tools ask: topics, groups, progress, settings 26 and 319, figures 28. */
 export function adminHandlers(options: AdminHandlerOptions): Map<number, Handler> {
   const config: Handler = (connection, header) => {
     const lines = Object.entries(options.config()).map(([name, value]) => `${name}=${value}\n`)
@@ -66,6 +66,8 @@ export function adminHandlers(options: AdminHandlerOptions): Map<number, Handler
     ...progressHandlers(options),
     ...clientRelayHandlers(options),
     [RequestCode.GET_BROKER_CONFIG, config],
+    // One process is both.
+    [RequestCode.GET_NAMESRV_CONFIG, config],
     [RequestCode.GET_BROKER_RUNTIME_INFO, runtime],
   ])
 }

@@ -13,7 +13,7 @@ import type { Handler } from './handler.ts'
 import { dialectJson } from './json-dialect.ts'
 import { answer, answerAfter, flagOr, jsonBody } from './request-body.ts'
 
-/** Operators and groups: settings 200, 201, 207, connections 203 and 204. */
+/** Operators and groups: settings 200, 201, 352, 207, connections 203 and 204, all producers 328. */
 export function groupAdminHandlers(options: {
   groups: ConsumerGroups
   producers: ProducerGroups
@@ -70,7 +70,21 @@ export function groupAdminHandlers(options: {
     answer(connection, header, { body: dialectJson({ connectionSet: members.map(wireConnection) }) })
   }
 
+  const config: Handler = (connection, header) =>
+    answer(connection, header, { body: JSON.stringify(groups.require(header.requireText(Field.group)).config) })
+
+  const allProducers: Handler = (connection, header) => {
+    const wireProducer = (member: Member): Record<string, unknown> => {
+      const { clientAddr: remoteIP, ...rest } = wireConnection(member)
+      return { ...rest, remoteIP, lastUpdateTimestamp: producers.lastSeenAt(member) }
+    }
+    const data = producers.groups().map((group) => [group, producers.members(group).map(wireProducer)] as const)
+    answer(connection, header, { body: dialectJson({ data: new Map(data) }) })
+  }
+
   return new Map([
+    [RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, config],
+    [RequestCode.GET_ALL_PRODUCER_INFO, allProducers],
     [RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, configure],
     [RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG, configs],
     [RequestCode.DELETE_SUBSCRIPTIONGROUP, remove],

@@ -14,11 +14,20 @@ import type { ConsumeQueue } from '../store/index.ts'
 import type { Handler } from './handler.ts'
 import { dialectJson } from './json-dialect.ts'
 import type { MessageQueue } from './message-queue.ts'
-import { answer, answerAfter, integerOr, longOr, textOr } from './request-body.ts'
+import { answer, answerAfter, flagOr, integerOr, longOr, textOr } from './request-body.ts'
+import { dialledAddress } from './route-handlers.ts'
 
 const topicListField = fieldName('topicList')
+const isOrderField = fieldName('isOrder')
 
-/** How far groups are, and moving them: consume statistics 208, reset 222. */
+interface Progress {
+  brokerOffset: number
+  consumerOffset: number
+  lastTimestamp: number
+  pullOffset: number
+}
+
+/** How far groups are, and moving them: consume statistics 208 and 317, reset 222. */
 export function progressHandlers(options: {
   topics: Topics
   groups: ConsumerGroups
@@ -35,17 +44,34 @@ export function progressHandlers(options: {
     const asked = [...listed, ...(listed.some((name) => name !== '') ? [] : [one])].filter((name) => name !== '')
     const subscribed = [...groups.subscriptions(group).keys()]
     const names = asked.length > 0 ? asked : [...new Set([...subscribed, ...offsets.topicsOf(group)])]
-    const offsetTable = new Map<MessageQueue, unknown>()
-    for (const name of names) {
-      const topic = topics.find(name)
-      for (const [queueId, queue] of topic?.queues.slice(0, topic.readQueues).entries() ?? []) {
-        offsetTable.set({ brokerName, queueId, topic: name }, progressOf(group, name, queue))
-      }
-    }
+    const offsetTable = new Map(names.flatMap((name) => [...offsetTableOf(group, name)]))
     answer(connection, header, { body: dialectJson({ consumeTps: 0, offsetTable }) })
   }
 
-  const progressOf = (group: string, topic: string, queue: ConsumeQueue): Record<string, number> => {
+  const offsetTableOf = (group: string, name: string): Map<MessageQueue, Progress> => {
+    const topic = topics.find(name)
+    const queues = [...(topic?.queues.slice(0, topic.readQueues).entries() ?? [])]
+    return new Map(
+      queues.map(([queueId, queue]) => [{ brokerName, queueId, topic: name }, progressOf(group, name, queue)]),
+    )
+  }
+
+  const allStats: Handler = (connection, header) => {
+    const onlyOrdered = flagOr(header, isOrderField, false)
+    let totalDiff = 0
+    const consumeStatsList = groups.list().flatMap(({ name: group }) => {
+      const names = offsets.topicsOf(group).filter((name) => !onlyOrdered || topics.find(name)?.order === true)
+      const stats = names.map((name) => ({ consumeTps: 0, offsetTable: offsetTableOf(group, name) }))
+      for (const { offsetTable } of stats) {
+        for (const { brokerOffset, consumerOffset } of offsetTable.values()) totalDiff += brokerOffset - consumerOffset
+      }
+      return stats.length === 0 ? [] : [new Map([[group, stats]])]
+    })
+    const body = { brokerAddr: dialledAddress(connection), consumeStatsList, totalDiff, totalInflightDiff: 0 }
+    answer(connection, header, { body: dialectJson(body) })
+  }
+
+  const progressOf = (group: string, topic: string, queue: ConsumeQueue): Progress => {
     const consumerOffset = Math.max(0, offsets.committed(group, topic, queue.queueId))
     const lastTimestamp = Math.max(0, storeTimestampAt(queue, consumerOffset - 1, read))
     return { brokerOffset: queue.maxOffset, consumerOffset, lastTimestamp, pullOffset: consumerOffset }
@@ -88,6 +114,7 @@ export function progressHandlers(options: {
 
   return new Map([
     [RequestCode.GET_CONSUME_STATS, stats],
+    [RequestCode.GET_BROKER_CONSUME_STATS, allStats],
     [RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, reset],
   ])
 }

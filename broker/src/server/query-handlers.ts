@@ -1,9 +1,14 @@
-import { Field, RecordView, RequestCode, ResponseCode } from '@tandemmq/protocol'
+import { Field, fieldName, RecordView, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { queryByKey, type ReadRecord, type Topics } from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { answer, flagOr, longOr } from './request-body.ts'
 
-/** Single messages: by offset message id 33, by key 12. */
+const indexField = fieldName('index')
+const countField = fieldName('count')
+/** One answer stays far below the frame limit. */
+const ENTRIES_MAX = 10_000
+
+/** Single messages: by offset message id 33, by key 12; entries of a queue 321. */
 export function queryHandlers({ topics, read }: { topics: Topics; read: ReadRecord }): Map<number, Handler> {
   const view = new RecordView()
   const byId: Handler = (connection, header) => {
@@ -43,7 +48,22 @@ export function queryHandlers({ topics, read }: { topics: Topics; read: ReadReco
     connection.reply(header, { code: ResponseCode.SUCCESS, extFields, body: Buffer.concat(found) })
   }
 
+  const entries: Handler = (connection, header) => {
+    const queue = topics.requireQueue(header.requireText(Field.topic), header.requireInteger(Field.queueId))
+    const first = Math.max(header.longClamped(header.requireField(indexField)), queue.minOffset)
+    const count = Math.min(Math.max(header.requireInteger(countField), 0), ENTRIES_MAX)
+    const end = Math.min(first + count, queue.maxOffset)
+    const queueData = []
+    for (let offset = first; offset < end; offset++) {
+      const physicOffset = queue.physicalOffset(offset)
+      queueData.push({ eval: true, physicOffset, physicSize: queue.size(offset), tagsCode: queue.tagsCode(offset) })
+    }
+    const body = { maxQueueIndex: queue.maxOffset, minQueueIndex: queue.minOffset, queueData }
+    answer(connection, header, { body: JSON.stringify(body) })
+  }
+
   return new Map([
+    [RequestCode.QUERY_CONSUME_QUEUE, entries],
     [RequestCode.VIEW_MESSAGE_BY_ID, byId],
     [RequestCode.QUERY_MESSAGE, byKey],
   ])

@@ -1,12 +1,19 @@
 import { Field, RequestCode } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
-import { type ConsumerGroups, type Offsets, type ReadRecord, storeTimestampAt, type Topics } from '../queueing/index.ts'
+import {
+  type ConsumerGroups,
+  type Offsets,
+  type ReadRecord,
+  storeTimestampAt,
+  type Topics,
+  wireTopicConfig,
+} from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { dialectJson } from './json-dialect.ts'
 import type { MessageQueue } from './message-queue.ts'
 import { answer, answerAfter, flagOr, integerOr, textOr } from './request-body.ts'
 
-/** Operators and topics: create 17, delete 215, statistics 202, who consumes 300. */
+/** Operators and topics: create 17, delete 215 and 216, settings 351 and 21, own topics 305, statistics 202, who consumes 300. */
 export function topicAdminHandlers(options: {
   topics: Topics
   groups: ConsumerGroups
@@ -59,7 +66,33 @@ export function topicAdminHandlers(options: {
     answer(connection, header, { body: JSON.stringify({ groupList }) })
   }
 
+  const config: Handler = (connection, header) => {
+    const topic = topics.require(header.requireText(Field.topic))
+    answer(connection, header, { body: JSON.stringify(wireTopicConfig(topic)) })
+  }
+
+  const configs: Handler = (connection, header) => {
+    const topicConfigTable = new Map(topics.list().map((topic) => [topic.name, wireTopicConfig(topic)]))
+    const dataVersion = { counter: 0, stateVersion: 0, timestamp: 0 }
+    answer(connection, header, { body: dialectJson({ dataVersion, topicConfigTable }) })
+  }
+
+  // Routes are read from the living tables, so the name server part has nothing of its own to forget.
+  const removeRoute: Handler = (connection, header) => {
+    header.requireText(Field.topic)
+    answer(connection, header)
+  }
+
+  const ownTopics: Handler = (connection, header) => {
+    const topicList = topics.list().flatMap(({ name, system }) => (system ? [name] : []))
+    answer(connection, header, { body: JSON.stringify({ topicList }) })
+  }
+
   return new Map([
+    [RequestCode.GET_TOPIC_CONFIG, config],
+    [RequestCode.GET_ALL_TOPIC_CONFIG, configs],
+    [RequestCode.DELETE_TOPIC_IN_NAMESRV, removeRoute],
+    [RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_BROKER, ownTopics],
     [RequestCode.UPDATE_AND_CREATE_TOPIC, create],
     [RequestCode.DELETE_TOPIC_IN_BROKER, remove],
     [RequestCode.GET_TOPIC_STATS_INFO, stats],
