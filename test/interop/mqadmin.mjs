@@ -100,12 +100,7 @@ export function mqadminScenarios({ tool, broker, prefix, group, topic: busyTopic
     clusterList: async () => expect(await tool.run('clusterList', '-n', nameServer), new RegExp(nameServer)),
     clusterListMore: async () => expect(await tool.run('clusterList', '-n', nameServer, '-m'), /#InTotalToday/),
     brokerStatus: async () =>
-      expect(
-        await tool.run('brokerStatus', '-n', nameServer, '-b', nameServer),
-        /brokerVersionDesc/,
-        /putTps/,
-        /bootTimestamp/,
-      ),
+      expect(await tool.run('brokerStatus', '-n', nameServer, '-b', nameServer), /brokerVersionDesc/, /putTps/),
     updateTopic: async () =>
       expect(
         await tool.run('updateTopic', '-n', nameServer, '-b', nameServer, '-t', topic, '-r', '4', '-w', '4'),
@@ -125,7 +120,7 @@ export function mqadminScenarios({ tool, broker, prefix, group, topic: busyTopic
       uniqueId = /SEND_OK\s+([0-9A-F]{32,})/.exec(printed)?.[1]
       if (uniqueId === undefined) throw new Error(`no id in: ${printed}`)
     },
-    topicStatus: async () => expect(await tool.run('topicStatus', ...onTopic), new RegExp(`${prefix}|\\d+\\s+0\\s+1`)),
+    topicStatus: async () => expect(await tool.run('topicStatus', ...onTopic), /^tandemmq\s+[0-3]\s+0\s+1\s/m),
     statsAll: async () =>
       expect(await tool.run('statsAll', '-n', nameServer, '-t', topic), new RegExp(topic.slice(0, 20))),
     queryMsgByKey: () =>
@@ -135,7 +130,7 @@ export function mqadminScenarios({ tool, broker, prefix, group, topic: busyTopic
       }),
     queryMsgByUniqueKey: async () => {
       const printed = expect(await tool.run('queryMsgByUniqueKey', ...onTopic, '-i', uniqueId), /HandTag/)
-      offsetId = /OffsetID:\s+([0-9A-F]{32})/.exec(printed)?.[1] ?? ''
+      offsetId = /Offset ?ID:?\s+([0-9A-F]{32})/i.exec(printed)?.[1] ?? ''
     },
     queryMsgById: async () =>
       expect(await tool.run('queryMsgById', ...onTopic, '-i', offsetId), /HandKey/, new RegExp(uniqueId)),
@@ -145,7 +140,7 @@ export function mqadminScenarios({ tool, broker, prefix, group, topic: busyTopic
       )
       return expect((await Promise.all(attempts)).join('\n'), /HandKey/)
     },
-    consumeMessage: async () => expect(await tool.run('consumeMessage', ...onTopic, '-c', '1'), /by hand|HandKey/),
+    consumeMessage: async () => expect(await tool.run('consumeMessage', ...onTopic), /by hand|HandKey/),
     printMsg: async () => expect(await tool.run('printMsg', ...onTopic, '-d', 'true'), /by hand/),
     printMsgByQueue: async () =>
       tool.run('printMsgByQueue', ...onTopic, '-a', 'tandemmq', '-i', '0', '-p', 'true', '-d', 'true'),

@@ -78,7 +78,7 @@ export function jvmOptions(scratch, name) {
   mkdirSync(join(home, 'conf'), { recursive: true })
   writeFileSync(join(home, 'conf/logback_tools.xml'), '<configuration><root level="WARN"/></configuration>\n')
   return [
-    ...['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', `-Duser.home=${home}`],
+    ...['-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', `-Duser.home=${home}`],
     ...[`-Drocketmq.client.localOffsetStoreDir=${join(home, 'offsets')}`, `-Drocketmq.log.dir=${home}`],
     ...[`-Drocketmq.client.logRoot=${home}`, `-Drocketmq.home.dir=${home}`],
   ]

@@ -238,8 +238,15 @@ func requestReply(w *world) error {
 	if _, err := w.consume(w.topic, w.group, "ask", reply); err != nil {
 		return err
 	}
-	answer, err := asking.Request(background, 30*time.Second, w.message("question").WithTag("ask"))
-	if err != nil {
+	// The answer finds its way by the asking client's heartbeat, which the library sends every 30 s once it knows a broker.
+	if _, err := asking.SendSync(background, w.message("know a broker")); err != nil {
+		return err
+	}
+	var answer *primitive.Message
+	if err := await(70*time.Second, "an answer came", func() bool {
+		answer, err = asking.Request(background, 5*time.Second, w.message("question").WithTag("ask"))
+		return err == nil
+	}); err != nil {
 		return err
 	}
 	if string(answer.Body) != "re: question" {

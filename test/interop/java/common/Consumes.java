@@ -15,6 +15,7 @@ import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** Every way to consume. */
 final class Consumes {
@@ -181,9 +182,10 @@ final class Consumes {
     private static void expectDead(World world, String body) throws Exception {
         String topic = "%DLQ%" + world.group;
         // Until the first dead letter there is no such topic, and a consumer looks for a route only every 30 s.
+        DefaultMQAdminExt admin = Queries.admin(world);
         World.await(60, topic + " has a route", () -> {
             try {
-                return !Queries.admin(world).examineTopicRouteInfo(topic).getQueueDatas().isEmpty();
+                return !admin.examineTopicRouteInfo(topic).getQueueDatas().isEmpty();
             } catch (Exception error) {
                 return false;
             }
