@@ -61,11 +61,11 @@ export function progressHandlers(options: {
     let totalDiff = 0
     const consumeStatsList = groups.list().flatMap(({ name: group }) => {
       const names = offsets.topicsOf(group).filter((name) => !onlyOrdered || topics.find(name)?.order === true)
-      const stats = names.map((name) => ({ consumeTps: 0, offsetTable: offsetTableOf(group, name) }))
-      for (const { offsetTable } of stats) {
+      const ofTopics = names.map((name) => ({ consumeTps: 0, offsetTable: offsetTableOf(group, name) }))
+      for (const { offsetTable } of ofTopics) {
         for (const { brokerOffset, consumerOffset } of offsetTable.values()) totalDiff += brokerOffset - consumerOffset
       }
-      return stats.length === 0 ? [] : [new Map([[group, stats]])]
+      return ofTopics.length === 0 ? [] : [new Map([[group, ofTopics]])]
     })
     const body = { brokerAddr: dialledAddress(connection), consumeStatsList, totalDiff, totalInflightDiff: 0 }
     answer(connection, header, { body: dialectJson(body) })
