@@ -85,6 +85,37 @@ test('a reset answers the next pull with 21, refuses commits until then, and onl
   expect((await client.request(15, { ...place, commitOffset: 2 })).remark).toBeUndefined()
 })
 
+test('a consumer told of a reset cannot undo it by committing before it has followed', async () => {
+  const rooms = await roomsWith(five)
+  const client = rooms.client()
+  const commit = async (commitOffset: number): Promise<string | undefined> =>
+    (await client.request(15, { ...place, commitOffset })).remark
+  rooms.offsets.commit('billing', 'orders', 0, 5)
+  await client.request(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, { ...reset, timestamp: 0 })
+  expect((await client.request(11, pullFields({ queueOffset: 5 }))).code).toBe(21)
+  // A client of version 4 commits what it had for 10 s more, and follows with its next rebalance.
+  expect(await commit(5)).toContain('reset')
+  await rooms.settle(30_000)
+  expect([await commit(5), (await client.request(14, place)).extFields['offset']]).toEqual([
+    expect.stringContaining('reset'),
+    '0',
+  ])
+  expect((await client.request(11, pullFields({ queueOffset: 0 }))).code).toBe(0)
+  expect([await commit(2), rooms.offsets.hasPendingResets]).toEqual([undefined, false])
+})
+
+test('a consumer that never follows a reset may commit again a minute later', async () => {
+  const rooms = await roomsWith(five)
+  const client = rooms.client()
+  rooms.offsets.commit('billing', 'orders', 0, 3)
+  await client.request(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, { ...reset, timestamp: 0 })
+  expect((await client.request(11, pullFields({ queueOffset: 3 }))).code).toBe(21)
+  expect((await client.request(11, pullFields({ queueOffset: 3 }))).code).toBe(0)
+  await rooms.settle(60_001)
+  expect((await client.request(15, { ...place, commitOffset: 4 })).remark).toBeUndefined()
+  expect(rooms.offsets.hasPendingResets).toBe(false)
+})
+
 test('a parked pull learns of the reset at once, one of another group sleeps on', async () => {
   const rooms = await roomsWith(five)
   const client = rooms.client()

@@ -5,6 +5,8 @@ import { type Journal, storeNow } from './state-table.ts'
 import type { Topics } from './topics.ts'
 
 const TABLE = 'offsets'
+/** Longest wait for a consumer to follow a reset it was told of: 10 s, then up to two rounds of its rebalance. */
+const MOVE_MS = 60_000
 /** A crash costs a group at most this much of its progress. */
 const JOURNAL_INTERVAL_MS = 100
 const NOTHING = -1
@@ -22,6 +24,8 @@ interface TopicOffsets {
   readonly committed: number[]
   /** Offsets the next pull is told to move to. */
   readonly pendingReset: number[]
+  /** Resets told but not followed yet, by queue. In memory: they only hold off what a consumer had in flight. */
+  readonly moving: Map<number, { target: number; until: number }>
   readonly dirty: Set<number>
 }
 
@@ -76,7 +80,7 @@ export class Offsets {
     }
   }
 
-  /** True while any reset waits for its pull; lets the hot path skip the question. */
+  /** True while any reset waits for the pull that follows it; lets the hot path skip the question. */
   get hasPendingResets(): boolean {
     return this.#pendingResets > 0
   }
@@ -91,7 +95,7 @@ export class Offsets {
   ): CommitOutcome {
     if (queue === undefined || offset > queue.maxOffset || offset < 0) return 'beyond'
     const offsets = this.#offsetsOf(group, topic)
-    if ((offsets.pendingReset[queueId] ?? NOTHING) >= 0) return 'resetPending'
+    if ((offsets.pendingReset[queueId] ?? NOTHING) >= 0 || this.#isMoving(offsets, queueId)) return 'resetPending'
     const before = offsets.committed[queueId] ?? NOTHING
     if (offset <= before) return offset === before ? 'same' : 'behind'
     setAt(offsets.committed, queueId, offset)
@@ -126,8 +130,8 @@ export class Offsets {
   }
 
   /**
-   * Moves a group, back or forth. The next pull of the queue is answered with the new offset, and commits are refused until then, so
-   * that a running consumer cannot undo it. Durable when resolved.
+   * Moves a group, back or forth. The next pull of the queue is answered with the new offset, and commits are refused until a pull
+   * asks for that offset, at most 60 s longer, so that a running consumer cannot undo it. Durable when resolved.
    * @throws {BrokerError} INVALID_PARAMETER when `offset` is outside the queue
    */
   async reset(group: string, topic: string, queueId: number, offset: number): Promise<void> {
@@ -143,15 +147,24 @@ export class Offsets {
     await storeNow(this.#journal, TABLE, { group, topic, offsets: [[queueId, offset, offset]] } satisfies Entry)
   }
 
-  /** @returns the offset a pull must be sent to, once; -1 when no reset waits */
-  takeReset(group: string, topic: string, queueId: number): number {
-    if (this.#pendingResets === 0) return NOTHING
+  /**
+   * A pull arrived while {@link hasPendingResets}.
+   * @param offset what it asks for
+   * @returns the offset it must be sent to, once; -1 when no reset waits for it
+   */
+  takeReset(group: string, topic: string, queueId: number, offset: number): number {
     const offsets = this.#groups.get(group)?.get(topic)
-    const target = offsets?.pendingReset[queueId] ?? NOTHING
-    if (offsets === undefined || target < 0) return NOTHING
+    if (offsets === undefined) return NOTHING
+    if (offsets.moving.get(queueId)?.target === offset) this.#arrived(offsets, queueId)
+    const target = offsets.pendingReset[queueId] ?? NOTHING
+    if (target < 0) return NOTHING
     offsets.pendingReset[queueId] = NOTHING
-    this.#pendingResets--
     this.#markDirty(offsets, queueId)
+    if (offset === target) this.#pendingResets--
+    else {
+      if (offsets.moving.has(queueId)) this.#pendingResets--
+      offsets.moving.set(queueId, { target, until: this.#clock.monotonic() + MOVE_MS })
+    }
     return target
   }
 
@@ -197,10 +210,23 @@ export class Offsets {
     if (topics === undefined) this.#groups.set(group, (topics = new Map()))
     let offsets = topics.get(topic)
     if (offsets === undefined) {
-      offsets = { group, topic, committed: [], pendingReset: [], dirty: new Set() }
+      offsets = { group, topic, committed: [], pendingReset: [], moving: new Map(), dirty: new Set() }
       topics.set(topic, offsets)
     }
     return offsets
+  }
+
+  /** Clients before 5.2 take 10 s to follow a reset and commit their old offset meanwhile. */
+  #isMoving(offsets: TopicOffsets, queueId: number): boolean {
+    const moving = offsets.moving.get(queueId)
+    if (moving === undefined) return false
+    if (this.#clock.monotonic() < moving.until) return true
+    this.#arrived(offsets, queueId)
+    return false
+  }
+
+  #arrived(offsets: TopicOffsets, queueId: number): void {
+    if (offsets.moving.delete(queueId)) this.#pendingResets--
   }
 
   #markDirty(offsets: TopicOffsets, queueId: number): void {
@@ -212,7 +238,7 @@ export class Offsets {
   #drop(topics: Map<string, TopicOffsets>, topic: string): void {
     const offsets = topics.get(topic)
     if (offsets === undefined) return
-    this.#pendingResets -= offsets.pendingReset.filter((target) => target >= 0).length
+    this.#pendingResets -= offsets.pendingReset.filter((target) => target >= 0).length + offsets.moving.size
     this.#dirty.delete(offsets)
     topics.delete(topic)
   }

@@ -194,7 +194,7 @@ export class PullService {
   #serve(reader: Reader, offset: number): void {
     const { queue, group, topic, filter, countMax } = reader
     if (this.#offsets.hasPendingResets) {
-      const target = this.#offsets.takeReset(group.name, topic.name, queue.queueId)
+      const target = this.#offsets.takeReset(group.name, topic.name, queue.queueId, offset)
       if (target >= 0) return this.#reply(reader, ResponseCode.PULL_OFFSET_MOVED, target, 0)
     }
     const { minOffset, maxOffset } = queue

@@ -44,6 +44,7 @@ export function createHandlers(
     transactions,
     dedup,
     retry,
+    isOrdered: (group) => rooms.locks.isOrdered(group),
     properties: new MessageProperties({ clusterName: options.clusterName, uniqueIds }),
     messageBytesMax: options.messageBytesMax,
     brokerName,

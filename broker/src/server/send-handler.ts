@@ -38,6 +38,8 @@ export interface SendHandlerOptions {
   transactions: TransactionService
   dedup: DedupWindow | undefined
   retry: RetryService
+  /** True while the group consumes in order. */
+  isOrdered: (group: string) => boolean
   properties: MessageProperties
   messageBytesMax: number
   brokerName: string
@@ -272,11 +274,13 @@ export class SendHandler {
   #appendRetry(header: HeaderView, topic: Topic, reply: SendReply | undefined): void {
     const group = topic.name.slice(RETRY_PREFIX.length)
     const attemptsMax = integerOr(header, SendFields.maxReconsumeTimes, -1)
+    // In order, a consumer sends only what has used up its attempts; before 5.2 without counting the last one.
+    const limit = this.options.isOrdered(group) ? attemptsMax - 1 : attemptsMax
     const target = this.options.retry.redirectRetrySend(
       this.fields,
       this.options.properties.scan,
       group,
-      attemptsMax < 0 ? undefined : attemptsMax,
+      attemptsMax < 0 ? undefined : limit,
     )
     this.append(target === undefined ? topic : this.options.topics.ensureInternal(target, 1), reply)
   }
