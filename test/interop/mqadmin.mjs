@@ -178,8 +178,9 @@ export function mqadminScenarios({ tool, broker, prefix, group, topic: busyTopic
       ),
     skipAccumulatedMessage: async () =>
       tool.run('skipAccumulatedMessage', '-n', nameServer, '-t', busyTopic, '-g', group),
-    cloneGroupOffset: async () =>
-      tool.run(
+    cloneGroupOffset: async () => {
+      await tool.run('updateSubGroup', '-n', nameServer, '-b', nameServer, '-g', `${prefix}-clone`)
+      return tool.run(
         'cloneGroupOffset',
         '-n',
         nameServer,
@@ -191,7 +192,8 @@ export function mqadminScenarios({ tool, broker, prefix, group, topic: busyTopic
         `${prefix}-clone`,
         '-o',
         'true',
-      ),
+      )
+    },
     updateTopicPerm: async () =>
       expect(await tool.run('updateTopicPerm', ...onTopic, '-b', nameServer, '-p', '4'), /success/),
     updateKvConfig: async () =>

@@ -152,7 +152,8 @@ final class Sends {
     private static void requestReply(World world) throws Exception {
         DefaultMQProducer answering = world.started(new DefaultMQProducer("PA" + world.group));
         DefaultMQProducer asking = world.producer();
-        asking.send(world.message("warm-up"));
+        // Not by the asking one: it sends the heartbeat its answers need when it first looks for the topic.
+        answering.send(world.message("warm-up"));
         org.apache.rocketmq.client.consumer.DefaultMQPushConsumer consumer = world.consumer(world.group, "ask");
         consumer.registerMessageListener((List<MessageExt> messages, org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyContext context) -> {
             for (MessageExt one : messages) {
