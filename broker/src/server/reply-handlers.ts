@@ -51,7 +51,7 @@ function pushReply(rooms: { producers: ProducerGroups; clock: Clock }, from: Con
           sysFlag: integerOr(header, SendFields.sysFlag, 0),
           bornTimestamp: header.long(requiredIndex(header, SendFields.bornTimestamp)),
           flag: integerOr(header, SendFields.flag, 0),
-          properties: `${text}${PropertyName.PUSH_REPLY_TIME}\x01${now}\x02`,
+          properties: withPushTime(text, now),
           reconsumeTimes: 0,
           bornHost: `${from.remoteAddress}:${from.remotePort}`,
           storeHost: `${from.localAddress}:${from.localPort}`,
@@ -65,6 +65,12 @@ function pushReply(rooms: { producers: ProducerGroups; clock: Clock }, from: Con
       ({ code, remark }) => answer(code, remark),
       (error: Error) => answer(ResponseCode.SYSTEM_ERROR, `the requester did not take the reply: ${error.message}`),
     )
+}
+
+/** Clients of version 4 leave out the separator behind the last property (remoting.md 3.1). */
+function withPushTime(properties: string, now: number): string {
+  const separator = properties === '' || properties.endsWith('\x02') ? '' : '\x02'
+  return `${properties}${separator}${PropertyName.PUSH_REPLY_TIME}\x01${now}\x02`
 }
 
 function connectionOf(producers: ProducerGroups, clientId: string): Connection | undefined {
