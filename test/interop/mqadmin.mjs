@@ -89,6 +89,17 @@ async function eventually(check, milliseconds = 30_000) {
   }
 }
 
+/** The tool prints the parts of the id, not the id: 4 address bytes, 4 of the port, 8 of the offset. */
+function offsetIdOf(printed) {
+  const [, address, port] = /Store Host:\s+([\d.]+):(\d+)/.exec(printed)
+  const [, offset] = /CommitLog Offset:\s+(\d+)/.exec(printed)
+  const bytes = Buffer.alloc(16)
+  bytes.set(address.split('.').map(Number))
+  bytes.writeUInt32BE(Number(port), 4)
+  bytes.writeBigUInt64BE(BigInt(offset), 8)
+  return bytes.toString('hex').toUpperCase()
+}
+
 /** @param group a consumer group with a connected member; @returns scenario → function */
 export function mqadminScenarios({ tool, broker, prefix, group, topic: busyTopic }) {
   const nameServer = broker.address
@@ -130,7 +141,7 @@ export function mqadminScenarios({ tool, broker, prefix, group, topic: busyTopic
       }),
     queryMsgByUniqueKey: async () => {
       const printed = expect(await tool.run('queryMsgByUniqueKey', ...onTopic, '-i', uniqueId), /HandTag/)
-      offsetId = /Offset ?ID:?\s+([0-9A-F]{32})/i.exec(printed)?.[1] ?? ''
+      offsetId = offsetIdOf(printed)
     },
     queryMsgById: async () =>
       expect(await tool.run('queryMsgById', ...onTopic, '-i', offsetId), /HandKey/, new RegExp(uniqueId)),

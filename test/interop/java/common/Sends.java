@@ -180,8 +180,8 @@ final class Sends {
             public void onException(Throwable error) {
                 answer.completeExceptionally(error);
             }
-        }, 30_000);
-        World.expect(World.text(answer.get(40, TimeUnit.SECONDS)).equals("re: question"), "the answer");
+        }, 60_000);
+        World.expect(World.text(answer.get(70, TimeUnit.SECONDS)).equals("re: question"), "the answer");
     }
 
     private static void trace(World world) throws Exception {
