@@ -59,6 +59,14 @@ export class Broker {
     })
   }
 
+  /** As an operator does, for clients that cannot. */
+  async createTopic(name) {
+    const args = [program, 'topics', 'create', name, '--queues', '4', '--name-server', this.address]
+    const child = spawn(process.execPath, args, { stdio: 'ignore' })
+    const code = await new Promise((resolve) => child.once('close', resolve))
+    if (code !== 0) throw new Error(`tandem topics create ${name} ended with ${code}`)
+  }
+
   async stop() {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
     const ended = new Promise((resolve) => this.#process.once('exit', resolve))

@@ -1,4 +1,4 @@
-// Runs one driver program and collects its lines: `RESULT scenario ok|failed why`, `ASK restart`, `DONE`.
+// Runs one driver program and collects its lines: `RESULT scenario ok|failed why`, `ASK restart`, `ASK topic NAME`, `DONE`.
 import { spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
 import { createInterface } from 'node:readline'
@@ -29,6 +29,11 @@ export async function runDriver({ name, command, cwd, broker, prefix, scenarios,
       broker.restart().then(
         () => child.stdin.write('done\n'),
         (error) => child.kill() && results.set('restart', `failed ${error.message}`),
+      )
+    } else if (word === 'ASK' && scenario === 'topic') {
+      broker.createTopic(rest[0]).then(
+        () => child.stdin.write('done\n'),
+        (error) => child.kill() && results.set('(topic)', `failed ${error.message}`),
       )
     } else if (word === 'DONE') {
       done = true

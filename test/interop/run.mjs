@@ -8,7 +8,7 @@ import { Broker } from './broker.mjs'
 import { runDriver } from './driver.mjs'
 import { runMqadmin } from './mqadmin.mjs'
 import { printTable } from './table.mjs'
-import { goDriver, javaDriver, jvmOptions, missingTools } from './toolchain.mjs'
+import { aliOnsDriver, goDriver, javaDriver, jvmOptions, missingTools } from './toolchain.mjs'
 
 const javaTools = ['java', 'javac', 'mvn']
 const javaClient = (version, generation) => ({
@@ -30,6 +30,11 @@ const clients = {
   'java-5.3.3': javaClient('5.3.3', 'v5'),
   'java-4.9.8': javaClient('4.9.8', 'v4'),
   'go-2.1.2': { tools: ['go'], run: (context) => runDriver({ ...context, command: [goDriver(context.scratch)] }) },
+  'ali-ons-3.12.0': {
+    tools: ['npm'],
+    run: (context) =>
+      runDriver({ ...context, cwd: aliOnsDriver(context.scratch), command: [process.execPath, 'driver.mjs'] }),
+  },
   'mqadmin-5.3.3': {
     tools: javaTools,
     run: (context) =>

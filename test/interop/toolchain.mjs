@@ -1,6 +1,6 @@
 // Finds the tools and gets the released clients: jars through Maven, a Go program, npm packages. Kept between runs in the cache folder.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,6 +15,7 @@ const tools = {
   java: ['-version', 'a JDK, 11 or later, runs the Java clients and mqadmin'],
   javac: ['-version', 'a JDK, 11 or later, compiles the Java drivers'],
   mvn: ['-v', 'Maven, 3.6 or later, fetches the Java clients'],
+  npm: ['-v', 'npm fetches the ali-ons client'],
   go: ['version', 'Go, 1.21 or later, builds the Go driver'],
 }
 
@@ -70,6 +71,14 @@ export function goDriver(scratch) {
   const program = join(scratch, 'go-driver')
   run('go', ['build', '-o', program, '.'], { cwd: join(here, 'go') })
   return program
+}
+
+/** @returns folder of the ali-ons driver with its packages installed as its lockfile says */
+export function aliOnsDriver(scratch) {
+  const folder = join(scratch, 'ali-ons')
+  cpSync(join(here, 'ali-ons'), folder, { recursive: true })
+  run('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: folder })
+  return folder
 }
 
 /** Options a JVM of ours gets: small, and with its logs and offset files in the run's own folder. */
