@@ -16,7 +16,7 @@ const tools = {
   javac: ['-version', 'a JDK, 11 or later, compiles the Java drivers'],
   mvn: ['-v', 'Maven, 3.6 or later, fetches the Java clients'],
   npm: ['-v', 'npm fetches the ali-ons client'],
-  go: ['version', 'Go, 1.21 or later, builds the Go driver'],
+  go: ['version', 'Go, 1.24 or later, builds the Go driver'],
 }
 
 /** @returns one line for each tool that is needed and does not run */
