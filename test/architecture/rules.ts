@@ -4,7 +4,7 @@ import type { SourceFile } from './source-files.ts'
 /** What is wrong, one sentence each; empty when the rule holds. */
 export type Findings = string[]
 
-/** design.md section 2: what each package may import of ours. */
+/** The code map of ARCHITECTURE.md: what each package may import of ours. */
 export const packageTable: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   remoting: ['protocol'],

@@ -2,7 +2,7 @@ import type { Door, RoomRule } from './rules.ts'
 
 const rooms = ['store', 'queueing', 'transaction', 'delay', 'dedup', 'retry', 'nameserver'] as const
 
-/** The inner walls of `broker/src` (design.md section 2). */
+/** The inner walls of `broker/src` (ARCHITECTURE.md, code map). */
 export const roomTable: Readonly<Record<string, RoomRule>> = {
   // Helpers and interfaces beside the rooms.
   '.': { values: [], types: [...rooms] },
