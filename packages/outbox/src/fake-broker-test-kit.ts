@@ -1,6 +1,6 @@
 import type { OutgoingMessage } from './foundation.ts'
 import type { CheckAnswer, CheckedMessage, Decision, EndOutcome, Half, HalfMessage, HalfSender } from './half-sender.ts'
-import { TRANSACTION_ID } from './half-sender.ts'
+import { DEDUP_KEY, TRANSACTION_ID } from './half-sender.ts'
 import { OutboxError } from './outbox-error.ts'
 
 type Fate = 'pending' | 'committed' | 'rolledBack'
@@ -104,8 +104,10 @@ export class FakeBroker {
     const answers: CheckAnswer[] = []
     for (const half of this.pending()) {
       for (const check of this.#checkers) {
-        const { properties, transactionId } = half.message
-        const answer = await check({ properties: { ...properties, [TRANSACTION_ID]: transactionId } })
+        const { properties, dedupKey } = half.message
+        // As an Apache broker does it: the transaction id is overwritten with the unique key.
+        const own = { [DEDUP_KEY]: dedupKey, [TRANSACTION_ID]: 'C00002022BB86BDBF22E681DC75C0000' }
+        const answer = await check({ properties: { ...properties, ...own } })
         answers.push(answer)
         if (answer !== 'unknown' && half.fate === 'pending') this.end(half, answer)
       }

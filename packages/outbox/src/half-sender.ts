@@ -1,7 +1,9 @@
 import type { OutgoingMessage } from './foundation.ts'
 
-/** RocketMQ property that groups the halves of one transaction; here the marker's key. */
+/** RocketMQ property that groups the halves of one transaction at our broker; an Apache broker writes the unique key over it. */
 export const TRANSACTION_ID = '__transactionId__'
+/** `<marker's key>:<n>`: the broker's dedup key of a half, and where a check-back finds the marker. */
+export const DEDUP_KEY = 'DEDUP_KEY'
 /** Which database decides: a producer of the same group may belong to another one. */
 export const DOMAIN = 'TANDEM_DOMAIN'
 

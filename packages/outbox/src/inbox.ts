@@ -2,6 +2,7 @@ import type { QueryResult } from 'pg'
 import { outcomeOfError, outcomeOfTag } from './commit-outcome.ts'
 import type { Database, QueryClient, Session, TransactionOf } from './database.ts'
 import { checkDatabase, openSession, rowsOf } from './database.ts'
+import { DEDUP_KEY } from './half-sender.ts'
 import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
 import { migrateDatabase } from './migrate.ts'
 import { Schema } from './schema.ts'
@@ -201,7 +202,7 @@ export class Inbox<D extends Database = Database> {
 
 /** The producer's key where there is one: it survives repeats of the producer, of the relay and of the broker. */
 function keyOf(message: InboxMessage): Key {
-  const dedupKey = message.properties['DEDUP_KEY']
+  const dedupKey = message.properties[DEDUP_KEY]
   const ours = /^([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}):(\d{1,9})(?::f)?$/.exec(dedupKey ?? '')
   if (ours !== null) return { uuid: ours[1] ?? '', n: Number(ours[2]) }
   return { text: (dedupKey ?? message.messageId).replaceAll('\0', '') }

@@ -1,6 +1,6 @@
 import type { OutgoingMessage } from './foundation.ts'
 import type { HalfMessage } from './half-sender.ts'
-import { DOMAIN, TRANSACTION_ID } from './half-sender.ts'
+import { DEDUP_KEY, DOMAIN, TRANSACTION_ID } from './half-sender.ts'
 import { OutboxError } from './outbox-error.ts'
 
 /** What the brokers take as a body by default (maxMessageSize), bytes. */
@@ -60,6 +60,11 @@ export function halfOf(message: RecordedMessage, transactionId: string, domainId
     dedupKey: `${transactionId}:${message.n}`,
     properties: { ...message.fields.properties, [DOMAIN]: domainId },
   }
+}
+
+/** The marker's key of a half that a broker asks about: the front of its dedup key, which no broker touches. */
+export function transactionIdOf(properties: Readonly<Record<string, string>>): string {
+  return properties[DEDUP_KEY]?.split(':')[0] ?? ''
 }
 
 /**

@@ -6,8 +6,9 @@ import { checkDatabase, ownPool } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
 import type { CheckAnswer, CheckedMessage, HalfSender } from './half-sender.ts'
-import { DOMAIN, TRANSACTION_ID } from './half-sender.ts'
+import { DOMAIN } from './half-sender.ts'
 import { MarkerCleaner } from './marker-cleaner.ts'
+import { transactionIdOf } from './message.ts'
 import type { MigrateOptions } from './migrate.ts'
 import { migrateDatabase } from './migrate.ts'
 import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
@@ -137,7 +138,7 @@ export class Outbox<D extends Database = Database> {
   }
 
   async #answerCheck(message: CheckedMessage, parts: Parts<D>): Promise<CheckAnswer> {
-    const key = message.properties[TRANSACTION_ID] ?? ''
+    const key = transactionIdOf(message.properties)
     if (message.properties[DOMAIN] !== parts.domainId) return 'unknown'
     this.#counts.checks++
     if (parts.runner.running.has(key)) return 'unknown'
