@@ -5,8 +5,8 @@ import type { Clock } from '@tandemmq/remoting'
  * so a stranger cannot prepare message keys that fall on one another (Aumasson and Bernstein, SipHash, 2012).
  */
 export class KeyHash {
-  readonly #k0: number
-  readonly #k1: number
+  #k0: number
+  #k1: number
   /** Halves of the last hash. */
   low = 0
   high = 0
@@ -14,6 +14,16 @@ export class KeyHash {
   constructor(clock: Clock) {
     this.#k0 = (clock.random() * 0x1_0000_0000) | 0
     this.#k1 = (clock.random() * 0x1_0000_0000) | 0
+  }
+
+  /** The key, for who keeps hashes longer than the process lives. */
+  get key(): [number, number] {
+    return [this.#k0, this.#k1]
+  }
+
+  set key([k0, k1]: [number, number]) {
+    this.#k0 = k0 | 0
+    this.#k1 = k1 | 0
   }
 
   /** Hashes `topic[topicStart, topicEnd)` and `key[start, end)`; the result is in `low` and `high`. */

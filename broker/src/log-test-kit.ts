@@ -12,7 +12,7 @@ import {
 import { VirtualClock } from '@tandemmq/remoting/simulation'
 import type { DelayService } from './delay/index.ts'
 import type { LogWriter } from './log-writer.ts'
-import { type AppendCompletion, StoreError } from './store/index.ts'
+import { type AppendCompletion, type DerivedState, StoreError } from './store/index.ts'
 
 /** Helpers of the tests of the rooms that live on the log alone. */
 export const testHost = Buffer.from([127, 0, 0, 1, 0, 0, 0x26, 0x94])
@@ -41,6 +41,7 @@ export class ScriptLog implements LogWriter {
   flushSoon = false
   delay: DelayService | undefined
   reads = 0
+  #checkpoint: { before: number; snapshots: Buffer[] } | undefined
 
   constructor(clock: VirtualClock, firstOffset = 0) {
     this.clock = clock
@@ -126,13 +127,25 @@ export class ScriptLog implements LogWriter {
       left.#lastStoreTimestamp = storeTimestamp
     }
     left.#flushed = left.entries.length
+    left.#checkpoint = this.#checkpoint
     return left
   }
 
-  replayInto(...rooms: { replay(record: RecordView, bytes: Buffer): void }[]): void {
+  /** What the rooms know now is what a start begins with; it replays the rest. */
+  takeCheckpoint(...rooms: DerivedState[]): void {
+    const before = this.durableOffset
+    this.#checkpoint = { before, snapshots: rooms.map((room) => Buffer.concat(room.snapshot(before))) }
+  }
+
+  replayInto(...rooms: ({ replay(record: RecordView, bytes: Buffer): void } & DerivedState)[]): void {
     const view = new RecordView()
-    for (const { bytes } of this.entries) {
-      for (const room of rooms) {
+    const checkpoint = this.#checkpoint
+    const read = (offset: number): Buffer | undefined => this.read(offset)
+    if (checkpoint !== undefined) {
+      for (const [index, room] of rooms.entries()) room.restore(checkpoint.snapshots[index] as Buffer, 0, read)
+    }
+    for (const { offset, bytes } of this.entries) {
+      for (const room of offset < (checkpoint?.before ?? 0) ? [] : rooms) {
         view.at(bytes, 0)
         room.replay(view, bytes)
       }

@@ -1,13 +1,20 @@
-import { PropertyScan, type RecordView, tagHash } from '@tandemmq/protocol'
 import { DedupWindow } from './dedup/index.ts'
 import { DelayService } from './delay/index.ts'
 import { StoreLogWriter } from './log-writer.ts'
 import { KvConfig, LocalBroker, NameServer } from './nameserver/index.ts'
 import type { ResolvedOptions } from './options.ts'
-import { ConsumerGroups, Offsets, ProducerGroups, PullService, QueueLocks, Topics } from './queueing/index.ts'
+import {
+  ConsumerGroups,
+  Offsets,
+  ProducerGroups,
+  PullService,
+  QueueLocks,
+  recordIndexing,
+  Topics,
+} from './queueing/index.ts'
 import { RetryService } from './retry/index.ts'
 import { checkTransactionRequest } from './server/transaction-handlers.ts'
-import { MessageStore, type StateJournal, type StoreError } from './store/index.ts'
+import { type DerivedState, MessageStore, type StateJournal, type StoreError } from './store/index.ts'
 import { TransactionService } from './transaction/index.ts'
 
 const HOUR_MS = 3_600_000
@@ -48,7 +55,8 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     hotBytesMax: options.hotBytesMax,
     retentionMs: options.retentionHours * HOUR_MS,
     acceptDamage: options.acceptDamage,
-    tagsCodeOf,
+    ...recordIndexing,
+    derived: new Map(Object.entries(derivedOf(replayed))),
     onJournal: (journal) => {
       tables = openTables(options, journal)
     },
@@ -142,17 +150,16 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
   return Object.assign(rooms, { transactions, delay, dedup, retry })
 }
 
+/** What checkpoints hold, by the name it has there. */
+function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, DerivedState> {
+  const { transactions, delay, retry, dedup } = rooms
+  return { transactions, delay, retry, ...(dedup && { dedup }) }
+}
+
 /** Rooms whose state is in the journal. */
 function openTables(options: ResolvedOptions, journal: StateJournal) {
   const { clock, channelExpiryMs } = options
   const topics = new Topics({ journal, autoCreate: options.autoCreateTopic, defaultQueues: options.defaultQueues })
   const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs })
   return { topics, groups, offsets: new Offsets({ clock, journal, topics }), kvConfig: new KvConfig({ journal }) }
-}
-
-const scan = new PropertyScan()
-
-function tagsCodeOf(record: RecordView, bytes: Buffer): number {
-  scan.scan(bytes, record.propertiesStart, record.propertiesEnd)
-  return scan.tagsStart < 0 ? 0 : tagHash(bytes, scan.tagsStart, scan.tagsEnd)
 }

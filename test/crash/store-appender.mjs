@@ -13,7 +13,7 @@ const store = MessageStore.open({
   directory,
   flush,
   segmentBytes: 1 << 20,
-  tagsCodeOf: () => 0,
+  describe: () => 0,
 })
 let number = [0, 1, 2, 3].reduce((sum, queueId) => sum + store.queue('orders', queueId).maxOffset, 0)
 let waiting = 0

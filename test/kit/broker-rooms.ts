@@ -15,6 +15,7 @@ import {
   ProducerGroups,
   PullService,
   QueueLocks,
+  recordIndexing,
   Topics,
 } from '../../broker/src/queueing/index.ts'
 import { adminHandlers } from '../../broker/src/server/admin-handlers.ts'
@@ -107,7 +108,7 @@ export class BrokerRooms {
       clock,
       directory: 'data',
       flush: 'sync',
-      tagsCodeOf: () => 0,
+      ...recordIndexing,
     }))
     const { journal } = store
     const { channelExpiryMs, parkedPerConnectionMax, advertise } = options
@@ -145,7 +146,7 @@ export class BrokerRooms {
         offsetHandlers({ topics, groups, offsets, read }),
         lockHandlers({ locks, topics }),
         pullHandlers(pulls),
-        queryHandlers({ topics, read }),
+        queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
         adminHandlers({
           ...{ topics, groups, producers, offsets, pulls, read, brokerName },
           config: () => ({ flush: 'sync' }),

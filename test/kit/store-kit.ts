@@ -7,7 +7,7 @@ import type { Disk } from '../../broker/src/store/disk.ts'
 import { MessageStore } from '../../broker/src/store/message-store.ts'
 import type { AppendCompletion } from '../../broker/src/store/pending-appends.ts'
 import type { StoreError } from '../../broker/src/store/store-error.ts'
-import type { StoreOptions } from '../../broker/src/store/store-options.ts'
+import type { DerivedState, StoreOptions } from '../../broker/src/store/store-options.ts'
 
 /** Helpers of this folder's tests. */
 export const host = Buffer.from([127, 0, 0, 1, 0, 0, 0x26, 0x94])
@@ -35,7 +35,7 @@ export function virtualClock(): VirtualClock {
 }
 
 export function openStore(disk: Disk, clock: Clock, options: Partial<StoreOptions> = {}): MessageStore {
-  return MessageStore.open({ disk, clock, directory: 'data', flush: 'sync', tagsCodeOf: () => 7, ...options })
+  return MessageStore.open({ disk, clock, directory: 'data', flush: 'sync', describe: () => 7, ...options })
 }
 
 /** Remembers what became of one append. */
@@ -76,4 +76,46 @@ export function bodiesOf(store: MessageStore, queue: ConsumeQueue | undefined): 
 /** Lets syncs of a memory or fault disk finish. */
 export async function turns(count = 10): Promise<void> {
   for (let turn = 0; turn < count; turn++) await Promise.resolve()
+}
+
+/** The simplest table that follows from the log: where its records are. */
+export class OffsetMirror implements DerivedState {
+  readonly offsets = new Set<number>()
+  restored = 0
+
+  snapshot(before: number): Buffer[] {
+    const known = Float64Array.from([...this.offsets].filter((offset) => offset < before))
+    return [Buffer.from(known.buffer)]
+  }
+
+  restore(snapshot: Buffer, first: number): void {
+    for (let at = 0; at < snapshot.length; at += 8) {
+      const offset = snapshot.readDoubleLE(at)
+      if (offset >= first) this.offsets.add(offset)
+    }
+    this.restored = this.offsets.size
+  }
+}
+
+/** Options that make a store keep `mirror`. */
+export function mirrored(mirror: OffsetMirror): Partial<StoreOptions> {
+  return {
+    derived: new Map([['mirror', mirror]]),
+    onRecovered: (record) => {
+      if (mirror.offsets.has(record.physicalOffset)) throw new Error(`record ${record.physicalOffset} came twice`)
+      mirror.offsets.add(record.physicalOffset)
+    },
+  }
+}
+
+/** Log offsets of everything the queues know. */
+export function offsetsOf(queues: Iterable<ConsumeQueue | undefined>): number[] {
+  const offsets: number[] = []
+  for (const queue of queues) {
+    if (queue === undefined) continue
+    for (let offset = queue.minOffset; offset < queue.maxOffset; offset++) {
+      if (queue.size(offset) > 0) offsets.push(queue.physicalOffset(offset))
+    }
+  }
+  return offsets.toSorted((a, b) => a - b)
 }

@@ -102,8 +102,8 @@ test('a record that retention removed cannot be answered with', () => {
   expect(find('orders', 'k1')).toBe(-1)
 })
 
-test('replaying any prefix of the log gives the window that was', async () => {
-  const { log, clock, send, find } = setUp()
+test('replaying any prefix of the log, or what follows a checkpoint, gives the window that was', async () => {
+  const { log, clock, send, find, window } = setUp()
   const service = new TransactionService({ clock, log, ask: () => false })
   const keys = ['k0', 'k1', 'k2', 'half']
   for (const key of keys.slice(0, 3)) send('orders', key)
@@ -122,7 +122,13 @@ test('replaying any prefix of the log gives the window that was', async () => {
     expect(after.find('%RETRY%billing', 'k0')).toBe(-1)
     expect(after.window.stats().entries).toBe(Math.min(left, 4))
   }
-  await clock.advance(600_000)
+  log.flush(3)
+  log.takeCheckpoint(window)
+  const restored = setUp({}, log.prefix(log.entries.length))
+  restored.log.replayInto(restored.window)
+  keys.forEach((key, n) => expect(restored.find('orders', key)).toBe(log.entries[n]?.offset))
+  expect(restored.window.stats().entries).toBe(4)
+  await clock.advance(601_000)
   const later = setUp({}, log.prefix(4))
   later.log.replayInto(later.window)
   expect(later.window.stats().entries).toBe(0)

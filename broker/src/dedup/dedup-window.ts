@@ -3,6 +3,8 @@ import type { Clock } from '@tandemmq/remoting'
 import { HashChains } from '../hash-chains.ts'
 import { KeyHash } from '../key-hash.ts'
 import { PropertyRewriter } from '../property-rewriter.ts'
+import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
+import type { DerivedState } from '../store/index.ts'
 
 const FIRST_CAPACITY = 1024
 
@@ -25,7 +27,7 @@ export interface DedupWindowOptions {
  *
  * @see broker.md 8.3
  */
-export class DedupWindow {
+export class DedupWindow implements DerivedState {
   readonly #clock: Clock
   readonly #read: (physicalOffset: number) => Buffer | undefined
   readonly #windowMs: number
@@ -89,22 +91,68 @@ export class DedupWindow {
     this.#insert(record.physicalOffset, record.storeTimestamp)
   }
 
+  snapshot(before: number): Buffer[] {
+    const capacity = this.#highs.length
+    let size = this.#size
+    // The ring is in log order: only its end can lie behind `before`.
+    while (size > 0 && (this.#offsets[(this.#oldest + size - 1) % capacity] as number) >= before) size--
+    const lows = new Int32Array(size)
+    const highs = new Int32Array(size)
+    const offsets = new Float64Array(size)
+    const seconds = new Uint32Array(size)
+    for (let i = 0, entry = this.#oldest; i < size; i++) {
+      lows[i] = this.#table.hashOf(entry)
+      highs[i] = this.#highs[entry] as number
+      offsets[i] = this.#offsets[entry] as number
+      seconds[i] = this.#seconds[entry] as number
+      if (++entry === capacity) entry = 0
+    }
+    const key = Int32Array.from(this.#hash.key)
+    return new SnapshotWriter()
+      .column(key)
+      .number(size)
+      .column(lows)
+      .column(highs)
+      .column(offsets)
+      .column(seconds)
+      .finish()
+  }
+
+  restore(snapshot: Buffer, first: number): void {
+    const reader = new SnapshotReader(snapshot)
+    const [k0, k1] = reader.int32(2)
+    this.#hash.key = [k0 as number, k1 as number]
+    const size = reader.number()
+    const lows = reader.int32(size)
+    const highs = reader.int32(size)
+    const offsets = reader.float64(size)
+    const seconds = reader.uint32(size)
+    const oldest = this.#clock.now() / 1000 - this.#windowMs / 1000
+    for (let i = 0; i < size; i++) {
+      if ((offsets[i] as number) < first || (seconds[i] as number) + 1 <= oldest) continue
+      this.#put(lows[i] as number, highs[i] as number, offsets[i] as number, seconds[i] as number)
+    }
+  }
+
   stats(): { entries: number; hits: number; evictedEarly: number } {
     return { entries: this.#size, hits: this.#hits, evictedEarly: this.#evictedEarly }
   }
 
   #insert(physicalOffset: number, storeTimestamp: number): void {
-    const second = Math.floor(storeTimestamp / 1000)
+    this.#put(this.#hash.low, this.#hash.high, physicalOffset, Math.floor(storeTimestamp / 1000))
+  }
+
+  #put(low: number, high: number, physicalOffset: number, second: number): void {
     this.#expire(second)
     if (this.#size === this.#entriesMax) this.#evictEarly()
     if (this.#size === this.#highs.length) this.#grow()
     let entry = this.#oldest + this.#size
     if (entry >= this.#highs.length) entry -= this.#highs.length
     this.#size++
-    this.#highs[entry] = this.#hash.high
+    this.#highs[entry] = high
     this.#offsets[entry] = physicalOffset
     this.#seconds[entry] = second
-    this.#table.add(this.#hash.low, entry)
+    this.#table.add(low, entry)
   }
 
   #expire(second: number): void {

@@ -288,7 +288,10 @@ test('no interleaving of sends, cancels, flushes, refusals and restarts delivers
     const due = new Map<string, number>()
     const answered = new Map<string, CancelOutcome>()
     for (let step = 0; step < 60; step++) {
-      switch (pick(7)) {
+      switch (pick(8)) {
+        case 7:
+          world.log.takeCheckpoint(world.service)
+          break
         case 0:
         case 1: {
           const id = `m${seed}-${step}`

@@ -9,7 +9,8 @@ import type { Clock, Timer } from '@tandemmq/remoting'
 import { KeyHash } from '../key-hash.ts'
 import { isOpRecord, OpRecords } from '../op-record.ts'
 import { sourceOf } from '../settles.ts'
-import type { AppendCompletion } from '../store/index.ts'
+import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
+import type { AppendCompletion, DerivedState } from '../store/index.ts'
 import { deliverAtOf } from './deliver-at.ts'
 import { Firing, Parking, type TimerOwner } from './in-flight.ts'
 import { ParkedRecords } from './parked-records.ts'
@@ -34,7 +35,7 @@ const takesNothing: ReadonlySet<string> = new Set(['STORE_FENCED', 'STORE_CLOSED
  *
  * @see broker.md 4, remoting.md 4.8
  */
-export class DelayService implements TimerOwner {
+export class DelayService implements TimerOwner, DerivedState {
   readonly #clock: Clock
   readonly #rules: { levels: readonly number[]; horizonMs: number }
   readonly #onLost: ((physicalOffset: number) => void) | undefined
@@ -138,6 +139,19 @@ export class DelayService implements TimerOwner {
     replayed.set(record.physicalOffset, this.#table.add(record.physicalOffset, parked.dueAt, parked.fingerprint))
   }
 
+  snapshot(before: number): Buffer[] {
+    const writer = new SnapshotWriter().column(Int32Array.from(this.#records.hash.key))
+    this.#table.save(writer, before)
+    return writer.finish()
+  }
+
+  restore(snapshot: Buffer, first: number): void {
+    const reader = new SnapshotReader(snapshot)
+    const [k0, k1] = reader.int32(2)
+    this.#records.hash.key = [k0 as number, k1 as number]
+    this.#table.load(reader, first, (physicalOffset, id) => this.#replayed?.set(physicalOffset, id))
+  }
+
   /** After the replay: what is overdue is delivered now, in slices. */
   start(): void {
     this.#replayed = undefined
@@ -194,6 +208,8 @@ export class DelayService implements TimerOwner {
         const physicalOffset = this.#table.physicalOffset(id)
         const waiters = [answer]
         const now = this.#clock.now()
+        // Its delivery may have begun before, and somebody been told so: by a broker that died, or by one the log refused.
+        if (this.#table.dueAt(id) <= now) return settle('fired')
         this.#table.move(id, TimerState.cancelling)
         const finish = (cancelled: boolean): void => {
           this.#cancelling.delete(id)

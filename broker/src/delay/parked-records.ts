@@ -121,6 +121,11 @@ export class ParkedRecords {
     return true
   }
 
+  /** Key of the fingerprints. */
+  get hash(): KeyHash {
+    return this.#hash
+  }
+
   fingerprintOf(topic: Buffer, key: Buffer): number {
     this.#hash.of(topic, 0, topic.length, key, 0, key.length)
     return this.#hash.low

@@ -1,4 +1,5 @@
 import { HashChains } from '../hash-chains.ts'
+import type { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
 import { TimeHeap } from '../time-heap.ts'
 
 const FIRST_CAPACITY = 64
@@ -29,7 +30,7 @@ export const TimerState = {
 } as const
 
 /**
- * Every delayed message the broker knows, by a small number: typed arrays, about 45 bytes each, no object. Pending ones
+ * Every delayed message the broker knows, by a small number: typed arrays, about 53 bytes each, no object. Pending ones
  * are ordered by due time; all are found by the fingerprint of (topic, unique key), to be verified against the record.
  * Settled ones stay for a while so that a cancel gets a true answer.
  */
@@ -39,6 +40,7 @@ export class TimerTable {
   readonly #heap = new TimeHeap()
   readonly #byHash = new HashChains()
   #physical = new Float64Array(FIRST_CAPACITY)
+  #dueAt = new Float64Array(FIRST_CAPACITY)
   #states = new Uint8Array(FIRST_CAPACITY)
   #inHeap = new Uint8Array(FIRST_CAPACITY)
   #free: number[] = []
@@ -71,11 +73,17 @@ export class TimerTable {
     return this.#physical[id] as number
   }
 
+  /** When it was to be delivered; a delivery that was refused is tried again later than that. */
+  dueAt(id: number): number {
+    return this.#dueAt[id] as number
+  }
+
   /** @param hash fingerprint of topic and key */
   add(physicalOffset: number, dueAt: number, hash: number): number {
     const id = this.#free.pop() ?? this.#used++
     if (id === this.#states.length) this.#grow()
     this.#physical[id] = physicalOffset
+    this.#dueAt[id] = dueAt
     this.#states[id] = TimerState.pending
     this.#byHash.add(hash, id)
     this.#unsettled++
@@ -157,6 +165,47 @@ export class TimerTable {
     for (let id = 0; id < this.#used; id++) if (this.#states[id] === TimerState.pending) yield id
   }
 
+  /** Unsettled ones parked before log offset `before`, in no order, and the settled ones, oldest first. */
+  save(writer: SnapshotWriter, before: number): void {
+    const unsettled: number[] = []
+    for (let id = 0; id < this.#used; id++) {
+      const state = this.#states[id] as number
+      const isUnsettled = state >= TimerState.pending && state <= TimerState.cancelling
+      if (isUnsettled && (this.#physical[id] as number) < before) unsettled.push(id)
+    }
+    writer.number(unsettled.length)
+    writer.column(Float64Array.from(unsettled, (id) => this.#physical[id] as number))
+    writer.column(Float64Array.from(unsettled, (id) => this.#dueAt[id] as number))
+    writer.column(Int32Array.from(unsettled, (id) => this.#byHash.hashOf(id)))
+    const settled = this.#settled.slice(this.#settledHead)
+    writer.number(settled.length)
+    writer.column(Float64Array.from(settled, ({ id }) => this.#physical[id] as number))
+    writer.column(Float64Array.from(settled, ({ at }) => at))
+    writer.column(Int32Array.from(settled, ({ id }) => this.#byHash.hashOf(id)))
+    writer.column(Uint8Array.from(settled, ({ id }) => this.#states[id] as number))
+  }
+
+  /** @param onUnsettled told the number of each unsettled one */
+  load(reader: SnapshotReader, first: number, onUnsettled: (physicalOffset: number, id: number) => void): void {
+    const unsettled = reader.number()
+    const physical = reader.float64(unsettled)
+    const dueAt = reader.float64(unsettled)
+    const hashes = reader.int32(unsettled)
+    for (let i = 0; i < unsettled; i++) {
+      const offset = physical[i] as number
+      if (offset >= first) onUnsettled(offset, this.add(offset, dueAt[i] as number, hashes[i] as number))
+    }
+    const settled = reader.number()
+    const settledPhysical = reader.float64(settled)
+    const at = reader.float64(settled)
+    const settledHashes = reader.int32(settled)
+    const states = reader.uint8(settled)
+    for (let i = 0; i < settled; i++) {
+      const id = this.add(settledPhysical[i] as number, 0, settledHashes[i] as number)
+      this.settle(id, states[i] as 4 | 5, at[i] as number)
+    }
+  }
+
   #forget(id: number): void {
     this.#byHash.remove(id)
     if (this.#inHeap[id] === 1) this.#states[id] = TimerState.forgotten
@@ -178,12 +227,15 @@ export class TimerTable {
   #grow(): void {
     const capacity = this.#states.length * 2
     const physical = new Float64Array(capacity)
+    const dueAt = new Float64Array(capacity)
     const states = new Uint8Array(capacity)
     const inHeap = new Uint8Array(capacity)
     physical.set(this.#physical)
+    dueAt.set(this.#dueAt)
     states.set(this.#states)
     inHeap.set(this.#inHeap)
     this.#physical = physical
+    this.#dueAt = dueAt
     this.#states = states
     this.#inHeap = inHeap
   }

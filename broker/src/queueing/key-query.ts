@@ -1,9 +1,10 @@
 import { decodeProperties, PropertyName, RecordView } from '@tandemmq/protocol'
+import { keyHash } from './message-keys.ts'
 import type { ReadRecord } from './time-query.ts'
 import type { Topic } from './topic.ts'
 
-/** Records looked at per query at most: a query must not hold up the broker. */
-const SCAN_MAX = 20_000
+/** Records read per query at most, found or only of the same hash: a query must not hold up the broker. */
+const READ_MAX = 4_096
 /** remoting.md 12.4: a stock broker returns no more. */
 const FOUND_MAX = 64
 
@@ -17,30 +18,29 @@ export interface KeyQuery {
   end: number
 }
 
+/** Log offsets of the records with a key of this hash, newest first; `begin` and `end` are a hint. */
+export type FindByKey = (hash: number, begin: number, end: number) => Iterable<number>
+
 /**
- * Finds messages by key, newest first, among the last 20,000 records of the topic that lie in the time range.
+ * Finds messages of a topic by key, newest first.
  * @returns the stored records, copied
  */
-export function queryByKey(topic: Topic, query: KeyQuery, read: ReadRecord): Buffer[] {
+export function queryByKey(topic: Topic, query: KeyQuery, find: FindByKey, read: ReadRecord): Buffer[] {
   const countMax = Math.min(query.countMax, FOUND_MAX)
+  const key = Buffer.from(query.key)
+  const hash = keyHash(topic.nameBytes, 0, topic.nameBytes.length, key, 0, key.length)
   const found: Buffer[] = []
   const view = new RecordView()
-  const next = topic.queues.map((queue) => queue.maxOffset - 1)
   let looked = 0
-  for (let live = true; live && found.length < countMax && looked < SCAN_MAX; ) {
-    live = false
-    // All queues step back together, so that a busy one does not use up the limit alone.
-    for (const [queueId, queue] of topic.queues.entries()) {
-      const offset = next[queueId] as number
-      if (offset < queue.minOffset || found.length >= countMax) continue
-      next[queueId] = offset - 1
-      live = true
-      looked++
-      const record = queue.size(offset) === 0 ? undefined : read(queue.physicalOffset(offset))
-      if (record === undefined || !view.at(record, 0)) continue
-      if (view.storeTimestamp < query.begin) next[queueId] = -1
-      else if (view.storeTimestamp <= query.end && hasKey(record, view, query)) found.push(record)
-    }
+  // The key under two names of one message stands in the index twice.
+  let last = -1
+  for (const physicalOffset of find(hash, query.begin, query.end)) {
+    if (found.length >= countMax || looked++ >= READ_MAX) break
+    const record = physicalOffset === last ? undefined : read(physicalOffset)
+    last = physicalOffset
+    if (record === undefined || !view.at(record, 0) || view.topic() !== topic.name) continue
+    if (view.storeTimestamp < query.begin || view.storeTimestamp > query.end) continue
+    if (hasKey(record, view, query)) found.push(record)
   }
   return found
 }

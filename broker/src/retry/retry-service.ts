@@ -19,6 +19,8 @@ import type { LogWriter } from '../log-writer.ts'
 import { propertyHead, PropertyRewriter } from '../property-rewriter.ts'
 import { RecordCopy } from '../record-copy.ts'
 import { sourceMark, sourceOf } from '../settles.ts'
+import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
+import type { DerivedState } from '../store/index.ts'
 import { verdictOf } from './retry-rules.ts'
 import { ReturnedWindow } from './returned-window.ts'
 
@@ -79,7 +81,7 @@ export interface RetryServiceOptions {
  *
  * @see broker.md 5.2, remoting.md 4.9
  */
-export class RetryService {
+export class RetryService implements DerivedState {
   readonly #clock: Clock
   readonly #log: LogWriter
   readonly #policyOf: (group: string) => { attemptsMax: number }
@@ -166,6 +168,16 @@ export class RetryService {
     if (group === undefined) return
     const now = this.#clock.now()
     this.#returned.replay(keyOf(group, source, record.reconsumeTimes), record.storeTimestamp, now)
+  }
+
+  snapshot(): Buffer[] {
+    const writer = new SnapshotWriter()
+    this.#returned.save(writer)
+    return writer.finish()
+  }
+
+  restore(snapshot: Buffer): void {
+    this.#returned.load(new SnapshotReader(snapshot), this.#clock.now())
   }
 
   stats(): { retried: number; deadLettered: number; absorbed: number } {

@@ -1,3 +1,5 @@
+import type { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
+
 export type ReturnDone = (error?: Error) => void
 
 interface Returned {
@@ -56,6 +58,16 @@ export class ReturnedWindow {
   /** A retry copy or dead letter met in the log. */
   replay(key: string, storedAt: number, now: number): void {
     if (now - storedAt <= this.#windowMs) this.#insert(key, { at: storedAt, waiting: undefined })
+  }
+
+  /** Those that are stored, oldest first. */
+  save(writer: SnapshotWriter): void {
+    const stored = [...this.#returned].filter(([, { waiting }]) => waiting === undefined)
+    writer.text(JSON.stringify(stored.map(([key, { at }]) => [key, at])))
+  }
+
+  load(reader: SnapshotReader, now: number): void {
+    for (const [key, at] of JSON.parse(reader.text()) as [string, number][]) this.replay(key, at, now)
   }
 
   #insert(key: string, returned: Returned): void {

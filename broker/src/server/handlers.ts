@@ -62,7 +62,7 @@ export function createHandlers(
       offsetHandlers({ topics, groups, offsets, read }),
       lockHandlers({ locks: rooms.locks, topics }),
       routeHandlers(rooms),
-      queryHandlers({ topics, read }),
+      queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
       sendBackHandlers({ retry }),
       recallHandlers({ delay, brokerName }),
       transactionHandlers({ transactions, audit: options.log }),

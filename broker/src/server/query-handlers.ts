@@ -1,5 +1,5 @@
 import { Field, fieldName, RecordView, RequestCode, ResponseCode } from '@tandemmq/protocol'
-import { queryByKey, type ReadRecord, type Topics } from '../queueing/index.ts'
+import { type FindByKey, queryByKey, type ReadRecord, type Topics } from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { answer, flagOr, longOr } from './request-body.ts'
 
@@ -9,7 +9,8 @@ const countField = fieldName('count')
 const ENTRIES_MAX = 10_000
 
 /** Single messages: by offset message id 33, by key 12; entries of a queue 321. */
-export function queryHandlers({ topics, read }: { topics: Topics; read: ReadRecord }): Map<number, Handler> {
+export function queryHandlers(rooms: { topics: Topics; read: ReadRecord; find: FindByKey }): Map<number, Handler> {
+  const { topics, read, find } = rooms
   const view = new RecordView()
   const byId: Handler = (connection, header) => {
     if (header.isOneway) return
@@ -34,7 +35,7 @@ export function queryHandlers({ topics, read }: { topics: Topics; read: ReadReco
       begin: longOr(header, Field.beginTimestamp, 0),
       end: longOr(header, Field.endTimestamp, Number.MAX_SAFE_INTEGER),
     }
-    const found = topic === undefined ? [] : queryByKey(topic, query, read)
+    const found = topic === undefined ? [] : queryByKey(topic, query, find, read)
     const last = found[0]
     if (last === undefined) {
       return answer(connection, header, {

@@ -1,24 +1,49 @@
 import { expect, test } from 'vitest'
-import { append, bodiesOf, openStore, turns, virtualClock } from '../../../test/kit/store-kit.ts'
+import {
+  append,
+  bodiesOf,
+  mirrored,
+  OffsetMirror,
+  offsetsOf,
+  openStore,
+  turns,
+  virtualClock,
+} from '../../../test/kit/store-kit.ts'
 import type { Outcome } from '../../../test/kit/store-kit.ts'
 import { FaultDisk } from './fault-disk.ts'
 import type { MessageStore } from './message-store.ts'
 
-const options = { segmentBytes: 8192, retentionMs: 50 }
+const options = { segmentBytes: 8192, checkpointBytes: 10_000, retentionMs: 50 }
 
 type Flush = 'sync' | 'async'
 
+interface Sent {
+  body: string
+  outcome: Outcome
+  /** Log offset of the record, and of what follows it. */
+  from: number
+  to: number
+}
+
 interface History {
   /** queue -> bodies in the order of their appends, with what became of each. */
-  sent: Map<number, { body: string; outcome: Outcome }[]>
+  sent: Map<number, Sent[]>
   /** Journal entries that were durable before the crash. */
   durableEntries: number
   appendedEntries: number
   /** The store that died: it remembers where its messages were and what was synced. */
   store: MessageStore | undefined
+  /** A table that follows from the log. */
+  mirror: OffsetMirror
 }
 
-const newHistory = (): History => ({ sent: new Map(), durableEntries: 0, appendedEntries: 0, store: undefined })
+const newHistory = (): History => ({
+  sent: new Map(),
+  durableEntries: 0,
+  appendedEntries: 0,
+  store: undefined,
+  mirror: new OffsetMirror(),
+})
 
 /** The scripted history: appends of many sizes, segment changes, journal entries, retention. Ends with the disk. */
 async function play(store: MessageStore, clock: ReturnType<typeof virtualClock>, history: History): Promise<void> {
@@ -31,8 +56,11 @@ async function play(store: MessageStore, clock: ReturnType<typeof virtualClock>,
       const body = `${turn}.${index}.`.padEnd(20 + ((turn * 131 + index * 977) % 1500), 'x')
       try {
         const outcome = append(store, 'orders', body, queueId)
-        const list = history.sent.get(queueId) ?? []
-        history.sent.set(queueId, [...list, { body, outcome }])
+        const queue = store.queue('orders', queueId)
+        const from = queue.physicalOffset(queue.nextOffset - 1)
+        history.mirror.offsets.add(from)
+        const sent = { body, outcome, from, to: from + queue.size(queue.nextOffset - 1) }
+        history.sent.set(queueId, [...(history.sent.get(queueId) ?? []), sent])
       } catch {
         break
       }
@@ -60,9 +88,9 @@ function judge(store: MessageStore, history: History, entries: number[], flush: 
     const found = bodiesOf(store, queue)
     const min = queue?.minOffset ?? 0
     const max = queue?.maxOffset ?? 0
-    for (const [index, { body, outcome }] of list.entries()) {
+    for (const [index, { body, outcome, to }] of list.entries()) {
       if (index >= min && index < max && found[index - min] !== body) return `queue ${queueId} offset ${index} changed`
-      const promised = outcome.state === 'stored' && (flush === 'sync' || isSynced(history, queueId, index))
+      const promised = outcome.state === 'stored' && (flush === 'sync' || to < (history.store?.syncedOffset ?? 0))
       if (promised && index >= max) return `queue ${queueId} offset ${index} was stored and is lost`
     }
     if (max > list.length) return `queue ${queueId} has ${max - list.length} messages nobody sent`
@@ -72,27 +100,27 @@ function judge(store: MessageStore, history: History, entries: number[], flush: 
   return undefined
 }
 
-/** True when the store that died had synced the message. */
-function isSynced({ store }: History, queueId: number, index: number): boolean {
-  const queue = store?.findQueue('orders', queueId)
-  if (store === undefined || queue === undefined || index < queue.minOffset || index >= queue.nextOffset) return false
-  return queue.physicalOffset(index) + queue.size(index) < store.syncedOffset
-}
-
 /** A message that is there while one before it in the log is not: the tail may be lost, and nothing else. */
-function holesIn(store: MessageStore, { store: before }: History): string | undefined {
+function holesIn(store: MessageStore, { sent, store: before }: History): string | undefined {
   let firstLost = Infinity
   let lastFound = -1
   for (let queueId = 0; queueId < 3; queueId++) {
     const was = before?.findQueue('orders', queueId)
     const end = store.findQueue('orders', queueId)?.maxOffset ?? 0
-    if (was === undefined) continue
-    for (let index = was.minOffset; index < was.nextOffset; index++) {
-      if (index < end) lastFound = Math.max(lastFound, was.physicalOffset(index))
-      else firstLost = Math.min(firstLost, was.physicalOffset(index))
+    for (const [index, { from }] of (sent.get(queueId) ?? []).entries()) {
+      if (index < (was?.minOffset ?? 0)) continue
+      if (index < end) lastFound = Math.max(lastFound, from)
+      else firstLost = Math.min(firstLost, from)
     }
   }
   return lastFound > firstLost ? `message at ${lastFound} is there and the one at ${firstLost} is not` : undefined
+}
+
+/** The table of the checkpoint and what was replayed say the same as the queues. */
+function differs(mirror: OffsetMirror, store: MessageStore): string | undefined {
+  const found = offsetsOf([0, 1, 2].map((queueId) => store.findQueue('orders', queueId)))
+  const known = [...mirror.offsets].filter((offset) => offset >= store.firstOffset).toSorted((a, b) => a - b)
+  return found.join() === known.join() ? undefined : `queues hold ${found.join()}, the table ${known.join()}`
 }
 
 /** Plays the history until operation `crashAt`, cuts the power, recovers, appends, cuts again, recovers. */
@@ -107,7 +135,7 @@ async function crash(
   sabotage?.(disk)
   const history = newHistory()
   try {
-    await play(openStore(disk, clock, { ...options, flush }), clock, history)
+    await play(openStore(disk, clock, { ...options, flush, ...mirrored(history.mirror) }), clock, history)
   } catch (error) {
     if (!disk.isDead) throw error
   }
@@ -115,15 +143,21 @@ async function crash(
   let after = disk.powerCut({ seed })
   for (let round = 0; round < 2; round++) {
     const entries: number[] = []
-    const store = openStore(after, clock, options)
+    const mirror = new OffsetMirror()
+    const store = openStore(after, clock, { ...options, ...mirrored(mirror) })
     store.journal.register('test', { apply: (entry) => void entries.push(entry as number), snapshot: () => entries })
-    const wrong = judge(store, history, entries, flush) ?? (round === 0 ? holesIn(store, history) : undefined)
+    const wrong =
+      judge(store, history, entries, flush) ??
+      (round === 0 ? holesIn(store, history) : undefined) ??
+      differs(mirror, store)
     if (wrong !== undefined) return `${wrong} (restart ${round + 1})`
     for (let queueId = 0; queueId < 3; queueId++) {
       const queue = store.queue('orders', queueId)
       const list = (history.sent.get(queueId) ?? []).slice(0, queue.maxOffset)
       const body = `after ${round}`
-      history.sent.set(queueId, [...list, { body, outcome: append(store, 'orders', body, queueId) }])
+      const from = store.endOffset
+      const outcome = append(store, 'orders', body, queueId)
+      history.sent.set(queueId, [...list, { body, outcome, from, to: store.endOffset }])
     }
     store.commitTurn()
     await clock.advance(0)
@@ -137,9 +171,12 @@ async function operationsOfHistory(flush: Flush = 'sync'): Promise<number> {
   const clock = virtualClock()
   const disk = new FaultDisk({ seed: 1, soon: (callback) => clock.soon(callback) })
   const history = newHistory()
-  const store = openStore(disk, clock, { ...options, flush })
+  const store = openStore(disk, clock, { ...options, flush, ...mirrored(history.mirror) })
   await play(store, clock, history)
   expect(store.firstOffset).toBeGreaterThan(0)
+  expect(store.stats()).toMatchObject({ checkpoints: expect.any(Number), indexFailures: 0 })
+  expect(store.stats().checkpoints).toBeGreaterThan(0)
+  if (flush === 'sync') expect(store.stats().indexFiles).toBeGreaterThan(1)
   expect([...history.sent.values()].flat().every(({ outcome }) => outcome.state === 'stored')).toBe(true)
   return disk.operations
 }

@@ -10,6 +10,8 @@ const FORMAT_TEXT = `TandemMQ store format ${FORMAT_VERSION}\n`
 export interface DataDirectory {
   commitLog: string
   journal: string
+  index: string
+  checkpoint: string
   /** No store was ever completed here. */
   isNew: boolean
   /** Says that everything the format needs exists now. */
@@ -32,6 +34,8 @@ export function takeDirectory(disk: Disk, path: string): DataDirectory {
     const directory = {
       commitLog: `${path}/commitlog`,
       journal: `${path}/journal`,
+      index: `${path}/index`,
+      checkpoint: `${path}/checkpoint`,
       isNew: !disk.exists(`${path}/${FORMAT_FILE}`),
       complete: () => writeFormat(disk, path),
       release: () => lock.release(),

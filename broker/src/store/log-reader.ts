@@ -15,6 +15,8 @@ export class LogReader {
   /** Log offsets of the window. */
   #from = 0
   #to = 0
+  /** Bytes from this log offset on may still change: they are not read. */
+  end = Infinity
   /** Of the last entry found by {@link kindAt}: where it is in `bytes`, and its size without the checksum. */
   at = 0
   size = 0
@@ -34,6 +36,20 @@ export class LogReader {
     if (magic === MARKER_MAGIC) return size === MARKER_BYTES && this.#isWhole(segment, offset, size) ? 'marker' : 'none'
     if (magic !== RECORD_MAGIC_V1 && magic !== RECORD_MAGIC_V2) return 'none'
     return size >= RECORD_BYTES_MIN && this.#isWhole(segment, offset, size) ? 'record' : 'none'
+  }
+
+  /** As kindAt, but the checksum of a record or marker is not read: for bytes that were checked before. */
+  glanceAt(segment: Segment, offset: number): EntryKind {
+    if (!this.load(segment, offset, BLANK_BYTES)) return 'none'
+    const size = this.view.getInt32(this.at + EntryAt.totalSize)
+    const magic = this.view.getUint32(this.at + EntryAt.magic)
+    this.size = size
+    if (magic === BLANK_MAGIC) return 'blank'
+    const isMarker = magic === MARKER_MAGIC && size === MARKER_BYTES
+    const isRecord = (magic === RECORD_MAGIC_V1 || magic === RECORD_MAGIC_V2) && size >= RECORD_BYTES_MIN
+    if ((!isMarker && !isRecord) || !this.load(segment, offset, size)) return 'none'
+    if (readInt64(this.bytes, this.at + EntryAt.physicalOffset) !== offset) return 'none'
+    return isMarker ? 'marker' : 'record'
   }
 
   /**
@@ -62,7 +78,7 @@ export class LogReader {
       this.bytes = Buffer.allocUnsafeSlow(size)
       this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, size)
     }
-    const count = Math.max(0, Math.min(this.bytes.length, segment.limit - offset))
+    const count = Math.max(0, Math.min(this.bytes.length, Math.min(segment.limit, this.end) - offset))
     const read = this.#segments.file(segment).read(this.bytes, 0, count, offset - segment.start)
     this.#segment = segment
     this.#from = offset

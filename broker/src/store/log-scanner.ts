@@ -8,8 +8,10 @@ import type { DamagedRange } from './store-state.ts'
 export interface ScanOptions {
   segments: Segments
   segmentBytes: number
-  /** The log starts here; files before it are leftovers of retention. */
-  first: number
+  /** Where reading begins: the first entry of the log, or one behind it when all before is known. */
+  from: number
+  /** Store time of the last record before `from`, ms. */
+  lastTimestamp: number
   /** The log was durable up to here, as the journal remembers. */
   durable: number
   /** Ranges somebody accepted before. */
@@ -33,7 +35,7 @@ export interface ScanResult {
 }
 
 /**
- * Reads the log from its first byte to its end and leaves the files so that the next entry can follow.
+ * Reads the log to its end and leaves the files so that the next entry can follow.
  *
  * Where no valid entry starts, one of three is true. (1) Somebody accepted the damage: skip it. (2) The place was durable once
  * (a later marker or the journal says so): damage, LOG_DAMAGED names it. (3) Otherwise it is what a crash may leave of writes
@@ -53,14 +55,12 @@ export class LogScanner {
     this.#segments = options.segments
     this.#reader = new LogReader(options.segments)
     this.#durable = options.durable
-    this.#result = { records: 0, lastTimestamp: 0, damage: [] }
+    this.#result = { records: 0, lastTimestamp: options.lastTimestamp, damage: [] }
   }
 
   /** @throws {StoreError} LOG_DAMAGED */
   run(): ScanResult {
-    const { first } = this.#options
-    this.#segments.remove(this.#segments.list.filter((segment) => segment.limit <= first && segment.start < first))
-    let offset = first
+    let offset = this.#options.from
     let ended = false
     for (;;) {
       const walk = this.#scanFrom(offset)

@@ -1,18 +1,21 @@
 import { lastRecordChecksum, recordSize, writeRecord } from '@tandemmq/protocol'
 import type { RecordFields } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
+import { Checkpoints } from './checkpoints.ts'
 import { Completions } from './completions.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { HotMemory } from './hot-memory.ts'
 import { BLANK_BYTES, CHECKSUM_BYTES } from './log-entry.ts'
+import type { LogIndex } from './log-index.ts'
 import { LogTail } from './log-tail.ts'
 import type { AppendCompletion } from './pending-appends.ts'
 import type { QueueTable } from './queue-table.ts'
 import { RecordReader } from './record-reader.ts'
-import { recover } from './recovery.ts'
+import { recover, SEGMENT_BYTES } from './recovery.ts'
 import type { Recovered } from './recovery.ts'
 import { Retention } from './retention.ts'
+import type { SegmentIndexer } from './segment-indexer.ts'
 import type { StateJournal } from './state-journal.ts'
 import { messageOf, StoreError } from './store-error.ts'
 import type { RecoveryReport, StoreOptions, StoreStats } from './store-options.ts'
@@ -44,6 +47,9 @@ export class MessageStore {
   readonly #isSync: boolean
   readonly #entryBytesMax: number
   readonly #hot: HotMemory
+  readonly #index: LogIndex
+  readonly #indexer: SegmentIndexer
+  readonly #checkpoints: Checkpoints
   #turnOpen = false
   #turnScheduled = false
   #turnTimestamp: number
@@ -67,13 +73,15 @@ export class MessageStore {
   }
 
   private constructor(options: StoreOptions, recovered: Recovered) {
-    const { clock, disk, segmentBytes = 64 * MIB } = options
+    const { clock, disk, segmentBytes = SEGMENT_BYTES } = options
     const { segments, scan } = recovered
     this.#options = options
     this.#clock = clock
     this.#directory = recovered.directory
     this.#state = recovered.state
     this.#queues = recovered.queues
+    this.#index = recovered.index
+    this.#indexer = recovered.indexer
     this.journal = recovered.journal
     this.recovery = recovered.report
     this.#isSync = options.flush === 'sync'
@@ -98,8 +106,20 @@ export class MessageStore {
       scan.end,
     )
     this.#reader = new RecordReader({ segments, hot: this.#hot, tail: this.#tail, queues: this.#queues })
+    this.#checkpoints = new Checkpoints(
+      {
+        clock,
+        disk,
+        directory: recovered.directory.checkpoint,
+        states: options.derived ?? new Map(),
+        everyBytes: options.derived === undefined ? Infinity : (options.checkpointBytes ?? 256 * MIB),
+        onBroken,
+      },
+      recovered.checkpoint,
+    )
     this.#retention = new Retention({
       segments,
+      index: this.#index,
       queues: this.#queues,
       state: this.#state,
       journal: this.journal,
@@ -217,6 +237,16 @@ export class MessageStore {
   }
 
   /**
+   * Log offsets of the records with a key of this hash, newest first, as {@link RecordIndexing.keysOf} gave them; some may have
+   * been stored outside the range, or be gone when they are read.
+   * @param begin store time in ms, like `end` included
+   */
+  *findByKey(hash: number, begin: number, end: number): Generator<number> {
+    yield* this.#indexer.find(hash >>> 0, this.durableOffset)
+    yield* this.#index.find(hash >>> 0, begin, end)
+  }
+
+  /**
    * Removes log files whose newest record is older than `retentionMs`; never the newest file, nor one that reaches beyond
    * `earliestPinned()` (asked only when a file is due). Queues move their minOffset within the call.
    * @returns removed bytes
@@ -240,7 +270,11 @@ export class MessageStore {
       segments: this.#retention.segments,
       queues: this.#queues.count,
       hotBytes: this.#hot.bytes,
-      indexBytes: this.#queues.index.bytes,
+      indexBytes: this.#queues.index.bytes + this.#index.bytes,
+      indexFiles: this.#index.files,
+      indexRebuilt: this.#index.rebuilt,
+      indexFailures: this.#indexer.failures,
+      checkpoints: this.#checkpoints.written,
       journalBytes: this.journal.bytes,
       pending: this.#completions.waiting,
       isFenced: this.isFenced,
@@ -264,6 +298,8 @@ export class MessageStore {
     this.#fenced = fenced
     this.#turnOpen = false
     this.#tail.stop()
+    this.#indexer.stop()
+    this.#checkpoints.stop()
     this.journal.fence(error)
     this.#syncTimer?.cancel()
     this.#noteTimer?.cancel()
@@ -293,11 +329,14 @@ export class MessageStore {
   #onWritten(): void {
     if (this.#isSync) return this.#tail.sync()
     this.#completions.complete(this.#safeOffset)
+    this.#checkpoints.follow(this.#tail.written, this.#tail.durable)
     this.#armSync()
   }
 
   #onDurable(): void {
     if (this.#isSync) this.#completions.complete(this.#safeOffset)
+    this.#checkpoints.follow(this.durableOffset, this.#tail.durable)
+    this.#indexer.follow(this.#tail.durable)
     this.#noteDurable()
     if (this.#isSync) this.#tail.sync()
     else this.#armSync()
@@ -331,6 +370,7 @@ export class MessageStore {
   async #close(): Promise<void> {
     this.#syncTimer?.cancel()
     this.#noteTimer?.cancel()
+    this.#indexer.stop()
     try {
       if (this.#fenced === undefined && this.#tail.write()) {
         this.#onWritten()
@@ -368,6 +408,7 @@ export class MessageStore {
       if (!this.#tail.write()) return
       this.#tail.syncNow()
       this.#retention.noteDurable(this.#tail.durable)
+      this.#checkpoints.writeNow(this.#tail.durable)
     } catch (error) {
       this.fence(error instanceof Error ? error : new Error(messageOf(error)))
     }

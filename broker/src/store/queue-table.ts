@@ -1,11 +1,17 @@
 import { ConsumeQueue } from './consume-queue.ts'
+import type { LogIndex } from './log-index.ts'
 import { QueueIndex } from './queue-index.ts'
 
 /** All queues of all topics. */
 export class QueueTable {
   readonly index = new QueueIndex()
+  readonly #sealed: LogIndex
   readonly #topics = new Map<string, (ConsumeQueue | undefined)[]>()
   #count = 0
+
+  constructor(sealed: LogIndex) {
+    this.#sealed = sealed
+  }
 
   find(topic: string, queueId: number): ConsumeQueue | undefined {
     return this.#topics.get(topic)?.[queueId]
@@ -16,7 +22,7 @@ export class QueueTable {
     if (queues === undefined) this.#topics.set(topic, (queues = []))
     let queue = queues[queueId]
     if (queue === undefined) {
-      queue = queues[queueId] = new ConsumeQueue(topic, queueId, this.index)
+      queue = queues[queueId] = new ConsumeQueue(topic, queueId, this.index, this.#sealed)
       this.#count++
     }
     return queue

@@ -1,13 +1,19 @@
-import type { RecordView } from '@tandemmq/protocol'
+import { newestCheckpoint } from './checkpoints.ts'
 import { takeDirectory } from './data-directory.ts'
 import type { DataDirectory } from './data-directory.ts'
+import { LogIndex } from './log-index.ts'
+import { LogReader } from './log-reader.ts'
 import { LogScanner } from './log-scanner.ts'
 import type { ScanResult } from './log-scanner.ts'
 import { QueueTable } from './queue-table.ts'
+import { RecoveredIndex } from './recovered-index.ts'
+import { SegmentIndexer } from './segment-indexer.ts'
 import { Segments } from './segments.ts'
 import { StateJournal } from './state-journal.ts'
 import type { RecoveryReport, StoreOptions } from './store-options.ts'
 import { StoreState } from './store-state.ts'
+
+export const SEGMENT_BYTES = 64 << 20
 
 /** What a store is made of, as the disk had it. */
 export interface Recovered {
@@ -15,21 +21,13 @@ export interface Recovered {
   journal: StateJournal
   state: StoreState
   segments: Segments
+  index: LogIndex
+  indexer: SegmentIndexer
   queues: QueueTable
   scan: ScanResult
+  /** Position of the checkpoint in use; 0 without one. */
+  checkpoint: number
   report: RecoveryReport
-}
-
-/** Rules for a record whose queue offset is not the next one of its queue; see docs/store-format.md. */
-function index(queues: QueueTable, record: RecordView, topic: string, tagsCode: number): boolean {
-  const queue = queues.get(topic, record.queueId)
-  const { queueOffset } = record
-  // Taken already: the record that came first keeps the offset, since it may have been consumed under it.
-  if (queueOffset < queue.nextOffset) return false
-  // Retention removed the start of the queue, or accepted damage a part of it: those offsets stay vacant, none moves.
-  queue.skipTo(queueOffset)
-  queue.push(record.physicalOffset, record.size, tagsCode)
-  return true
 }
 
 /** @throws {StoreError} see MessageStore.open */
@@ -46,43 +44,95 @@ export function recover(options: StoreOptions, onBroken: (error: Error) => void)
     journal.register('store', state)
     options.onJournal?.(journal)
     segments = new Segments(disk, directory.commitLog)
-    const queues = new QueueTable()
-    let conflicts = 0
+    removeBefore(segments, state.first)
+    const opened = openIndex(options, directory, segments, state, onBroken)
+    const { queues, index, indexer } = opened
+    const known = new RecoveredIndex({ ...opened, segments, state, indexing: options })
+    const checkpoint = restore(options, directory, segments, state)
+    const from = Math.max(state.first, Math.min(known.end, checkpoint))
     const scan = new LogScanner({
       segments,
-      segmentBytes: options.segmentBytes ?? 64 << 20,
-      first: state.first,
-      durable: state.durable,
+      segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
+      from,
+      lastTimestamp: known.lastTimestamp,
+      durable: Math.max(state.durable, checkpoint, known.end),
       accepted: state.damage,
       acceptDamage,
       onRecord(record, bytes) {
         const topic = record.topic()
-        if (record.physicalOffset < (state.deletedBefore.get(topic) ?? 0)) {
-          // Gone from its queue, but what it settled stays settled: else a half committed into the topic would commit again.
-          if (record.preparedTransactionOffset !== 0) options.onRecovered?.(record, bytes)
-          return
-        }
-        if (!index(queues, record, topic, options.tagsCodeOf(record, bytes))) conflicts++
-        options.onRecovered?.(record, bytes)
+        if (record.physicalOffset >= known.end) known.take(record, topic)
+        if (record.physicalOffset < checkpoint) return
+        // Gone from its queue, but what it settled stays settled: else a half committed into the topic would commit again.
+        const isDeleted = record.physicalOffset < (state.deletedBefore.get(topic) ?? 0)
+        if (!isDeleted || record.preparedTransactionOffset !== 0) options.onRecovered?.(record, bytes)
       },
     }).run()
+    const goesOn = known.finish(scan.end)
+    indexer.begin(goesOn.offset, goesOn.builder)
     restoreBases(queues, state)
-    for (const { from, to } of scan.damage) {
-      state.damage.push({ from, to })
-      journal.append('store', { kind: 'damage', from, to })
+    for (const { from: start, to } of scan.damage) {
+      state.damage.push({ from: start, to })
+      journal.append('store', { kind: 'damage', from: start, to })
     }
     if (scan.damage.length > 0) journal.commitNow()
     if (isNew) directory.complete()
     for (const queue of queues.all()) queue.maxOffset = queue.nextOffset
     const { damage, cut, records } = scan
     const elapsedMs = clock.monotonic() - startedAt
-    const report = { records, elapsedMs, cut, damage, journalDamage: journal.damage, conflicts }
-    return { directory, journal, state, segments, queues, scan, report }
+    const { conflicts } = known
+    const report = { records, from, elapsedMs, cut, damage, journalDamage: journal.damage, conflicts }
+    return { directory, journal, state, segments, index, indexer, queues, scan, checkpoint, report }
   } catch (error) {
     segments?.closeAll()
     directory.release()
     throw error
   }
+}
+
+function removeBefore(segments: Segments, first: number): void {
+  segments.remove(segments.list.filter((segment) => segment.limit <= first && segment.start < first))
+}
+
+function openIndex(
+  options: StoreOptions,
+  directory: DataDirectory,
+  segments: Segments,
+  state: StoreState,
+  onBroken: (error: Error) => void,
+): { index: LogIndex; queues: QueueTable; indexer: SegmentIndexer } {
+  const { clock, disk, segmentBytes = SEGMENT_BYTES } = options
+  const index = new LogIndex({ disk, directory: directory.index, rebuild: (start) => indexer.rebuild(start) })
+  const queues = new QueueTable(index)
+  const damageAt = (offset: number): number | undefined => state.damage.find(({ from }) => from === offset)?.to
+  const indexer = new SegmentIndexer({
+    clock,
+    disk,
+    segments,
+    index,
+    queues,
+    segmentBytes,
+    indexing: options,
+    damageAt,
+    onBroken,
+  })
+  return { index, queues, indexer }
+}
+
+/** @returns log offset whose state is restored; 0 when the log must say it from its first byte */
+function restore(options: StoreOptions, directory: DataDirectory, segments: Segments, state: StoreState): number {
+  const { disk, derived } = options
+  const checkpoint = newestCheckpoint(disk, directory.checkpoint)
+  if (checkpoint === undefined || derived === undefined) return 0
+  for (const name of derived.keys()) if (!checkpoint.tables.has(name)) return 0
+  const reader = new LogReader(segments)
+  const read = (offset: number): Buffer | undefined => {
+    const segment = segments.find(offset)
+    if (segment === undefined || offset >= segment.limit || reader.kindAt(segment, offset) !== 'record')
+      return undefined
+    return Buffer.from(reader.bytes.subarray(reader.at, reader.at + reader.size))
+  }
+  for (const [name, table] of derived) table.restore(checkpoint.tables.get(name) as Buffer, state.first, read)
+  return checkpoint.position
 }
 
 function restoreBases(queues: QueueTable, state: StoreState): void {

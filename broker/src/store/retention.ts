@@ -1,3 +1,4 @@
+import type { LogIndex } from './log-index.ts'
 import type { QueueTable } from './queue-table.ts'
 import type { Segment, Segments } from './segments.ts'
 import type { StateJournal } from './state-journal.ts'
@@ -9,6 +10,7 @@ const TABLE = 'store'
 /** Removes what nobody needs any more, and remembers what the log can then no longer say. */
 export class Retention {
   readonly #segments: Segments
+  readonly #index: LogIndex
   readonly #queues: QueueTable
   readonly #state: StoreState
   readonly #journal: StateJournal
@@ -18,6 +20,7 @@ export class Retention {
 
   constructor(parts: {
     segments: Segments
+    index: LogIndex
     queues: QueueTable
     state: StoreState
     journal: StateJournal
@@ -25,6 +28,7 @@ export class Retention {
   }) {
     this.#onBroken = parts.onBroken
     this.#segments = parts.segments
+    this.#index = parts.index
     this.#queues = parts.queues
     this.#state = parts.state
     this.#journal = parts.journal
@@ -98,11 +102,13 @@ export class Retention {
 
   closeFiles(): void {
     this.#segments.closeAll()
+    this.#index.close()
   }
 
   #remove(due: readonly Segment[]): void {
     try {
       this.#segments.remove(due)
+      for (const segment of due) this.#index.remove(segment.start)
     } catch (error) {
       // The next start finishes it, but a directory that cannot be changed is a failing disk.
       this.#onBroken(error instanceof Error ? error : new Error(messageOf(error)))

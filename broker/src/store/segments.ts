@@ -10,6 +10,8 @@ export class Segment {
   readonly path: string
   /** Log offset where the next segment starts, or would. */
   limit: number
+  /** Bytes its file had when it was opened. */
+  bytesFound = 0
   /** Store time of its last record, ms; 0 when it has none. */
   lastTimestamp = 0
   /** Use count of the list at the last read, for closing the least used file. @internal */
@@ -42,7 +44,8 @@ export class Segments {
       .filter((start) => start >= 0)
     for (const [index, start] of starts.entries()) {
       const segment = new Segment(start, 0, this.pathOf(start))
-      segment.limit = starts[index + 1] ?? start + this.file(segment).size()
+      segment.bytesFound = this.file(segment).size()
+      segment.limit = starts[index + 1] ?? start + segment.bytesFound
       this.list.push(segment)
     }
   }

@@ -5,8 +5,33 @@ import type { StateJournal } from './state-journal.ts'
 import type { StoreError } from './store-error.ts'
 import type { DamagedRange } from './store-state.ts'
 
+/** What the index holds about a record beside its place; asked again when a file of the index is made anew. */
+export interface RecordIndexing {
+  /**
+   * View and bytes are valid during the call only.
+   * @param addKey to be called with the hash (u32) of each key the record can be found by
+   * @returns tags code (i32), as given to append when the record was written
+   */
+  describe(record: RecordView, bytes: Buffer, addKey: (hash: number) => void): number
+}
+
+/** A table that follows from the records of the log, kept in checkpoints so that a start need not read all of them. */
+export interface DerivedState {
+  /**
+   * What the records before log offset `before` say. Called when each of them is stored and announced; what later records,
+   * on their way to the disk, have changed already must be left out. The buffers are not changed afterwards.
+   */
+  snapshot(before: number): Buffer[]
+  /**
+   * Takes over a snapshot, joined, into an empty table; the records after it are replayed next.
+   * @param first log offset before which retention has removed everything: entries about such records are dropped
+   * @param read one stored record; the buffer is not changed afterwards
+   */
+  restore(snapshot: Buffer, first: number, read: (physicalOffset: number) => Buffer | undefined): void
+}
+
 /** What {@link MessageStore.open} takes. Times are ms, sizes bytes. */
-export interface StoreOptions {
+export interface StoreOptions extends RecordIndexing {
   disk: Disk
   clock: Clock
   /** The store's alone; created when absent. */
@@ -21,14 +46,16 @@ export interface StoreOptions {
   flushIntervalMs?: number
   /** Age of its newest record at which a log file may be removed. Default Infinity. */
   retentionMs?: number
+  /** Growth of the log after which a checkpoint is written, and so about what a start has to read. Default 256 MiB. */
+  checkpointBytes?: number
+  /** By name: what checkpoints hold. A name the program does not know is ignored, a missing one makes the start read the log from its first byte. */
+  derived?: ReadonlyMap<string, DerivedState>
   /** Skip damaged ranges instead of refusing to start, see {@link RecoveryReport.damage}. Default false. */
   acceptDamage?: boolean
-  /** Tags code of a record found by recovery, as given to append when it was written (i32). */
-  tagsCodeOf(record: RecordView, bytes: Buffer): number
   /** The journal is open and the log not read yet: the place to register tables the log's records refer to. */
   onJournal?(journal: StateJournal): void
   /**
-   * Each record that is stored, in log order; of deleted topics only those that name a source (preparedTransactionOffset).
+   * Each record that is stored and not in the checkpoint, in log order; of deleted topics only those that name a source (preparedTransactionOffset).
    * View and bytes are valid during the call only.
    */
   onRecovered?(record: RecordView, bytes: Buffer): void
@@ -38,7 +65,10 @@ export interface StoreOptions {
 
 /** What opening found. */
 export interface RecoveryReport {
+  /** Records read. */
   records: number
+  /** Log offset the reading began at: what came before was in a checkpoint and in the index. */
+  from: number
   elapsedMs: number
   /** Un-acknowledged bytes removed from the end of the log. */
   cut: DamagedRange | undefined
@@ -57,7 +87,13 @@ export interface StoreStats {
   segments: number
   queues: number
   hotBytes: number
+  /** Memory of the units of young messages, and of pages of the index. */
   indexBytes: number
+  /** Files of the index, those made anew because of damage, and attempts to write one that failed. */
+  indexFiles: number
+  indexRebuilt: number
+  indexFailures: number
+  checkpoints: number
   journalBytes: number
   pending: number
   isFenced: boolean

@@ -23,7 +23,7 @@ function openOn(disk: MemoryDisk) {
     clock,
     directory: 'data',
     flush: 'sync',
-    tagsCodeOf: () => 0,
+    describe: () => 0,
     onRecovered: (record, bytes) => service.replay(record, bytes),
   })
   service.start()

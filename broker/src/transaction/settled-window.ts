@@ -1,4 +1,5 @@
 import { HashChains } from '../hash-chains.ts'
+import type { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
 
 const FIRST_CAPACITY = 1024
 
@@ -46,6 +47,28 @@ export class SettledWindow {
       if (this.#offsets[entry] === physicalOffset) return this.#committed[entry] === 1 ? 'committed' : 'rolledBack'
     }
     return undefined
+  }
+
+  /** Outcomes, oldest first. */
+  save(writer: SnapshotWriter): void {
+    const offsets = new Float64Array(this.#size)
+    const times = new Float64Array(this.#size)
+    const committed = new Uint8Array(this.#size)
+    for (let i = 0; i < this.#size; i++) {
+      const entry = (this.#oldest + i) % this.#offsets.length
+      offsets[i] = this.#offsets[entry] as number
+      times[i] = this.#times[entry] as number
+      committed[i] = this.#committed[entry] as number
+    }
+    writer.number(this.#size).column(offsets).column(times).column(committed)
+  }
+
+  load(reader: SnapshotReader): void {
+    const size = reader.number()
+    const offsets = reader.float64(size)
+    const times = reader.float64(size)
+    const committed = reader.uint8(size)
+    for (let i = 0; i < size; i++) this.add(offsets[i] as number, committed[i] === 1, times[i] as number)
   }
 
   #dropOldest(): void {

@@ -411,7 +411,10 @@ test('no interleaving of ENDs, flushes, restarts and refusals delivers twice or 
     for (let step = 0; step < 60; step++) {
       const id = ids[pick(ids.length)]
       const place = id === undefined ? undefined : places.get(id)
-      switch (pick(8)) {
+      switch (pick(9)) {
+        case 8:
+          world.log.takeCheckpoint(world.service)
+          break
         case 0:
         case 1: {
           const fresh = `m${seed}-${step}`

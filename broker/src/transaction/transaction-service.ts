@@ -1,10 +1,11 @@
-import { type PropertyScan, type RecordFields, type RecordView, recordSize, SystemTopic } from '@tandemmq/protocol'
+import { type PropertyScan, type RecordFields, RecordView, recordSize, SystemTopic } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import type { LogWriter } from '../log-writer.ts'
 import { NameCache } from '../name-cache.ts'
 import { settlementOf } from '../op-record.ts'
 import { sourceOf } from '../settles.ts'
-import type { AppendCompletion } from '../store/index.ts'
+import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
+import type { AppendCompletion, DerivedState } from '../store/index.ts'
 import { CheckBack } from './check-back.ts'
 import { type EndDone, HalfMessage, type HalfMessageOwner, type Outcome } from './half-message.ts'
 import { HalfRecords } from './half-records.ts'
@@ -19,7 +20,7 @@ import type { EndRequest, PendingTransaction, TransactionServiceOptions, Transac
  *
  * @see outbox.md 2.5, broker.md 3
  */
-export class TransactionService implements HalfMessageOwner {
+export class TransactionService implements HalfMessageOwner, DerivedState {
   readonly #clock: Clock
   readonly #log: LogWriter
   readonly #timeoutMs: number
@@ -192,6 +193,24 @@ export class TransactionService implements HalfMessageOwner {
       half.storedAt = record.storeTimestamp
       this.#pending.set(half.physicalOffset, half)
     }
+  }
+
+  /** Where the pending halves are, and the outcomes of settled ones; a half itself is read from the log again. */
+  snapshot(before: number): Buffer[] {
+    const pending = [...this.#pending.keys()].filter((physicalOffset) => physicalOffset < before)
+    const writer = new SnapshotWriter().number(pending.length).column(Float64Array.from(pending))
+    this.#settled.save(writer)
+    return writer.finish()
+  }
+
+  restore(snapshot: Buffer, first: number, read: (physicalOffset: number) => Buffer | undefined): void {
+    const reader = new SnapshotReader(snapshot)
+    const view = new RecordView()
+    for (const physicalOffset of reader.float64(reader.number())) {
+      const record = physicalOffset < first ? undefined : read(physicalOffset)
+      if (record !== undefined && view.at(record, 0)) this.replay(view, record)
+    }
+    this.#settled.load(reader)
   }
 
   /** After the replay: check-backs begin. */

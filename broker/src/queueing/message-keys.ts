@@ -1,0 +1,35 @@
+import { crc32Of, type PropertyScan } from '@tandemmq/protocol'
+
+const SPACE = 0x20
+
+/** Under which number a key of a topic is in the index; what matches is verified against the record. */
+export function keyHash(
+  topic: Buffer,
+  topicStart: number,
+  topicEnd: number,
+  key: Buffer,
+  start: number,
+  end: number,
+): number {
+  return crc32Of(key, start, end, crc32Of(topic, topicStart, topicEnd)) >>> 0
+}
+
+/**
+ * The hash of each key a message can be found by: UNIQ_KEY and the words of KEYS.
+ * @param scan over the properties in `bytes`
+ */
+export function forEachKey(
+  bytes: Buffer,
+  topicStart: number,
+  topicEnd: number,
+  scan: PropertyScan,
+  add: (hash: number) => void,
+): void {
+  if (scan.uniqKeyStart >= 0) add(keyHash(bytes, topicStart, topicEnd, bytes, scan.uniqKeyStart, scan.uniqKeyEnd))
+  for (let start = scan.keysStart; start >= 0 && start < scan.keysEnd; ) {
+    let end = start
+    while (end < scan.keysEnd && bytes[end] !== SPACE) end++
+    if (end > start) add(keyHash(bytes, topicStart, topicEnd, bytes, start, end))
+    start = end + 1
+  }
+}

@@ -1,0 +1,274 @@
+import { crc32Of, writeInt64 } from '@tandemmq/protocol'
+import type { RecordView } from '@tandemmq/protocol'
+import {
+  HEADER_BYTES,
+  HeaderAt,
+  INDEX_MAGIC,
+  INDEX_VERSION,
+  KEY_BYTES,
+  KEYS_PER_PAGE,
+  PAGE_BYTES,
+  PAGE_CHECKSUM_AT,
+  pagesOf,
+  RUN_BYTES,
+  UNIT_BYTES,
+  UNITS_PER_PAGE,
+} from './index-layout.ts'
+import type { RecordIndexing } from './store-options.ts'
+
+const FIRST_CAPACITY = 1_024
+/** Keys sorted in one step. */
+const BUCKET_KEYS = 1_024
+/** A key's place in its bucket is part of what is sorted: 32 + 20 bits fit a double. */
+const PLACE_COUNT = 1 << 20
+
+interface QueueNumbers {
+  topic: string
+  numbers: (number | undefined)[]
+}
+
+/**
+ * Gathers what the index file of one segment says: a function of the segment's records in their order, so that the same
+ * segment always gives the same bytes. {@link encode} works in steps of about a millisecond.
+ */
+export class IndexBuilder {
+  readonly #start: number
+  #units = 0
+  /** Per record: number of its queue, its offset there, place in the segment, size, tags code. */
+  #queueOf = new Uint32Array(FIRST_CAPACITY)
+  #offsets = new Float64Array(FIRST_CAPACITY)
+  #places = new Uint32Array(FIRST_CAPACITY)
+  #sizes = new Uint32Array(FIRST_CAPACITY)
+  #tagsCodes = new Int32Array(FIRST_CAPACITY)
+  #keys = 0
+  #hashes = new Uint32Array(FIRST_CAPACITY)
+  #keyPlaces = new Uint32Array(FIRST_CAPACITY)
+  readonly #queues = new Map<string, QueueNumbers>()
+  #queueCount = 0
+  #lastTopic: QueueNumbers | undefined
+  #place = 0
+  #firstTimestamp = 0
+  #lastTimestamp = 0
+  /** Log offset behind the last record. */
+  #used = 0
+  readonly #addKey = (hash: number): void => {
+    if (this.#keys === this.#hashes.length) this.#growKeys()
+    this.#hashes[this.#keys] = hash
+    this.#keyPlaces[this.#keys++] = this.#place
+  }
+
+  /** @param start log offset of the segment */
+  constructor(start: number) {
+    this.#start = start
+  }
+
+  get records(): number {
+    return this.#units
+  }
+
+  /** @returns the record's tags code */
+  add(record: RecordView, indexing: RecordIndexing): number {
+    if (this.#units === this.#sizes.length) this.#growUnits()
+    const unit = this.#units++
+    this.#place = record.physicalOffset - this.#start
+    this.#queueOf[unit] = this.#queueNumber(record.topic(), record.queueId)
+    this.#offsets[unit] = record.queueOffset
+    this.#places[unit] = this.#place
+    this.#sizes[unit] = record.size
+    const tagsCode = indexing.describe(record, record.bytes, this.#addKey)
+    this.#tagsCodes[unit] = tagsCode
+    const { storeTimestamp } = record
+    if (unit === 0) this.#firstTimestamp = storeTimestamp
+    this.#lastTimestamp = storeTimestamp
+    this.#used = record.physicalOffset + record.size
+    return tagsCode
+  }
+
+  /** Places in the segment of the records with a key of this hash, newest first. */
+  placesOf(hash: number): number[] {
+    const places: number[] = []
+    const wanted = hash >>> 0
+    for (let at = this.#hashes.lastIndexOf(wanted, this.#keys - 1); at >= 0; ) {
+      places.push(this.#keyPlaces[at]!)
+      at = at === 0 ? -1 : this.#hashes.lastIndexOf(wanted, at - 1)
+    }
+    return this.#keys === 0 ? [] : places
+  }
+
+  /**
+   * @param end log offset where the next segment starts
+   * @returns the file's parts in order; yields undefined between steps
+   */
+  *encode(end: number): Generator<undefined, Buffer[]> {
+    const { order, runs } = this.#sortUnits()
+    yield
+    const unitPages = yield* this.#encodeUnits(order)
+    const keyPages = yield* this.#encodeKeys()
+    const directory = this.#encodeDirectory(runs)
+    yield
+    return [this.#encodeHeader(end, runs.length, directory), unitPages, keyPages, directory]
+  }
+
+  /** Units by queue, in log order inside it: a counting sort. A run ends where queue offsets do not go on by one. */
+  #sortUnits(): { order: Uint32Array; runs: { queue: number; firstUnit: number; count: number; offset: number }[] } {
+    const ends = new Uint32Array(this.#queueCount + 1)
+    for (let unit = 0; unit < this.#units; unit++) ends[this.#queueOf[unit]! + 1]!++
+    for (let queue = 0; queue < this.#queueCount; queue++) ends[queue + 1]! += ends[queue]!
+    const order = new Uint32Array(this.#units)
+    for (let unit = 0; unit < this.#units; unit++) order[ends[this.#queueOf[unit]!]!++] = unit
+    const runs: { queue: number; firstUnit: number; count: number; offset: number }[] = []
+    let queue = -1
+    let next = -1
+    for (const [at, unit] of order.entries()) {
+      if (this.#queueOf[unit] !== queue || this.#offsets[unit] !== next) {
+        queue = this.#queueOf[unit]!
+        runs.push({ queue, firstUnit: at, count: 0, offset: this.#offsets[unit]! })
+      }
+      next = this.#offsets[unit]! + 1
+      runs.at(-1)!.count++
+    }
+    return { order, runs }
+  }
+
+  *#encodeUnits(order: Uint32Array): Generator<undefined, Buffer> {
+    const bytes = Buffer.alloc(pagesOf(this.#units, UNITS_PER_PAGE) * PAGE_BYTES)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    for (let page = 0, at = 0; at < order.length; page++) {
+      const end = Math.min(order.length, at + UNITS_PER_PAGE)
+      for (let position = page * PAGE_BYTES; at < end; at++, position += UNIT_BYTES) {
+        const unit = order[at]!
+        writeInt64(view, position, this.#start + this.#places[unit]!)
+        view.setInt32(position + 8, this.#sizes[unit]!)
+        writeInt64(view, position + 12, this.#tagsCodes[unit]!)
+      }
+      seal(bytes, view, page)
+      if (page % 16 === 15) yield
+    }
+    return bytes
+  }
+
+  *#encodeKeys(): Generator<undefined, Buffer> {
+    const sorted = yield* this.#sortKeys()
+    const bytes = Buffer.alloc(pagesOf(this.#keys, KEYS_PER_PAGE) * PAGE_BYTES)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    for (let page = 0, at = 0; at < sorted.length; page++) {
+      const end = Math.min(sorted.length, at + KEYS_PER_PAGE)
+      for (let position = page * PAGE_BYTES; at < end; at++, position += KEY_BYTES) {
+        view.setUint32(position, this.#hashes[sorted[at]!]!)
+        view.setUint32(position + 4, this.#keyPlaces[sorted[at]!]!)
+      }
+      seal(bytes, view, page)
+      if (page % 16 === 15) yield
+    }
+    return bytes
+  }
+
+  /** Buckets by the first bits of the hash, then each by (hash, place). */
+  *#sortKeys(): Generator<undefined, Uint32Array> {
+    const bits = Math.max(0, Math.ceil(Math.log2(this.#keys / BUCKET_KEYS)))
+    const bucketOf = (key: number): number => (bits === 0 ? 0 : this.#hashes[key]! >>> (32 - bits))
+    const ends = new Uint32Array((1 << bits) + 1)
+    for (let key = 0; key < this.#keys; key++) ends[bucketOf(key) + 1]!++
+    for (let bucket = 0; bucket < 1 << bits; bucket++) ends[bucket + 1]! += ends[bucket]!
+    const sorted = new Uint32Array(this.#keys)
+    for (let key = 0; key < this.#keys; key++) sorted[ends[bucketOf(key)]!++] = key
+    yield
+    for (let bucket = 0, from = 0; bucket < 1 << bits; bucket++) {
+      const to = ends[bucket]!
+      // Keys of one bucket stand in log order: their place in it orders equal hashes.
+      for (let part = from; part < to; part += PLACE_COUNT)
+        this.#sortPart(sorted.subarray(part, Math.min(to, part + PLACE_COUNT)))
+      from = to
+      if (bucket % 4 === 3) yield
+    }
+    return sorted
+  }
+
+  #sortPart(part: Uint32Array): void {
+    const values = Float64Array.from(part, (key, place) => this.#hashes[key]! * PLACE_COUNT + place)
+    values.sort()
+    const before = part.slice()
+    for (const [at, value] of values.entries()) part[at] = before[value % PLACE_COUNT]!
+  }
+
+  #encodeDirectory(runs: readonly { queue: number; firstUnit: number; count: number; offset: number }[]): Buffer {
+    const topics = [...this.#queues.values()].map(({ topic }) => Buffer.from(topic))
+    const queues: { topic: number; queueId: number }[] = []
+    for (const [topic, { numbers }] of [...this.#queues.values()].entries()) {
+      for (const [queueId, number] of numbers.entries()) if (number !== undefined) queues[number] = { topic, queueId }
+    }
+    const names = topics.reduce((sum, name) => sum + 2 + name.length, 0)
+    const bytes = Buffer.alloc(4 + names + runs.length * RUN_BYTES)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    view.setUint32(0, topics.length)
+    let at = 4
+    for (const name of topics) {
+      view.setUint16(at, name.length)
+      name.copy(bytes, at + 2)
+      at += 2 + name.length
+    }
+    for (const { queue, firstUnit, count, offset } of runs) {
+      view.setUint32(at, queues[queue]!.topic)
+      view.setUint32(at + 4, queues[queue]!.queueId)
+      writeInt64(view, at + 8, offset)
+      view.setUint32(at + 16, count)
+      view.setUint32(at + 20, firstUnit)
+      at += RUN_BYTES
+    }
+    return bytes
+  }
+
+  #encodeHeader(end: number, runs: number, directory: Buffer): Buffer {
+    const bytes = Buffer.alloc(HEADER_BYTES)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    view.setUint32(HeaderAt.magic, INDEX_MAGIC)
+    view.setUint32(HeaderAt.version, INDEX_VERSION)
+    writeInt64(view, HeaderAt.start, this.#start)
+    writeInt64(view, HeaderAt.end, end)
+    writeInt64(view, HeaderAt.firstTimestamp, this.#firstTimestamp)
+    writeInt64(view, HeaderAt.lastTimestamp, this.#lastTimestamp)
+    view.setUint32(HeaderAt.units, this.#units)
+    view.setUint32(HeaderAt.runs, runs)
+    view.setUint32(HeaderAt.keys, this.#keys)
+    view.setUint32(HeaderAt.directoryBytes, directory.length)
+    view.setUint32(HeaderAt.directoryChecksum, crc32Of(directory, 0, directory.length))
+    writeInt64(view, HeaderAt.used, this.#used)
+    view.setUint32(HeaderAt.checksum, crc32Of(bytes, 0, HeaderAt.checksum))
+    return bytes
+  }
+
+  #queueNumber(topic: string, queueId: number): number {
+    let known = this.#lastTopic
+    if (known?.topic !== topic) {
+      known = this.#queues.get(topic)
+      if (known === undefined) this.#queues.set(topic, (known = { topic, numbers: [] }))
+      this.#lastTopic = known
+    }
+    return (known.numbers[queueId] ??= this.#queueCount++)
+  }
+
+  #growUnits(): void {
+    const capacity = this.#sizes.length * 2
+    this.#queueOf = grown(this.#queueOf, new Uint32Array(capacity))
+    this.#offsets = grown(this.#offsets, new Float64Array(capacity))
+    this.#places = grown(this.#places, new Uint32Array(capacity))
+    this.#sizes = grown(this.#sizes, new Uint32Array(capacity))
+    this.#tagsCodes = grown(this.#tagsCodes, new Int32Array(capacity))
+  }
+
+  #growKeys(): void {
+    const capacity = this.#hashes.length * 2
+    this.#hashes = grown(this.#hashes, new Uint32Array(capacity))
+    this.#keyPlaces = grown(this.#keyPlaces, new Uint32Array(capacity))
+  }
+}
+
+function grown<T extends Uint32Array | Int32Array | Float64Array>(old: T, larger: T): T {
+  larger.set(old)
+  return larger
+}
+
+function seal(bytes: Buffer, view: DataView, page: number): void {
+  const at = page * PAGE_BYTES
+  view.setUint32(at + PAGE_CHECKSUM_AT, crc32Of(bytes, at, at + PAGE_CHECKSUM_AT))
+}
