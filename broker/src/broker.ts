@@ -7,6 +7,8 @@ import { Dispatcher } from './server/dispatcher.ts'
 import { createHandlers } from './server/handlers.ts'
 import { systemDisk } from './store/index.ts'
 
+/** Queues named one by one. */
+const LOSSES_LOGGED_MAX = 20
 const RETENTION_INTERVAL_MS = 60_000
 const DECOMPRESSED_BYTES_MAX = 64 << 20
 /** Strangers must not fill the disk with log lines. */
@@ -172,10 +174,23 @@ export class Broker {
   }
 
   #retain(): void {
-    const { store, transactions, delay } = this.#rooms
-    const removed = store.retain(() => Math.min(transactions.earliestPinned(), delay.earliestPinned()))
+    const { store, transactions, delay, needs } = this.#rooms
+    const needed = (): number => Math.min(transactions.earliestPinned(), delay.earliestPinned(), needs.earliest())
+    const { removed, forced } = store.retain(needed)
     if (removed > 0) this.#options.log(`retention removed ${removed} bytes of the log`)
+    if (forced > 0) this.#logLoss(forced)
     this.#retention = this.#options.clock.setTimer(RETENTION_INTERVAL_MS, () => this.#retain())
+  }
+
+  /** Somebody asked for it by a hard limit, and must see what it cost. */
+  #logLoss(bytes: number): void {
+    const { log } = this.#options
+    const lost = this.#rooms.needs.lost()
+    log(`a hard limit of retention removed ${bytes} bytes that were still needed`)
+    for (const { group, topic, queueId, messages } of lost.slice(0, LOSSES_LOGGED_MAX)) {
+      log(`group ${group} lost ${messages} messages of ${topic} queue ${queueId} that it had not consumed`)
+    }
+    if (lost.length > LOSSES_LOGGED_MAX) log(`and so on: ${lost.length} queues of groups in all`)
   }
 
   #runtime(): Record<string, string | number | boolean> {

@@ -24,8 +24,16 @@ export interface BrokerOptions {
   transactionCheckIntervalMs?: number
   /** Largest body. Default 4,194,304. */
   messageBytesMax?: number
-  /** Age at which a log segment is deleted, if nothing pending lives in it. Default 72. */
+  /**
+   * Age at which a log segment is deleted, unless somebody needs it: a pending half or delayed message, a lease, or a group that is
+   * online, or was within this time, and has not consumed it. Default 72.
+   */
   retentionHours?: number
+  /** Size of the log above which the oldest segments are deleted, on the same condition. Default Infinity. */
+  retentionBytes?: number
+  /** Hard limits: segments are deleted whoever needs them, and the log says what was lost to whom. Default Infinity. */
+  retentionHoursMax?: number
+  retentionBytesMax?: number
   /** Longest delay of a message. Default 365 days. */
   delayMsMax?: number
   /** Time during which a repeated unique or dedup key is answered with the first result; 0 switches it off. Default 600,000. */
@@ -74,6 +82,9 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   transactionCheckIntervalMs: { kind: 'number', min: 1, max: 86_400_000 },
   messageBytesMax: { kind: 'number', min: 1, max: 15 * MIB },
   retentionHours: { kind: 'number', min: 0, max: 24 * 36_500, infinite: true },
+  retentionBytes: { kind: 'number', min: 1 * MIB, max: Number.MAX_SAFE_INTEGER, infinite: true },
+  retentionHoursMax: { kind: 'number', min: 0, max: 24 * 36_500, infinite: true },
+  retentionBytesMax: { kind: 'number', min: 1 * MIB, max: Number.MAX_SAFE_INTEGER, infinite: true },
   delayMsMax: { kind: 'number', min: 0, max: 3_650 * 86_400_000 },
   dedupWindowMs: { kind: 'number', min: 0, max: 7 * 86_400_000 },
   dedupEntriesMax: { kind: 'number', min: 16, max: 50_000_000 },
@@ -122,9 +133,9 @@ function verify(name: string, value: unknown, check: Check): void {
     case 'number': {
       if (check.infinite && value === Number.POSITIVE_INFINITY) return
       const within = typeof value === 'number' && value >= check.min && value <= check.max
-      const whole = name === 'retentionHours' || Number.isInteger(value)
+      const whole = name.startsWith('retentionHours') || Number.isInteger(value)
       if (!within || !whole)
-        refuse(`a ${name === 'retentionHours' ? '' : 'whole '}number from ${check.min} to ${check.max}`)
+        refuse(`a ${name.startsWith('retentionHours') ? '' : 'whole '}number from ${check.min} to ${check.max}`)
     }
   }
 }
@@ -145,6 +156,9 @@ export function resolveOptions(
     transactionCheckIntervalMs: 30_000,
     messageBytesMax: 4 * MIB,
     retentionHours: 72,
+    retentionBytes: Number.POSITIVE_INFINITY,
+    retentionHoursMax: Number.POSITIVE_INFINITY,
+    retentionBytesMax: Number.POSITIVE_INFINITY,
     delayMsMax: 365 * 86_400_000,
     dedupWindowMs: 600_000,
     dedupEntriesMax: 1_000_000,

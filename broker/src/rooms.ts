@@ -5,6 +5,7 @@ import { KvConfig, LocalBroker, NameServer } from './nameserver/index.ts'
 import type { ResolvedOptions } from './options.ts'
 import {
   ConsumerGroups,
+  GroupNeeds,
   Offsets,
   ProducerGroups,
   PullService,
@@ -28,6 +29,7 @@ export interface Rooms {
   offsets: Offsets
   locks: QueueLocks
   pulls: PullService
+  needs: GroupNeeds
   transactions: TransactionService
   delay: DelayService
   dedup: DedupWindow | undefined
@@ -54,6 +56,9 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     segmentBytes: options.segmentBytes,
     hotBytesMax: options.hotBytesMax,
     retentionMs: options.retentionHours * HOUR_MS,
+    retentionBytes: options.retentionBytes,
+    retentionMsMax: options.retentionHoursMax * HOUR_MS,
+    retentionBytesMax: options.retentionBytesMax,
     acceptDamage: options.acceptDamage,
     ...recordIndexing,
     derived: new Map(Object.entries(derivedOf(replayed))),
@@ -98,6 +103,13 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     offsets,
     locks,
     pulls,
+    needs: new GroupNeeds({
+      clock,
+      groups,
+      offsets,
+      lookup: (topic, queueId) => store.findQueue(topic, queueId),
+      liveMs: options.retentionHours * HOUR_MS,
+    }),
     transactions: replayed.transactions,
     delay: replayed.delay,
     dedup: replayed.dedup,

@@ -1,5 +1,6 @@
 export { ConsumerGroups } from './consumer-groups.ts'
 export type { ConsumerGroup, ConsumerMember } from './consumer-groups.ts'
+export { GroupNeeds } from './group-needs.ts'
 export { defaultGroupConfig, groupConfigOf } from './group-config.ts'
 export type { GroupConfig } from './group-config.ts'
 export { fieldsOf, heartbeatOf, listOf, numberOf, subscriptionOf, textOf } from './heartbeat.ts'

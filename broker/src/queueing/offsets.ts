@@ -27,6 +27,8 @@ interface TopicOffsets {
   /** Resets told but not followed yet, by queue. In memory: they only hold off what a consumer had in flight. */
   readonly moving: Map<number, { target: number; until: number }>
   readonly dirty: Set<number>
+  /** Monotonic time of the last change in this process, ms, within 100 ms. */
+  changedAt: number
 }
 
 type Entry =
@@ -182,6 +184,17 @@ export class Offsets {
     return [...this.#groups].filter(([, topics]) => topics.has(topic)).map(([group]) => group)
   }
 
+  /** Every committed offset; `committedAt` is monotonic, 0 when nothing was committed in this process. */
+  *all(): Iterable<{ group: string; topic: string; queueId: number; committed: number; committedAt: number }> {
+    for (const topics of this.#groups.values()) {
+      for (const { group, topic, committed: list, changedAt: committedAt } of topics.values()) {
+        for (const [queueId, committed] of list.entries()) {
+          if (committed >= 0) yield { group, topic, queueId, committed, committedAt }
+        }
+      }
+    }
+  }
+
   deleteTopic(topic: string): void {
     for (const topics of this.#groups.values()) this.#drop(topics, topic)
     this.#journal.append(TABLE, { deleteTopic: topic } satisfies Entry)
@@ -201,6 +214,7 @@ export class Offsets {
     for (const offsets of dirty) {
       this.#journal.append(TABLE, entryOf(offsets, offsets.dirty))
       offsets.dirty.clear()
+      offsets.changedAt = this.#clock.monotonic()
     }
     if (dirty.size > 0) this.#journal.commit()
   }
@@ -210,7 +224,7 @@ export class Offsets {
     if (topics === undefined) this.#groups.set(group, (topics = new Map()))
     let offsets = topics.get(topic)
     if (offsets === undefined) {
-      offsets = { group, topic, committed: [], pendingReset: [], moving: new Map(), dirty: new Set() }
+      offsets = { group, topic, committed: [], pendingReset: [], moving: new Map(), dirty: new Set(), changedAt: 0 }
       topics.set(topic, offsets)
     }
     return offsets

@@ -18,7 +18,7 @@ import { Retention } from './retention.ts'
 import type { SegmentIndexer } from './segment-indexer.ts'
 import type { StateJournal } from './state-journal.ts'
 import { messageOf, StoreError } from './store-error.ts'
-import type { RecoveryReport, StoreOptions, StoreStats } from './store-options.ts'
+import type { RecoveryReport, Removed, StoreOptions, StoreStats } from './store-options.ts'
 import type { StoreState } from './store-state.ts'
 import { ZeroFiller } from './zero-filler.ts'
 
@@ -123,6 +123,7 @@ export class MessageStore {
       queues: this.#queues,
       state: this.#state,
       journal: this.journal,
+      limits: options,
       onBroken,
     })
   }
@@ -247,14 +248,13 @@ export class MessageStore {
   }
 
   /**
-   * Removes log files whose newest record is older than `retentionMs`; never the newest file, nor one that reaches beyond
-   * `earliestPinned()` (asked only when a file is due). Queues move their minOffset within the call.
-   * @returns removed bytes
+   * Removes log files from the front as the four retention options say; never the newest file. Queues move their minOffset
+   * within the call.
+   * @param needed log offset of the first record somebody needs; asked only when a file is due
    */
-  retain(earliestPinned: () => number): number {
-    const { retentionMs = Infinity } = this.#options
-    if (this.#fenced !== undefined || this.#closing !== undefined) return 0
-    return this.#retention.removeBefore(this.#clock.now() - retentionMs, this.#tail.durable, earliestPinned)
+  retain(needed: () => number): Removed {
+    if (this.#fenced !== undefined || this.#closing !== undefined) return { removed: 0, forced: 0 }
+    return this.#retention.remove(this.#clock.now(), this.#tail.durable, needed)
   }
 
   /** Empties all queues of `topic`; a topic of that name later goes on behind the old offsets. Resolves when durable. */
@@ -267,6 +267,7 @@ export class MessageStore {
       endOffset: this.endOffset,
       syncedOffset: this.syncedOffset,
       firstOffset: this.firstOffset,
+      forcedBytes: this.#retention.forcedBytes,
       segments: this.#retention.segments,
       queues: this.#queues.count,
       hotBytes: this.#hot.bytes,

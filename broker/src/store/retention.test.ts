@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest'
 import { append, bodiesOf, openStore, turns, virtualClock } from '../../../test/kit/store-kit.ts'
 import { FaultDisk } from './fault-disk.ts'
+import type { StoreOptions } from './store-options.ts'
 
 const options = { segmentBytes: 4096, retentionMs: 1000 }
 
-async function world() {
+async function world(limits: Partial<StoreOptions> = options) {
   const clock = virtualClock()
   const disk = new FaultDisk({ seed: 1, soon: (callback) => clock.soon(callback) })
-  const store = openStore(disk, clock, options)
+  const store = openStore(disk, clock, limits)
   const fill = async (topic: string, count: number): Promise<void> => {
     for (let index = 0; index < count; index++) append(store, topic, `${topic} ${index}`.padEnd(500, '.'))
     store.commitTurn()
@@ -19,9 +20,9 @@ async function world() {
 test('old segments go, the newest and the pinned stay, and queues start where their records start', async () => {
   const { clock, disk, store, fill } = await world()
   await fill('orders', 40)
-  expect(store.retain(() => Infinity)).toBe(0)
+  expect(store.retain(() => Infinity)).toEqual({ removed: 0, forced: 0 })
   await clock.advance(2000)
-  expect(store.retain(() => 9000)).toBe(8192)
+  expect(store.retain(() => 9000)).toEqual({ removed: 8192, forced: 0 })
   expect(store.firstOffset).toBe(8192)
   await clock.advance(10)
   expect(disk.list('data/commitlog')[0]).toBe('00000000000000008192')
@@ -88,4 +89,30 @@ test('a deletion while messages are on their way leaves the queue consistent', a
   await turns()
   const queue = store.queue('orders', 0)
   expect([queue.minOffset, queue.maxOffset, queue.nextOffset]).toEqual([1, 1, 1])
+})
+
+test('above retentionBytes the oldest segments go, as long as nobody needs them', async () => {
+  const { store, fill } = await world({ segmentBytes: 4096, retentionBytes: 10_000 })
+  await fill('orders', 40)
+  expect(store.retain(() => 5000)).toEqual({ removed: 4096, forced: 0 })
+  const { removed } = store.retain(() => Infinity)
+  expect(store.firstOffset).toBe(4096 + removed)
+  expect(store.endOffset - store.firstOffset).toBeLessThanOrEqual(10_000)
+  expect(store.endOffset - store.firstOffset).toBeGreaterThan(10_000 - 4096)
+  expect(store.retain(() => Infinity)).toEqual({ removed: 0, forced: 0 })
+})
+
+test('only a hard limit removes what is needed, and says how much of it was', async () => {
+  const limits = { segmentBytes: 4096, retentionBytesMax: 10_000, retentionMs: 1, retentionMsMax: 60_000 }
+  const { clock, store, fill } = await world(limits)
+  await fill('orders', 40)
+  const before = store.endOffset
+  const { removed, forced } = store.retain(() => 4096)
+  expect(before - removed).toBeLessThanOrEqual(10_000)
+  expect(forced).toBe(removed - 4096)
+  expect(store.stats().forcedBytes).toBe(forced)
+  await clock.advance(59_000)
+  expect(store.retain(() => 0)).toEqual({ removed: 0, forced: 0 })
+  await clock.advance(1_100)
+  expect(store.retain(() => 0).forced).toBeGreaterThan(0)
 })

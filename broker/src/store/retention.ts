@@ -3,7 +3,10 @@ import type { QueueTable } from './queue-table.ts'
 import type { Segment, Segments } from './segments.ts'
 import type { StateJournal } from './state-journal.ts'
 import { messageOf } from './store-error.ts'
+import type { Removed, StoreOptions } from './store-options.ts'
 import type { StoreState } from './store-state.ts'
+
+type RetentionLimits = Pick<StoreOptions, 'retentionMs' | 'retentionBytes' | 'retentionMsMax' | 'retentionBytesMax'>
 
 const TABLE = 'store'
 
@@ -14,9 +17,11 @@ export class Retention {
   readonly #queues: QueueTable
   readonly #state: StoreState
   readonly #journal: StateJournal
+  readonly #limits: RetentionLimits
   readonly #onBroken: (error: Error) => void
   #running: Promise<void> = Promise.resolve()
   #firstOffset: number
+  #forcedBytes = 0
 
   constructor(parts: {
     segments: Segments
@@ -24,8 +29,10 @@ export class Retention {
     queues: QueueTable
     state: StoreState
     journal: StateJournal
+    limits: RetentionLimits
     onBroken(error: Error): void
   }) {
+    this.#limits = parts.limits
     this.#onBroken = parts.onBroken
     this.#segments = parts.segments
     this.#index = parts.index
@@ -39,28 +46,38 @@ export class Retention {
     return this.#firstOffset
   }
 
+  get forcedBytes(): number {
+    return this.#forcedBytes
+  }
+
   get segments(): number {
     return this.#segments.list.length
   }
 
   /**
-   * @param timestamp files whose newest record is not older are kept, ms
    * @param durable the file that holds this log offset, and all after it, are kept
-   * @returns bytes of the removed files
+   * @param needed log offset of the first record somebody needs; asked only when a file is due
    */
-  removeBefore(timestamp: number, durable: number, earliestPinned: () => number): number {
+  remove(now: number, durable: number, needed: () => number): Removed {
+    const { retentionMs = Infinity, retentionBytes = Infinity } = this.#limits
+    const { retentionMsMax = Infinity, retentionBytesMax = Infinity } = this.#limits
     const due: Segment[] = []
-    let pinned: number | undefined
+    let neededFrom: number | undefined
     for (const segment of this.#segments.list.slice(0, -1)) {
       if (segment.limit <= this.#firstOffset) continue
-      if (segment.lastTimestamp >= timestamp || segment.limit > durable) break
-      pinned ??= earliestPinned()
-      if (segment.limit > pinned) break
+      const age = now - segment.lastTimestamp
+      const bytes = durable - segment.start
+      const isForced = age > retentionMsMax || bytes > retentionBytesMax
+      if (segment.limit > durable || !(isForced || age > retentionMs || bytes > retentionBytes)) break
+      neededFrom ??= needed()
+      if (segment.limit > neededFrom && !isForced) break
       due.push(segment)
     }
     const last = due.at(-1)
-    if (last === undefined) return 0
+    if (last === undefined) return { removed: 0, forced: 0 }
     const removed = last.limit - this.#firstOffset
+    const forced = Math.max(0, last.limit - Math.max(this.#firstOffset, neededFrom ?? 0))
+    this.#forcedBytes += forced
     this.#firstOffset = last.limit
     this.#state.first = last.limit
     for (const queue of this.#queues.all()) {
@@ -70,11 +87,11 @@ export class Retention {
     }
     // The files go when the journal can answer for them, not before: a crash between must not restart a queue at 0.
     this.#running = this.#journal.appendDurable(TABLE, { kind: 'first', offset: last.limit }).then(
-      () => this.#remove(due),
+      () => this.#removeFiles(due),
       () => {},
     )
     this.#journal.commit()
-    return removed
+    return { removed, forced }
   }
 
   deleteTopic(topic: string, end: number): Promise<void> {
@@ -105,7 +122,7 @@ export class Retention {
     this.#index.close()
   }
 
-  #remove(due: readonly Segment[]): void {
+  #removeFiles(due: readonly Segment[]): void {
     try {
       this.#segments.remove(due)
       for (const segment of due) this.#index.remove(segment.start)

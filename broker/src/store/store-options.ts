@@ -44,8 +44,13 @@ export interface StoreOptions extends RecordIndexing {
   hotBytesMax?: number
   /** Age of un-synced bytes at which an async store starts a sync. Default 200. */
   flushIntervalMs?: number
-  /** Age of its newest record at which a log file may be removed. Default Infinity. */
+  /** Age of its newest record at which a log file is removed, unless somebody needs it. Default Infinity. */
   retentionMs?: number
+  /** Size of the log above which the oldest files are removed, unless somebody needs them. Default Infinity. */
+  retentionBytes?: number
+  /** The same two, but whoever needs the file: for a disk that must not fill up. Default Infinity. */
+  retentionMsMax?: number
+  retentionBytesMax?: number
   /** Growth of the log after which a checkpoint is written, and so about what a start has to read. Default 256 MiB. */
   checkpointBytes?: number
   /** By name: what checkpoints hold. A name the program does not know is ignored, a missing one makes the start read the log from its first byte. */
@@ -61,6 +66,12 @@ export interface StoreOptions extends RecordIndexing {
   onRecovered?(record: RecordView, bytes: Buffer): void
   /** A write or sync failed. Nothing is acknowledged from now on; reading goes on; restart to recover. */
   onFenced?(error: StoreError): void
+}
+
+/** What one round of retention removed, in bytes; `forced` of them were needed by somebody, and a hard limit was reached. */
+export interface Removed {
+  removed: number
+  forced: number
 }
 
 /** What opening found. */
@@ -84,6 +95,8 @@ export interface StoreStats {
   endOffset: number
   syncedOffset: number
   firstOffset: number
+  /** Bytes that retention removed although somebody needed them. */
+  forcedBytes: number
   segments: number
   queues: number
   hotBytes: number
