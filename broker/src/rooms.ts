@@ -4,7 +4,15 @@ import { DelayService } from './delay/index.ts'
 import { StoreLogWriter } from './log-writer.ts'
 import { KvConfig, LocalBroker, NameServer } from './nameserver/index.ts'
 import type { ResolvedOptions } from './options.ts'
-import { ConsumerGroups, Offsets, ProducerGroups, PullService, QueueLocks, Topics } from './queueing/index.ts'
+import {
+  ConsumerGroups,
+  Offsets,
+  ProducerGroups,
+  PullService,
+  QueueLocks,
+  SqlExpressions,
+  Topics,
+} from './queueing/index.ts'
 import { RetryService } from './retry/index.ts'
 import { checkTransactionRequest } from './server/transaction-handlers.ts'
 import { MessageStore, type StateJournal, type StoreError } from './store/index.ts'
@@ -21,6 +29,7 @@ export interface Rooms {
   offsets: Offsets
   locks: QueueLocks
   pulls: PullService
+  sql: SqlExpressions
   transactions: TransactionService
   delay: DelayService
   dedup: DedupWindow | undefined
@@ -80,7 +89,8 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
-  const pulls = new PullService({ clock, topics, groups, offsets, store })
+  const sql = new SqlExpressions({ enabled: options.enablePropertyFilter })
+  const pulls = new PullService({ clock, topics, groups, offsets, store, sql })
   store.onVisible = (queue) => pulls.onVisible(queue)
   return {
     store,
@@ -90,6 +100,7 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     offsets,
     locks,
     pulls,
+    sql,
     transactions: replayed.transactions,
     delay: replayed.delay,
     dedup: replayed.dedup,
