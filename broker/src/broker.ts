@@ -1,4 +1,11 @@
-import { decodeRecord, decompressBody, ProtocolError, type StoredMessage, SysFlag } from '@tandemmq/protocol'
+import {
+  decodeRecord,
+  decompressBody,
+  ProtocolError,
+  type StoredMessage,
+  SysFlag,
+  TandemError,
+} from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { RemotingServer, systemClock, systemNetwork, type Timer } from '@tandemmq/remoting'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
@@ -18,6 +25,8 @@ const NONSENSE_WINDOW_MS = 10_000
 /** Figures of a running broker; what `stats()` gives. */
 export interface BrokerStats {
   connections: number
+  /** Why connections were closed, what is held for frames and answers under way. */
+  remoting: RemotingServer['stats'] & { outputBytes: number }
   requests: ReturnType<Dispatcher['stats']>
   store: ReturnType<Rooms['store']['stats']>
   pulls: ReturnType<Rooms['pulls']['stats']>
@@ -51,7 +60,7 @@ export class Broker {
       handlers: handlers.tables,
       onClosed: (connection, error) => {
         handlers.connectionClosed(connection)
-        if (error instanceof ProtocolError) this.#logNonsense(connection, error)
+        if (isNonsense(error)) this.#logNonsense(connection, error)
       },
       log: options.log,
     })
@@ -98,6 +107,7 @@ export class Broker {
     const { store, pulls, transactions, delay, retry, dedup } = this.#rooms
     return {
       connections: this.#server.connections.size,
+      remoting: { ...this.#server.stats, outputBytes: this.#outputBytes() },
       requests: this.#dispatcher.stats(),
       store: store.stats(),
       pulls: pulls.stats(),
@@ -153,6 +163,12 @@ export class Broker {
     await store.close()
   }
 
+  #outputBytes(): number {
+    let bytes = 0
+    for (const connection of this.#server.connections) bytes += connection.pendingBytes
+    return bytes
+  }
+
   /** One write, one round of answers and one socket write per connection for everything of this turn. */
   #requestCommit(): void {
     if (this.#commitRequested) return
@@ -165,7 +181,7 @@ export class Broker {
   }
 
   /** A peer that does not speak the protocol is told by closing; who runs the broker wants to know why. */
-  #logNonsense(connection: Connection, error: ProtocolError): void {
+  #logNonsense(connection: Connection, error: TandemError): void {
     const now = this.#options.clock.monotonic()
     if (now - this.#nonsense.since >= NONSENSE_WINDOW_MS) this.#nonsense = { since: now, lines: 0 }
     if (this.#nonsense.lines++ >= NONSENSE_LINES_MAX) return
@@ -197,6 +213,11 @@ export class Broker {
     const { store, pulls } = this.stats()
     return { commitLogMaxOffset: store.endOffset, commitLogMinOffset: store.firstOffset, parkedPulls: pulls.parked }
   }
+}
+
+/** Whether a peer was sent away for what it did, not for silence. */
+function isNonsense(error: Error | undefined): error is TandemError {
+  return error instanceof ProtocolError || (error instanceof TandemError && error.code === 'SLOW_READER')
 }
 
 /**

@@ -52,6 +52,8 @@ export interface BrokerOptions {
   connectionsMax?: number
   /** A client without heartbeat for so long is no member any more. Default 120,000; Infinity relies on the connection. */
   channelExpiryMs?: number
+  /** SQL92 subscriptions are served. Default true; a stock broker's default is false. */
+  enablePropertyFilter?: boolean
   /** Skip damaged ranges in the middle of the log instead of refusing to start. Default false. */
   acceptDamage?: boolean
   /** Replaced by tests only. */
@@ -94,6 +96,7 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   hotBytesMax: { kind: 'number', min: 16 * MIB, max: 8192 * MIB },
   connectionsMax: { kind: 'number', min: 1, max: 1_000_000 },
   channelExpiryMs: { kind: 'number', min: 1000, max: Number.MAX_SAFE_INTEGER, infinite: true },
+  enablePropertyFilter: { kind: 'flag' },
   acceptDamage: { kind: 'flag' },
 }
 
@@ -168,6 +171,7 @@ export function resolveOptions(
     hotBytesMax: 32 * MIB,
     connectionsMax: 10_000,
     channelExpiryMs: 120_000,
+    enablePropertyFilter: true,
     acceptDamage: false,
     log: () => {},
     ...outside,

@@ -11,6 +11,7 @@ import {
   PullService,
   QueueLocks,
   recordIndexing,
+  SqlExpressions,
   Topics,
 } from './queueing/index.ts'
 import { RetryService } from './retry/index.ts'
@@ -30,6 +31,7 @@ export interface Rooms {
   locks: QueueLocks
   pulls: PullService
   needs: GroupNeeds
+  sql: SqlExpressions
   transactions: TransactionService
   delay: DelayService
   dedup: DedupWindow | undefined
@@ -93,7 +95,8 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
-  const pulls = new PullService({ clock, topics, groups, offsets, store })
+  const sql = new SqlExpressions({ enabled: options.enablePropertyFilter })
+  const pulls = new PullService({ clock, topics, groups, offsets, store, sql })
   store.onVisible = (queue) => pulls.onVisible(queue)
   return {
     store,
@@ -110,6 +113,7 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
       lookup: (topic, queueId) => store.findQueue(topic, queueId),
       liveMs: options.retentionHours * HOUR_MS,
     }),
+    sql,
     transactions: replayed.transactions,
     delay: replayed.delay,
     dedup: replayed.dedup,

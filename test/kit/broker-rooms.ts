@@ -16,6 +16,7 @@ import {
   PullService,
   QueueLocks,
   recordIndexing,
+  SqlExpressions,
   Topics,
 } from '../../broker/src/queueing/index.ts'
 import { adminHandlers } from '../../broker/src/server/admin-handlers.ts'
@@ -37,6 +38,7 @@ export interface RoomsOptions {
   channelExpiryMs?: number
   parkedPerConnectionMax?: number
   advertise?: string
+  enablePropertyFilter?: boolean
 }
 
 export interface Message {
@@ -44,6 +46,7 @@ export interface Message {
   body?: string
   keys?: string
   uniqueKey?: string
+  properties?: Record<string, string>
 }
 
 /** A client of {@link BrokerRooms} over its own connection; records what the broker pushes to it. */
@@ -118,7 +121,8 @@ export class BrokerRooms {
     const producers = (this.producers = new ProducerGroups({ clock, ...expiry }))
     const offsets = (this.offsets = new Offsets({ clock, journal, topics }))
     const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
-    const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, ...parking }))
+    const sql = new SqlExpressions({ enabled: options.enablePropertyFilter ?? true })
+    const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, sql, ...parking }))
     const locks = (this.locks = new QueueLocks({ clock }))
     const kvConfig = new KvConfig({ journal })
     topics.open(store)
@@ -142,7 +146,7 @@ export class BrokerRooms {
     const dispatcher = new Dispatcher({
       handlers: [
         routeHandlers({ nameServer, kvConfig }),
-        clientHandlers({ consumers: groups, producers }),
+        clientHandlers({ consumers: groups, producers, sql }),
         offsetHandlers({ topics, groups, offsets, read }),
         lockHandlers({ locks, topics }),
         pullHandlers(pulls),
@@ -180,6 +184,7 @@ export class BrokerRooms {
       ...(tag === undefined ? {} : { TAGS: tag }),
       ...(keys === undefined ? {} : { KEYS: keys }),
       ...(uniqueKey === undefined ? {} : { UNIQ_KEY: uniqueKey }),
+      ...message.properties,
     })
     const tagBytes = Buffer.from(tag ?? '')
     const code = tag === undefined ? 0 : tagHash(tagBytes, 0, tagBytes.length)

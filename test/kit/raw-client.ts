@@ -7,8 +7,11 @@ export class RawClient {
   readonly #socket: Socket
   readonly #answers: RemotingCommand[] = []
   readonly #waiting: ((answer: RemotingCommand | undefined) => void)[] = []
+  readonly #closed: Promise<unknown>
   #isClosed = false
   #opaque = 0
+  /** What the broker asked of this client. */
+  readonly requests: RemotingCommand[] = []
 
   private constructor(socket: Socket) {
     this.#socket = socket
@@ -18,7 +21,7 @@ export class RawClient {
     socket.on('data', (bytes: Buffer) => splitter.push(bytes, 0, bytes.length))
     // Bytes still under way when the broker closes end in a reset, which is the same to us.
     socket.on('error', () => undefined)
-    socket.once('close', () => {
+    this.#closed = once(socket, 'close').then(() => {
       this.#isClosed = true
       for (const give of this.#waiting.splice(0)) give(undefined)
     })
@@ -26,9 +29,23 @@ export class RawClient {
 
   static async connect(address: string): Promise<RawClient> {
     const at = address.lastIndexOf(':')
-    const socket = connect({ host: address.slice(0, at), port: Number(address.slice(at + 1)) })
+    const socket = connect({ host: address.slice(0, at), port: Number(address.slice(at + 1)), noDelay: true })
     await once(socket, 'connect')
     return new RawClient(socket)
+  }
+
+  /** The socket itself, for what only it can do: pausing, half-closing, resetting. */
+  get socket(): Socket {
+    return this.#socket
+  }
+
+  /** Resolves when the broker, or this side, closed the connection. */
+  get closed(): Promise<unknown> {
+    return this.#closed
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
   }
 
   /** @returns the answer, undefined when the broker closed the connection instead */
@@ -51,9 +68,13 @@ export class RawClient {
     this.#socket.destroy()
   }
 
-  #arrived(answer: RemotingCommand): void {
+  #arrived(frame: RemotingCommand): void {
+    if ((frame.flag & 1) === 0) {
+      this.requests.push(frame)
+      return
+    }
     const give = this.#waiting.shift()
-    if (give === undefined) this.#answers.push(answer)
-    else give(answer)
+    if (give === undefined) this.#answers.push(frame)
+    else give(frame)
   }
 }

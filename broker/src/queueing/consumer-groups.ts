@@ -98,13 +98,14 @@ export class ConsumerGroups {
     return known
   }
 
-  /** Creates the group or replaces its settings. @throws {BrokerError} GROUP_NAME_INVALID */
+  /** Creates the group or replaces its settings. @throws {BrokerError} GROUP_NAME_INVALID; TOPIC_NOT_EXIST without room for its retry topic */
   configure(config: GroupConfig): ConsumerGroup {
     const problem = groupNameProblem(config.groupName)
     if (problem !== undefined) throw new BrokerError('GROUP_NAME_INVALID', problem)
+    // First: where there is no room for one more topic there is none for the group.
+    if (config.retryQueueNums > 0) this.#topics.ensure(retryTopic(config.groupName), config.retryQueueNums)
     const group = this.#put(config)
     this.#stored = storeSoon(this.#journal, TABLE, { put: config } satisfies Entry)
-    if (config.retryQueueNums > 0) this.#topics.ensure(retryTopic(config.groupName), config.retryQueueNums)
     return group
   }
 

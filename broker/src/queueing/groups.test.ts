@@ -2,8 +2,15 @@ import { LanguageCode, RequestCode, type RemotingCommand } from '@tandemmq/proto
 import type { Connection } from '@tandemmq/remoting'
 import { VirtualClock } from '@tandemmq/remoting/simulation'
 import { afterEach, expect, test } from 'vitest'
-import { BrokerRooms, heartbeatBody, type RoomsClient, type RoomsOptions } from '../../../test/kit/broker-rooms.ts'
+import {
+  BrokerRooms,
+  heartbeatBody,
+  pullFields,
+  type RoomsClient,
+  type RoomsOptions,
+} from '../../../test/kit/broker-rooms.ts'
 import { ProducerGroups } from './producer-groups.ts'
+import { TagFilter } from './subscription.ts'
 
 let open: BrokerRooms | undefined
 afterEach(async () => {
@@ -163,7 +170,8 @@ test('hashes the client computed itself count besides ours, as numbers or as tex
   body.consumerDataSet[0]!.subscriptionDataSet = [own]
   await rooms.client().request(RequestCode.HEART_BEAT, {}, { body })
   const filter = rooms.groups.subscriptions('billing').get('orders')?.filter
-  expect([5, 6, 3433164, 7].map((code) => filter?.matches(code))).toEqual([true, true, true, false])
+  expect(filter).toBeInstanceOf(TagFilter)
+  expect([5, 6, 3433164, 7].map((code) => (filter as TagFilter).matches(code))).toEqual([true, true, true, false])
 })
 
 test.each([
@@ -177,13 +185,37 @@ test.each([
   expect((await beat(client)).code).toBe(0)
 })
 
-test('code 46 accepts tags and refuses SQL with a reason', async () => {
+test('code 46 says where an expression is wrong', async () => {
   const client = (await start()).client()
-  const check = (subscriptionData: unknown): Promise<RemotingCommand> =>
-    client.request(46, {}, { body: { clientId: 'c1', group: 'billing', subscriptionData } })
-  expect((await check({ topic: 'orders', subString: 'a || b' })).code).toBe(0)
-  const refused = await check({ topic: 'orders', subString: 'a > 1', expressionType: 'SQL92' })
-  expect([refused.code, refused.remark]).toEqual([23, expect.stringContaining('SQL92')])
+  const check = async (over: Record<string, unknown>): Promise<unknown[]> => {
+    const body = {
+      clientId: 'c1',
+      group: 'billing',
+      subscriptionData: { topic: 'orders', subString: 'a || b', ...over },
+    }
+    const { code, remark } = await client.request(46, {}, { body })
+    return [code, remark]
+  }
+  expect(await check({})).toEqual([0, undefined])
+  expect(await check({ subString: 'a > 1', expressionType: 'SQL92' })).toEqual([0, undefined])
+  const wrong = await check({ subString: 'a > 1 AND', expressionType: 'SQL92' })
+  expect(wrong).toEqual([23, expect.stringMatching(/SQL92 expression, character 10: expected .*, found the end/)])
+  expect(await check({ expressionType: 'XPATH' })).toEqual([23, expect.stringContaining('XPATH')])
+})
+
+test('with enablePropertyFilter off, SQL is answered 1 in code 46 and in pulls', async () => {
+  const rooms = await start({ enablePropertyFilter: false })
+  rooms.topics.create({ name: 'orders', readQueues: 1, writeQueues: 1 })
+  const client = rooms.client()
+  const subscriptionData = { topic: 'orders', subString: 'a > 1', expressionType: 'SQL92' }
+  const remark = expect.stringContaining('enablePropertyFilter')
+  const body = { clientId: 'c1', group: 'billing', subscriptionData }
+  expect(await client.request(46, {}, { body })).toMatchObject({ code: 1, remark })
+  const heartbeat = heartbeatBody({ topics: { orders: 'a > 1' }, expressionType: 'SQL92' })
+  expect((await client.request(RequestCode.HEART_BEAT, {}, { body: heartbeat })).code).toBe(0)
+  expect(await client.request(11, pullFields({ sysFlag: 0 }))).toMatchObject({ code: 1, remark })
+  const carried = pullFields({ subscription: 'a > 1', expressionType: 'SQL92' })
+  expect(await client.request(11, carried)).toMatchObject({ code: 1, remark })
 })
 
 test('a check-back asks the producer that sent, then the others in turn, then nobody', async () => {

@@ -1,5 +1,14 @@
 import { ProtocolError } from '@tandemmq/protocol'
-import { hashOfTag, type Subscription, tagFilter, tagsOf } from './subscription.ts'
+import { BrokerError } from '../broker-error.ts'
+import type { SqlExpressions } from './sql/index.ts'
+import {
+  hashOfTag,
+  type MessageFilter,
+  refuseExpressionType,
+  type Subscription,
+  tagFilter,
+  tagsOf,
+} from './subscription.ts'
 
 export type ConsumeType = 'CONSUME_ACTIVELY' | 'CONSUME_PASSIVELY' | 'CONSUME_POP'
 export type MessageModel = 'BROADCASTING' | 'CLUSTERING'
@@ -69,8 +78,11 @@ const startPositions = [
   'CONSUME_FROM_TIMESTAMP',
 ]
 
-/** @throws {ProtocolError} FIELD_INVALID */
-export function subscriptionOf(value: unknown): Subscription {
+/**
+ * A subscription that cannot be understood is kept with the reason: the rest of the heartbeat counts all the same.
+ * @throws {ProtocolError} FIELD_INVALID
+ */
+export function subscriptionOf(value: unknown, sql: SqlExpressions): Subscription {
   const fields = fieldsOf(value, 'a subscription')
   const topic = textOf(fields, 'topic')
   const text = typeof fields['subString'] === 'string' ? fields['subString'] : '*'
@@ -78,32 +90,39 @@ export function subscriptionOf(value: unknown): Subscription {
   const expressionType = given === '' ? 'TAG' : given
   const tags = expressionType === 'TAG' ? tagsOf(text) : []
   const asked = listOf(fields, 'codeSet').map((code) => numberOf(code, 0) | 0)
-  const filter =
-    expressionType === 'TAG' && !(tags.length === 0 && text.includes('|')) ? tagFilter(text, asked) : undefined
+  let filter: MessageFilter | BrokerError
+  try {
+    if (expressionType === 'TAG') filter = tagFilter(text, asked)
+    else if (expressionType === 'SQL92') filter = sql.of(text)
+    else refuseExpressionType(expressionType)
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error
+    filter = error
+  }
   const codes = tags.map(hashOfTag)
   return { topic, expressionType, text, version: numberOf(fields['subVersion'], 0), filter, tags, codes }
 }
 
-function consumerOf(value: unknown): ConsumerData {
+function consumerOf(value: unknown, sql: SqlExpressions): ConsumerData {
   const fields = fieldsOf(value, 'an entry of consumerDataSet')
   return {
     group: textOf(fields, 'groupName'),
     consumeType: enumOf(fields['consumeType'], consumeTypes),
     messageModel: enumOf(fields['messageModel'] ?? 1, messageModels),
     consumeFromWhere: enumOf(fields['consumeFromWhere'], startPositions),
-    subscriptions: listOf(fields, 'subscriptionDataSet').map(subscriptionOf),
+    subscriptions: listOf(fields, 'subscriptionDataSet').map((entry) => subscriptionOf(entry, sql)),
   }
 }
 
 /** @throws {ProtocolError} FIELD_INVALID */
-export function heartbeatOf(body: unknown): HeartbeatData {
+export function heartbeatOf(body: unknown, sql: SqlExpressions): HeartbeatData {
   const fields = fieldsOf(body, 'the heartbeat')
   return {
     clientId: textOf(fields, 'clientID'),
     producerGroups: listOf(fields, 'producerDataSet').map((entry) =>
       textOf(fieldsOf(entry, 'a producer'), 'groupName'),
     ),
-    consumers: listOf(fields, 'consumerDataSet').map(consumerOf),
+    consumers: listOf(fields, 'consumerDataSet').map((entry) => consumerOf(entry, sql)),
     fingerprint: numberOf(fields['heartbeatFingerprint'], 0),
     withoutSubscriptions: fields['withoutSub'] === true,
   }

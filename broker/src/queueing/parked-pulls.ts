@@ -1,7 +1,7 @@
 import type { Clock, Connection, Timer } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../store/index.ts'
 import type { ConsumerGroup } from './consumer-groups.ts'
-import type { TagFilter } from './subscription.ts'
+import type { MessageFilter } from './subscription.ts'
 import type { Topic } from './topic.ts'
 
 const BUCKET_MS = 100
@@ -10,20 +10,31 @@ const BUCKETS = 512
 /** remoting.md 4.6: clients ask for 15 or 20 s and give up after 30. */
 export const SUSPEND_MS_MAX = 30_000
 
-/** A pull that waits for a message. Member of three lists: its queue's, its connection's, its deadline's. */
-export interface ParkedPull {
+/** Who asks for what: the part of a pull that is the same for an immediate and for a parked answer. */
+export interface Reader {
   readonly connection: Connection
   readonly opaque: number
   readonly serialization: 0 | 1
   readonly group: ConsumerGroup
   readonly topic: Topic
   readonly queue: ConsumeQueue
-  readonly filter: TagFilter
+  readonly filter: MessageFilter
   readonly countMax: number
+}
+
+/**
+ * A pull that waits, for a message or, when there are messages already, for its filter's turn. Member of three lists: its queue's,
+ * its connection's, its deadline's.
+ */
+export interface ParkedPull extends Reader {
   /** Offset the client asked for. */
   readonly offset: number
   /** Everything from `offset` up to here was looked at and did not match. */
   scannedTo: number
+  /** It may stay parked when nothing matches. */
+  readonly awaitsMessage: boolean
+  /** It waits for its filter's turn. */
+  awaitsTurn: boolean
   bucket: number
   isParked: boolean
   nextOfQueue: ParkedPull | undefined
@@ -173,4 +184,38 @@ export class ParkedPulls {
     pull.previousOfConnection = pull.nextOfConnection = undefined
     if (own !== undefined && --own.count === 0) this.#connections.delete(pull.connection.id)
   }
+}
+
+/** A new pull that {@link ParkedPulls.park} can take. */
+export function parkedPull(reader: Reader, offset: number, awaitsMessage: boolean): ParkedPull {
+  const { connection, opaque, serialization, group, topic, queue, filter, countMax } = reader
+  return {
+    connection,
+    opaque,
+    serialization,
+    group,
+    topic,
+    queue,
+    filter,
+    countMax,
+    offset,
+    scannedTo: offset,
+    awaitsMessage,
+    awaitsTurn: false,
+    bucket: 0,
+    isParked: false,
+    nextOfQueue: undefined,
+    previousOfQueue: undefined,
+    nextOfConnection: undefined,
+    previousOfConnection: undefined,
+    nextOfBucket: undefined,
+    previousOfBucket: undefined,
+  }
+}
+
+/** The parked pulls of a queue, as a list that stays while they are answered. */
+export function waitersOf(queue: ConsumeQueue): ParkedPull[] {
+  const pulls: ParkedPull[] = []
+  for (let pull = queue.waiter as ParkedPull | undefined; pull !== undefined; pull = pull.nextOfQueue) pulls.push(pull)
+  return pulls
 }

@@ -3,7 +3,8 @@ import type { Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
 import type { ConsumerGroup, ConsumerGroups } from './consumer-groups.ts'
-import { everything, FilterCache, refuseExpressionType, type TagFilter, tagFilter } from './subscription.ts'
+import type { SqlExpressions } from './sql/index.ts'
+import { everything, FilterCache, type MessageFilter, refuseExpressionType, tagFilter } from './subscription.ts'
 import { Perm, type Topic } from './topic.ts'
 import type { Topics } from './topics.ts'
 
@@ -14,9 +15,11 @@ const STAR = 0x2a
 export class PullAdmission {
   readonly #topics: Topics
   readonly #groups: ConsumerGroups
+  readonly #sql: SqlExpressions
   readonly #filters = new FilterCache()
 
-  constructor(options: { topics: Topics; groups: ConsumerGroups }) {
+  constructor(options: { topics: Topics; groups: ConsumerGroups; sql: SqlExpressions }) {
+    this.#sql = options.sql
     this.#topics = options.topics
     this.#groups = options.groups
   }
@@ -43,8 +46,14 @@ export class PullAdmission {
     return group
   }
 
-  /** @throws {BrokerError} SUBSCRIPTION_INVALID, SUBSCRIPTION_NOT_EXIST, SUBSCRIPTION_NOT_LATEST, NO_PERMISSION */
-  filterOf(connection: Connection, header: HeaderView, sysFlag: number, group: ConsumerGroup, topic: Topic): TagFilter {
+  /** @throws {BrokerError} SUBSCRIPTION_INVALID, SUBSCRIPTION_NOT_EXIST, SUBSCRIPTION_NOT_LATEST, FILTER_DISABLED, NO_PERMISSION */
+  filterOf(
+    connection: Connection,
+    header: HeaderView,
+    sysFlag: number,
+    group: ConsumerGroup,
+    topic: Topic,
+  ): MessageFilter {
     if ((sysFlag & PULL_SUBSCRIPTION) !== 0) return this.#carriedFilter(header)
     return this.#registeredFilter(connection, group, topic, header)
   }
@@ -60,12 +69,13 @@ export class PullAdmission {
    * The subscription inside the pull decides alone, whatever version the last heartbeat had (remoting.md 11.4): a version raised
    * by a rebalance must not stop consumption until the next heartbeat.
    */
-  #carriedFilter(header: HeaderView): TagFilter {
+  #carriedFilter(header: HeaderView): MessageFilter {
     const typeAt = header.find(Field.expressionType)
-    if (typeAt >= 0 && header.valueEnd(typeAt) > header.valueStart(typeAt) && !isTag(header, typeAt)) {
-      refuseExpressionType(header.text(typeAt))
-    }
     const at = header.find(Field.subscription)
+    if (typeAt >= 0 && header.valueEnd(typeAt) > header.valueStart(typeAt) && !isTag(header, typeAt)) {
+      const type = header.text(typeAt)
+      return type === 'SQL92' ? this.#sql.of(at < 0 ? '' : header.text(at)) : refuseExpressionType(type)
+    }
     if (at < 0) return everything
     if (header.valueEscaped(at)) return tagFilter(header.text(at))
     const bytes = header.valueBytes(at)
@@ -75,7 +85,7 @@ export class PullAdmission {
     return this.#filters.of(bytes, start, end)
   }
 
-  #registeredFilter(connection: Connection, group: ConsumerGroup, topic: Topic, header: HeaderView): TagFilter {
+  #registeredFilter(connection: Connection, group: ConsumerGroup, topic: Topic, header: HeaderView): MessageFilter {
     const subscription = this.#groups.subscription(group.name, topic.name, connection.id)
     if (subscription === undefined) {
       throw new BrokerError('SUBSCRIPTION_NOT_EXIST', `group ${group.name} has not subscribed to ${topic.name}`)
@@ -86,10 +96,7 @@ export class PullAdmission {
         `the subscription of group ${group.name} to ${topic.name} is newer than its last heartbeat`,
       )
     }
-    if (subscription.filter === undefined) {
-      if (subscription.expressionType !== 'TAG') refuseExpressionType(subscription.expressionType)
-      throw new BrokerError('SUBSCRIPTION_INVALID', `"${subscription.text}" names no tag`)
-    }
+    if (subscription.filter instanceof BrokerError) throw subscription.filter
     if (!group.config.consumeBroadcastEnable) {
       const member = this.#groups.member(group.name, connection.id)
       if (member?.messageModel === 'BROADCASTING') {

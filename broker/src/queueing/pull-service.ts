@@ -1,13 +1,14 @@
-import { Field, type HeaderView, ResponseCode } from '@tandemmq/protocol'
+import { errorTable, Field, type HeaderView, ResponseCode, TandemError } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
-import type { ConsumerGroup, ConsumerGroups } from './consumer-groups.ts'
+import type { ConsumerGroups } from './consumer-groups.ts'
 import type { Offsets } from './offsets.ts'
-import { type ParkedPull, ParkedPulls } from './parked-pulls.ts'
+import { type ParkedPull, ParkedPulls, parkedPull, type Reader, SUSPEND_MS_MAX, waitersOf } from './parked-pulls.ts'
 import { PullAdmission, queueOf } from './pull-admission.ts'
 import { finishFrame, PULL_HEADER_BYTES_MAX, type PullAnswer, writePullHeader } from './pull-reply.ts'
-import type { TagFilter } from './subscription.ts'
+import type { RecordReader } from './record-reader.ts'
+import { type SqlExpressions, SqlMatcher } from './sql/index.ts'
 import type { Topic } from './topic.ts'
 import type { Topics } from './topics.ts'
 
@@ -19,24 +20,6 @@ const SCAN_MAX = 800
 const PULL_COMMIT = 1
 const PULL_SUSPEND = 2
 
-/** What delivery needs of the store. */
-export interface RecordReader {
-  /** Copies a stored record into `target`; false when retention removed it. */
-  readInto(physicalOffset: number, size: number, target: Buffer, at: number): boolean
-}
-
-/** Who asks for what: the part of a pull that is the same for an immediate and for a parked answer. */
-interface Reader {
-  readonly connection: Connection
-  readonly opaque: number
-  readonly serialization: 0 | 1
-  readonly group: ConsumerGroup
-  readonly topic: Topic
-  readonly queue: ConsumeQueue
-  readonly filter: TagFilter
-  readonly countMax: number
-}
-
 /**
  * PULL_MESSAGE: reads a queue from an offset, or waits at its end for a message that matches (long polling). Answers go from
  * the store straight into the connection's output; header fields are read in place.
@@ -46,6 +29,9 @@ export class PullService {
   readonly #offsets: Offsets
   readonly #store: RecordReader
   readonly #parked: ParkedPulls
+  readonly #sql: SqlMatcher
+  /** Parked pulls whose filter comes first in the next turn. */
+  #awaitingTurn: ParkedPull[] = []
   readonly #parkedPerConnectionMax: number
   readonly #answer: PullAnswer = {
     code: 0,
@@ -69,11 +55,13 @@ export class PullService {
     groups: ConsumerGroups
     offsets: Offsets
     store: RecordReader
+    sql: SqlExpressions
     parkedPerConnectionMax?: number
   }) {
     this.#admission = new PullAdmission(options)
     this.#offsets = options.offsets
     this.#store = options.store
+    this.#sql = new SqlMatcher({ clock: options.clock, store: options.store, onTurn: () => this.#onTurn() })
     this.#parkedPerConnectionMax = options.parkedPerConnectionMax ?? 8192
     this.#parked = new ParkedPulls(options.clock, (pull) => this.#onDeadline(pull))
     options.topics.listeners.push((topic, change) => {
@@ -83,7 +71,7 @@ export class PullService {
 
   /**
    * Answers now, or when a matching message becomes visible, at the latest after `suspendTimeoutMillis`.
-   * @throws {BrokerError} TOPIC_NOT_EXIST, NO_PERMISSION, INVALID_PARAMETER, SUBSCRIPTION_*, SYSTEM_BUSY
+   * @throws {BrokerError} TOPIC_NOT_EXIST, NO_PERMISSION, INVALID_PARAMETER, SUBSCRIPTION_*, FILTER_DISABLED, SYSTEM_BUSY
    * @throws {ProtocolError} FIELD_MISSING, FIELD_INVALID
    */
   pull(connection: Connection, header: HeaderView): void {
@@ -104,23 +92,26 @@ export class PullService {
     const reader: Reader = { connection, opaque, serialization, group, topic, queue, filter, countMax }
     const suspendMs =
       (sysFlag & PULL_SUSPEND) === 0 ? 0 : header.longClamped(header.requireField(Field.suspendTimeoutMillis))
-    if (suspendMs > 0 && offset === queue.maxOffset && !this.#resetWaits(reader)) this.#park(reader, offset, suspendMs)
-    else this.#serve(reader, offset)
+    if (suspendMs > 0 && offset === queue.maxOffset && !this.#resetWaits(reader)) {
+      const pull = this.#park(reader, offset, suspendMs, true)
+      // Parked first, then looked again: a message that becomes visible in between finds the pull or is found here.
+      if (queue.maxOffset > offset) this.#consider(pull)
+    } else if (filter.kind === 'sql' && this.#sql.isTurnSpent) {
+      this.#awaitTurn(this.#park(reader, offset, SUSPEND_MS_MAX, false))
+    } else this.#serve(reader, offset)
   }
 
   /** New messages of `queue` became visible: called once per queue and flush. */
   onVisible(queue: ConsumeQueue): void {
     if (queue.waiter === undefined) return
     // A copy: an answer may close a slow connection, and that takes its other pulls out of the list.
-    for (const pull of waitersOf(queue)) if (pull.isParked) this.#consider(pull)
+    for (const pull of waitersOf(queue)) if (pull.isParked && pull.awaitsMessage) this.#attempt(pull)
   }
 
   /** An offset of the group was reset: its parked pull is told at once. */
   onReset(group: string, queue: ConsumeQueue): void {
     for (const pull of waitersOf(queue)) {
-      if (!pull.isParked || pull.group.name !== group) continue
-      this.#parked.remove(pull)
-      this.#serve(pull, pull.offset)
+      if (pull.isParked && pull.group.name === group) this.#serveParked(pull, pull.offset)
     }
   }
 
@@ -133,43 +124,58 @@ export class PullService {
     this.#parked.close()
   }
 
-  /** `messages`, `bytes`: handed out since the start. */
-  stats(): { parked: number; messages: number; bytes: number } {
-    return { parked: this.#parked.count, messages: this.#messages, bytes: this.#bytes }
+  /** `messages`, `bytes`: handed out since the start; `sql`: what the filters did, see {@link SqlMatcher.stats}. */
+  stats(): { parked: number; messages: number; bytes: number; sql: ReturnType<SqlMatcher['stats']> } {
+    return { parked: this.#parked.count, messages: this.#messages, bytes: this.#bytes, sql: this.#sql.stats() }
   }
 
   #resetWaits({ group, topic, queue }: Reader): boolean {
     return this.#offsets.hasPendingResets && this.#offsets.hasReset(group.name, topic.name, queue.queueId)
   }
 
-  #park(reader: Reader, offset: number, suspendMs: number): void {
-    const { connection, opaque, serialization, group, topic, queue, filter, countMax } = reader
-    if (this.#parked.countOf(connection) >= this.#parkedPerConnectionMax) {
+  #park(reader: Reader, offset: number, suspendMs: number, awaitsMessage: boolean): ParkedPull {
+    if (this.#parked.countOf(reader.connection) >= this.#parkedPerConnectionMax) {
       throw new BrokerError('SYSTEM_BUSY', `${this.#parkedPerConnectionMax} pulls of this connection wait already`)
     }
-    const pull: ParkedPull = {
-      connection,
-      opaque,
-      serialization,
-      group,
-      topic,
-      queue,
-      filter,
-      countMax,
-      offset,
-      scannedTo: offset,
-      bucket: 0,
-      isParked: false,
-      nextOfQueue: undefined,
-      previousOfQueue: undefined,
-      nextOfConnection: undefined,
-      previousOfConnection: undefined,
-      nextOfBucket: undefined,
-      previousOfBucket: undefined,
-    }
+    const pull = parkedPull(reader, offset, awaitsMessage)
     this.#parked.park(pull, suspendMs)
-    // Parked first, then looked again: a message that becomes visible in between finds the pull or is found here.
-    if (queue.maxOffset > offset) this.#consider(pull)
+    return pull
+  }
+
+  #awaitTurn(pull: ParkedPull): void {
+    if (pull.awaitsTurn) return
+    pull.awaitsTurn = true
+    this.#awaitingTurn.push(pull)
+  }
+
+  #onTurn(): void {
+    const pulls = this.#awaitingTurn
+    this.#awaitingTurn = []
+    for (const pull of pulls) {
+      pull.awaitsTurn = false
+      if (!pull.isParked) continue
+      if (this.#sql.isTurnSpent) this.#awaitTurn(pull)
+      else this.#attempt(pull)
+    }
+  }
+
+  /** What throws outside its request is answered here; nobody else would. */
+  #attempt(pull: ParkedPull): void {
+    try {
+      if (pull.awaitsMessage) this.#consider(pull)
+      else this.#serveParked(pull, pull.offset)
+    } catch (error) {
+      this.#parked.remove(pull)
+      if (!pull.connection.isOpen) return
+      const remote = error instanceof TandemError ? errorTable[error.code].remote : undefined
+      const remark = error instanceof Error ? error.message : String(error)
+      pull.connection.reply(pull, { code: remote ?? ResponseCode.SYSTEM_ERROR, remark })
+    }
+  }
+
+  #serveParked(pull: ParkedPull, offset: number): void {
+    this.#parked.remove(pull)
+    this.#serve(pull, offset)
   }
 
   /** Answers a parked pull when a message after what it has seen matches. */
@@ -177,11 +183,17 @@ export class PullService {
     const { queue, filter } = pull
     const end = queue.maxOffset
     let at = pull.scannedTo
-    while (at < end && (queue.size(at) === 0 || !filter.matches(queue.tagsCode(at)))) at++
+    if (filter.kind === 'tag') {
+      while (at < end && (queue.size(at) === 0 || !filter.matches(queue.tagsCode(at)))) at++
+      pull.scannedTo = at
+      if (at < end) this.#serveParked(pull, at)
+      return
+    }
+    for (; at < end && !this.#sql.isTurnSpent; at++) {
+      if (this.#sql.matches(filter, queue, at)) return this.#serveParked(pull, at)
+    }
     pull.scannedTo = at
-    if (at === end) return
-    this.#parked.remove(pull)
-    this.#serve(pull, at)
+    if (at < end) this.#awaitTurn(pull)
   }
 
   #onDeadline(pull: ParkedPull): void {
@@ -205,9 +217,18 @@ export class PullService {
     let count = 0
     let bytes = 0
     let at = offset
-    for (; at < end && count < countMax; at++) {
+    let isSpent = false
+    if (filter.kind === 'sql') this.#sql.begin()
+    for (; at < end && count < countMax && !isSpent; at++) {
       const size = queue.size(at)
-      if (size === 0 || !filter.matches(queue.tagsCode(at))) continue
+      if (size === 0) continue
+      if (filter.kind === 'tag') {
+        if (!filter.matches(queue.tagsCode(at))) continue
+      } else {
+        const isWanted = this.#sql.matches(filter, queue, at)
+        isSpent = this.#sql.isRequestSpent
+        if (!isWanted) continue
+      }
       if (count > 0 && bytes + size > BATCH_BYTES_MAX) break
       this.#unitOffsets[count] = at
       this.#unitPlaces[count] = queue.physicalOffset(at)
@@ -260,10 +281,4 @@ export class PullService {
       }
     }
   }
-}
-
-function waitersOf(queue: ConsumeQueue): ParkedPull[] {
-  const pulls: ParkedPull[] = []
-  for (let pull = queue.waiter as ParkedPull | undefined; pull !== undefined; pull = pull.nextOfQueue) pulls.push(pull)
-  return pulls
 }

@@ -1,12 +1,14 @@
 import { tagHash } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
 import { ByteTable } from './byte-table.ts'
+import type { SqlExpression } from './sql/index.ts'
 
 /**
  * Which messages of a queue a subscription wants, decided on the 32-bit tag hash in the consume queue alone. Different
  * tags may share a hash, so a consumer still compares the text (broker.md 2.5).
  */
 export class TagFilter {
+  readonly kind = 'tag'
   /** Undefined = every message, with or without tag. */
   readonly codes: ReadonlySet<number> | undefined
 
@@ -19,6 +21,9 @@ export class TagFilter {
   }
 }
 
+/** By tags the queue entry decides, by SQL92 the record's properties. */
+export type MessageFilter = TagFilter | SqlExpression
+
 export const everything = new TagFilter(undefined)
 
 /** What a client said it wants of one topic. */
@@ -30,8 +35,8 @@ export interface Subscription {
   text: string
   /** The client's clock in ms when it last changed it; 0 = no version. */
   version: number
-  /** Undefined when the broker cannot evaluate the expression: pulls are refused with 23. */
-  filter: TagFilter | undefined
+  /** Or why there is none: pulls are then refused with that. */
+  filter: MessageFilter | BrokerError
   tags: string[]
   codes: number[]
 }
@@ -66,13 +71,10 @@ export function tagFilter(text: string, moreCodes: readonly number[] = []): TagF
 
 /** @throws {BrokerError} SUBSCRIPTION_INVALID */
 export function refuseExpressionType(expressionType: string): never {
-  throw new BrokerError(
-    'SUBSCRIPTION_INVALID',
-    `expression type ${expressionType} is not supported by this broker, subscribe by tags`,
-  )
+  throw new BrokerError('SUBSCRIPTION_INVALID', `expression type ${expressionType} is neither TAG nor SQL92`)
 }
 
-/** Filters of the subscription texts that come inside pulls, by their bytes; emptied when full. */
+/** Tag filters of the subscription texts that come inside pulls, by their bytes; emptied when full. */
 export class FilterCache {
   readonly #byText = new ByteTable<TagFilter>()
   readonly #entriesMax: number

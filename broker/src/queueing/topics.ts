@@ -7,6 +7,8 @@ import { Perm, type Topic, type TopicConfig, topicOf } from './topic.ts'
 
 const TABLE = 'topics'
 const QUEUES_MAX = 1024
+/** About 100 MB of tables. */
+const TOPICS_MAX = 20_000
 const RETRY_PREFIX = '%RETRY%'
 const DEAD_LETTER_PREFIX = '%DLQ%'
 
@@ -28,6 +30,7 @@ export class Topics {
   readonly #journal: Journal
   readonly #autoCreate: boolean
   readonly #defaultQueues: number
+  readonly #topicsMax: number
   readonly #byName = new Map<string, Topic>()
   readonly #byBytes = new ByteTable<Topic>()
   readonly #persistent = new Set<string>()
@@ -42,11 +45,14 @@ export class Topics {
    * Reads the journal's table; {@link open} joins it with the store's queues.
    * @param options.autoCreate a send to an unknown topic creates it from its template (`TBW102`)
    * @param options.defaultQueues queues of an auto-created topic at most, default 4
+   * @param options.topicsMax topics above which none is created, whoever asks, default 20,000: names come from strangers. Dead
+   *   letter topics are exempt, there are at most as many as groups, and a message would be lost without its own
    */
-  constructor(options: { journal: Journal; autoCreate: boolean; defaultQueues?: number }) {
+  constructor(options: { journal: Journal; autoCreate: boolean; defaultQueues?: number; topicsMax?: number }) {
     this.#journal = options.journal
     this.#autoCreate = options.autoCreate
     this.#defaultQueues = options.defaultQueues ?? 4
+    this.#topicsMax = options.topicsMax ?? TOPICS_MAX
     this.#journal.register(TABLE, {
       apply: (entry) => this.#apply(entry as Entry),
       snapshot: () => this.#snapshot(),
@@ -124,12 +130,13 @@ export class Topics {
   /**
    * Creates the topic or changes it; what is not given keeps its value. Its entry is written ahead of the next batch of
    * messages and made durable without being waited for.
-   * @throws {BrokerError} TOPIC_NAME_INVALID, INVALID_PARAMETER
+   * @throws {BrokerError} TOPIC_NAME_INVALID, INVALID_PARAMETER; TOPIC_NOT_EXIST when there are too many
    */
   create(config: Partial<TopicConfig> & { name: string }): Topic {
     const problem = topicNameProblem(config.name)
     if (problem !== undefined) throw new BrokerError('TOPIC_NAME_INVALID', problem)
     const before = this.#byName.get(config.name)
+    if (before === undefined) this.#checkRoom(config.name)
     const next = { ...defaultConfig(config.name, this.#defaultQueues), ...pickConfig(before), ...config }
     checkNumbers(next)
     const topic = this.#put(next)
@@ -174,6 +181,12 @@ export class Topics {
     this.#store?.deleteTopic(name)
     this.#announce(topic, 'deleted')
     await storeNow(this.#journal, TABLE, { delete: name } satisfies Entry)
+  }
+
+  #checkRoom(name: string): void {
+    if (this.#byName.size < this.#topicsMax || name.startsWith(DEAD_LETTER_PREFIX)) return
+    const detail = `topic ${name} does not exist and is not created: there are ${this.#topicsMax} topics, as many as are allowed`
+    throw new BrokerError('TOPIC_NOT_EXIST', detail)
   }
 
   #put(config: TopicConfig): Topic {

@@ -1,30 +1,24 @@
 import { Field, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
-import { type ConsumerGroups, heartbeatOf, type ProducerGroups, subscriptionOf } from '../queueing/index.ts'
+import {
+  type ConsumerGroups,
+  heartbeatOf,
+  type ProducerGroups,
+  type SqlExpressions,
+  subscriptionOf,
+} from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { answer, jsonBody, textOr } from './request-body.ts'
-
-const check: Handler = (connection, header) => {
-  const body = jsonBody(header)
-  const asked =
-    typeof body === 'object' && body !== null && 'subscriptionData' in body ? body.subscriptionData : undefined
-  const { expressionType, filter, text } = subscriptionOf(asked)
-  if (filter !== undefined) return answer(connection, header)
-  const problem =
-    expressionType === 'TAG'
-      ? `"${text}" names no tag`
-      : `expression type ${expressionType} is not supported, subscribe by tags`
-  throw new BrokerError('SUBSCRIPTION_INVALID', problem)
-}
 
 /** Membership codes: heartbeat 34, unregister 35, consumer list 38, check of a subscription 46. */
 export function clientHandlers(options: {
   consumers: ConsumerGroups
   producers: ProducerGroups
+  sql: SqlExpressions
 }): Map<number, Handler> {
-  const { consumers, producers } = options
+  const { consumers, producers, sql } = options
   const heartbeat: Handler = (connection, header) => {
-    const data = heartbeatOf(jsonBody(header))
+    const data = heartbeatOf(jsonBody(header), sql)
     const { language, version } = header
     const { clientId, fingerprint, withoutSubscriptions: short } = data
     for (const group of data.producerGroups) producers.register(group, connection, clientId, language, version)
@@ -54,6 +48,16 @@ export function clientHandlers(options: {
     if (consumerIdList.length > 0) return answer(connection, header, { body: JSON.stringify({ consumerIdList }) })
     // remoting.md 8.3: clients read an empty list as "nobody", and this code as "keep what you have".
     answer(connection, header, { code: ResponseCode.SYSTEM_ERROR, remark: `no consumer for this group, ${group}` })
+  }
+
+  /** A client with a SQL92 subscription asks before it starts whether the broker understands it (remoting.md 2B, 46). */
+  const check: Handler = (connection, header) => {
+    const body = jsonBody(header)
+    const asked =
+      typeof body === 'object' && body !== null && 'subscriptionData' in body ? body.subscriptionData : undefined
+    const { filter } = subscriptionOf(asked, sql)
+    if (filter instanceof BrokerError) throw filter
+    answer(connection, header)
   }
 
   return new Map([

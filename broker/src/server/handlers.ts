@@ -58,7 +58,7 @@ export function createHandlers(
       new BatchHandler(send).handlers(),
       createReplyHandlers({ producers, clock }),
       pullHandlers(pulls),
-      clientHandlers({ consumers: groups, producers }),
+      clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
       offsetHandlers({ topics, groups, offsets, read }),
       lockHandlers({ locks: rooms.locks, topics }),
       routeHandlers(rooms),

@@ -2,7 +2,7 @@ import { commandOf, decodeProperties, type RemotingCommand } from '@tandemmq/pro
 import { type ConnectionOwner, RemotingClient, RemotingServer } from '@tandemmq/remoting'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
 import { expect, test } from 'vitest'
-import { ProducerGroups } from '../queueing/index.ts'
+import { ProducerGroups, SqlExpressions } from '../queueing/index.ts'
 import { clientHandlers } from './client-handlers.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { createReplyHandlers } from './reply-handlers.ts'
@@ -15,7 +15,8 @@ test.each([
   const network = new MemoryNetwork({ clock })
   const producers = new ProducerGroups({ clock })
   const consumers = {} as Parameters<typeof clientHandlers>[0]['consumers']
-  const handlers = [createReplyHandlers({ producers, clock }), clientHandlers({ producers, consumers })]
+  const sql = new SqlExpressions()
+  const handlers = [createReplyHandlers({ producers, clock }), clientHandlers({ producers, consumers, sql })]
   const dispatcher = new Dispatcher({ handlers, onClosed: () => {}, log: () => {} })
   const server = new RemotingServer({ clock, network, owner: dispatcher, host: '0.0.0.0', port: 9876 })
   await clock.run(server.start())

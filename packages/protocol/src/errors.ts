@@ -5,6 +5,7 @@
 export const errorTable = {
   // wire
   FRAME_LENGTH_INVALID: { remote: undefined, retryable: false },
+  FRAME_TIMEOUT: { remote: undefined, retryable: true },
   HEADER_INVALID: { remote: undefined, retryable: false },
   FIELD_INVALID: { remote: 29, retryable: false },
   FIELD_MISSING: { remote: 1, retryable: false },
@@ -13,6 +14,7 @@ export const errorTable = {
   // connection
   CONNECT_FAILED: { remote: undefined, retryable: true },
   CONNECTION_CLOSED: { remote: undefined, retryable: true },
+  SLOW_READER: { remote: undefined, retryable: true },
   REQUEST_TIMEOUT: { remote: undefined, retryable: true },
   REQUEST_NOT_SUPPORTED: { remote: 3, retryable: false },
   // broker answers
@@ -27,6 +29,7 @@ export const errorTable = {
   GROUP_NAME_INVALID: { remote: 29, retryable: false },
   QUERY_NOT_FOUND: { remote: 22, retryable: false },
   SUBSCRIPTION_INVALID: { remote: 23, retryable: false },
+  FILTER_DISABLED: { remote: 1, retryable: false },
   SUBSCRIPTION_NOT_EXIST: { remote: 24, retryable: true },
   SUBSCRIPTION_NOT_LATEST: { remote: 25, retryable: true },
   GROUP_NOT_EXIST: { remote: 26, retryable: false },

@@ -50,7 +50,10 @@ export class RemotingClient {
   constructor(options: RemotingClientOptions) {
     this.#options = options
     this.#flushQueue = new FlushQueue(options.clock)
-    this.#idleSweep = new IdleSweep(options.clock, options.idleTimeoutMs ?? 120_000, this.#connections)
+    this.#idleSweep = new IdleSweep(options.clock, this.#connections, {
+      idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
+      frameTimeoutMs: 0,
+    })
     this.#context = {
       clock: options.clock,
       flushQueue: this.#flushQueue,
@@ -63,6 +66,9 @@ export class RemotingClient {
       frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       outputBytesHigh: options.outputBytesHigh ?? 4_194_304,
       outputBytesMax: options.outputBytesMax ?? 67_108_864,
+      // A client chose its servers; a slow line is no reason to ask for the same bytes again.
+      receiveBytesMax: Number.POSITIVE_INFINITY,
+      makeRoom: () => {},
       forget: (connection) => this.#forget(connection),
       onError: (error, connection) => options.onError?.(error, connection),
     }

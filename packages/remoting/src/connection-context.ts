@@ -14,19 +14,28 @@ export interface ConnectionOwner {
 }
 
 /** Why this side ended a connection. */
-export type CloseReason = 'FRAME_LENGTH_INVALID' | 'HEADER_INVALID' | 'IDLE' | 'SLOW_READER'
+export type CloseReason =
+  | 'FRAME_LENGTH_INVALID'
+  | 'FRAME_TIMEOUT'
+  | 'HEADER_INVALID'
+  | 'IDLE'
+  | 'RECEIVE_LIMIT'
+  | 'SLOW_READER'
 
 /** Counted since start. */
 export interface RemotingStats {
   connectionsOpened: number
   /** Above `connectionsMax`, or while closing. */
   connectionsRefused: number
+  /** Whole, with a header that was understood. */
   framesReceived: number
   /** Answers nobody waited for (any more). */
   responsesDropped: number
   /** Errors thrown by the owner's `onRequest` or `onClosed`. */
   ownerErrors: number
   closedBy: Record<CloseReason, number>
+  /** Now: bytes of frames whose end is not here yet, over all connections. */
+  receivedUnfinishedBytes: number
 }
 
 export function emptyStats(): RemotingStats {
@@ -36,7 +45,15 @@ export function emptyStats(): RemotingStats {
     framesReceived: 0,
     responsesDropped: 0,
     ownerErrors: 0,
-    closedBy: { FRAME_LENGTH_INVALID: 0, HEADER_INVALID: 0, IDLE: 0, SLOW_READER: 0 },
+    closedBy: {
+      FRAME_LENGTH_INVALID: 0,
+      FRAME_TIMEOUT: 0,
+      HEADER_INVALID: 0,
+      IDLE: 0,
+      RECEIVE_LIMIT: 0,
+      SLOW_READER: 0,
+    },
+    receivedUnfinishedBytes: 0,
   }
 }
 
@@ -48,6 +65,8 @@ export interface ConnectionLimits {
   outputBytesHigh: number
   /** The connection is destroyed above. Default 64 MiB. */
   outputBytesMax: number
+  /** Bytes of unfinished frames over all connections: above, the connection with the oldest one is destroyed. */
+  receiveBytesMax: number
 }
 
 /** What the connections of one server or client share. */
@@ -62,6 +81,8 @@ export interface ConnectionContext extends ConnectionLimits {
   readonly language: number
   readonly version: number
   nextId: number
+  /** Ends connections until unfinished frames fit into `receiveBytesMax`. */
+  makeRoom(): void
   /** Before the owner hears of it. */
   forget(connection: Connection): void
   onError(error: unknown, connection: Connection): void

@@ -20,6 +20,8 @@ import { RemotingError } from './remoting-error.ts'
 
 const ONEWAY_BIT = 2
 const OUTPUT_BYTES_AT_START = 4096
+/** How long a peer that sent nonsense may take to fetch the answers it had earned before. */
+const LINGER_MS = 1_000
 /** A larger buffer is given back after the burst that needed it. */
 const OUTPUT_BYTES_KEPT = 1_048_576
 const NO_BYTES = Buffer.alloc(0)
@@ -42,6 +44,8 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
   readonly remoteHost: Buffer
   /** Monotonic ms at which the peer last gave a sign of life: sent bytes, or took output that was waiting. */
   lastActiveAt: number
+  /** Monotonic ms at which a frame began whose end is not here yet; Infinity when there is none. */
+  unfinishedSince = Number.POSITIVE_INFINITY
   /** The owner's data. */
   attachment: unknown
   /** Where hot code writes its frames: see {@link reserve}. Replaced by `reserve` and `flush`, never to be kept. */
@@ -53,6 +57,10 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
   #splitter: FrameSplitter
   #pending: PendingRequests
   #isOpen = true
+  #isDeaf = false
+  #hasSpoken = false
+  #closeReason: Error | undefined
+  #unfinishedBytes = 0
   #length = 0
   #inFlight: Buffer | undefined
   #spare: Buffer | undefined
@@ -178,7 +186,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     }
     const waiting = this.pendingBytes
     if (waiting <= this.#context.outputBytesHigh || !this.#isOpen) return
-    if (waiting > this.#context.outputBytesMax) return this.#closeBecause('SLOW_READER', slowReader(waiting))
+    if (waiting > this.#context.outputBytesMax) return this.destroyBecause('SLOW_READER', slowReader(waiting))
     if (this.#pausedByOutput) return
     this.#pausedByOutput = true
     this.#socket.pause()
@@ -190,6 +198,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     this.#isOpen = false
     // From here silence is the peer's: the idle sweep ends a peer that never closes its side.
     this.#pausedByOwner = false
+    this.#holdUnfinished(0)
     if (this.#length > 0) this.#socket.write(this.output, 0, this.#length)
     this.#length = 0
     this.#useOutput(NO_BYTES)
@@ -200,12 +209,14 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
   destroy(error?: Error): void {
     this.#isOpen = false
     this.#length = 0
+    this.#holdUnfinished(0)
     this.#socket.destroy(error)
   }
 
-  /** Counted under `closedBy.IDLE`. */
-  destroyIdle(idleTimeoutMs: number): void {
-    this.#closeBecause('IDLE', new RemotingError('CONNECTION_CLOSED', `nothing received for ${idleTimeoutMs} ms`))
+  /** Closes at once for a reason of this side's, which is counted. */
+  destroyBecause(reason: CloseReason, error: Error): void {
+    this.#context.stats.closedBy[reason]++
+    this.destroy(error)
   }
 
   /** Frames of the bytes already read are still handed out. */
@@ -217,12 +228,17 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
   resumeReading(): void {
     this.#pausedByOwner = false
     this.lastActiveAt = this.#context.clock.monotonic()
-    if (!this.#pausedByOutput) this.#socket.resume()
+    if (!this.#pausedByOutput) this.#readAgain()
   }
 
   /** Whether the owner paused reading: silence then says nothing about the peer. */
   get isReadingPaused(): boolean {
     return this.#pausedByOwner
+  }
+
+  /** Whether the peer's next bytes are waited for. */
+  get isReading(): boolean {
+    return !this.#pausedByOwner && !this.#pausedByOutput
   }
 
   /** Gives back the buffers of a connection that is silent. */
@@ -232,21 +248,32 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
   }
 
   onData(bytes: Buffer, start: number, end: number): void {
-    if (!this.#isOpen) return
-    this.lastActiveAt = this.#context.clock.monotonic()
+    if (!this.#isOpen || this.#isDeaf) return
+    const { clock, stats } = this.#context
+    const frames = stats.framesReceived
+    this.lastActiveAt = clock.monotonic()
+    let nonsense: unknown
     try {
       this.#splitter.push(bytes, start, end)
     } catch (error) {
-      if (this.#isOpen) this.#closeBecause(reasonOf(error), error as Error)
+      nonsense = error
     }
+    if (stats.framesReceived !== frames) {
+      this.#hasSpoken = true
+      this.unfinishedSince = Number.POSITIVE_INFINITY
+    }
+    if (nonsense !== undefined) return this.#endNonsense(nonsense as Error)
+    const unfinished = this.#splitter.bufferedBytes
+    if (unfinished > 0 && this.unfinishedSince === Number.POSITIVE_INFINITY) this.unfinishedSince = this.lastActiveAt
+    if (unfinished !== this.#unfinishedBytes && this.#isOpen) this.#holdUnfinished(unfinished)
   }
 
   onFrame(bytes: Buffer, start: number, end: number): void {
     // A handler may have closed the connection in the middle of the bytes that were read.
     if (!this.#isOpen) return
-    this.#context.stats.framesReceived++
     const header = this.#context.header
     header.scan(bytes, start, end)
+    this.#context.stats.framesReceived++
     if (header.isResponse) this.#onResponse(header)
     else this.#onRequest(header)
   }
@@ -260,11 +287,13 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     this.flush()
     if (!this.#pausedByOutput || this.pendingBytes > this.#context.outputBytesHigh / 2) return
     this.#pausedByOutput = false
-    if (!this.#pausedByOwner) this.#socket.resume()
+    if (!this.#pausedByOwner) this.#readAgain()
   }
 
-  onClose(error?: Error): void {
+  onClose(thrown?: Error): void {
+    const error = this.#closeReason ?? thrown
     this.#isOpen = false
+    this.#holdUnfinished(0)
     this.#length = 0
     this.#inFlight = undefined
     this.#useOutput(NO_BYTES)
@@ -273,8 +302,8 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     this.#pending.failAll(new RemotingError('CONNECTION_CLOSED', error?.message ?? detail, { cause: error }))
     try {
       this.#context.owner.onClosed(this, error)
-    } catch (thrown) {
-      this.#ownerFailed(thrown)
+    } catch (failure) {
+      this.#ownerFailed(failure)
     }
   }
 
@@ -312,9 +341,31 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     this.#context.onError(error, this)
   }
 
-  #closeBecause(reason: CloseReason, error: Error): void {
-    this.#context.stats.closedBy[reason]++
-    this.destroy(error)
+  /** The stream is useless from here on, but what was asked for before is answered at the latest in this turn: that still leaves. */
+  #endNonsense(error: Error): void {
+    if (!this.#isOpen) return
+    this.#isDeaf = true
+    this.#holdUnfinished(0)
+    this.#splitter = new FrameSplitter(this, this.#context.frameBytesMax)
+    if (!this.#hasSpoken) return this.destroyBecause(reasonOf(error), error)
+    this.#context.stats.closedBy[reasonOf(error)]++
+    this.#closeReason = error
+    this.#context.clock.soon(() => this.close())
+    this.#context.clock.setTimer(LINGER_MS, () => this.destroy(error))
+  }
+
+  #holdUnfinished(bytes: number): void {
+    const { stats, receiveBytesMax } = this.#context
+    stats.receivedUnfinishedBytes += bytes - this.#unfinishedBytes
+    this.#unfinishedBytes = bytes
+    if (bytes === 0) this.unfinishedSince = Number.POSITIVE_INFINITY
+    else if (stats.receivedUnfinishedBytes > receiveBytesMax) this.#context.makeRoom()
+  }
+
+  /** A frame cannot end while nothing is read: its time begins anew. */
+  #readAgain(): void {
+    if (this.unfinishedSince !== Number.POSITIVE_INFINITY) this.unfinishedSince = this.#context.clock.monotonic()
+    this.#socket.resume()
   }
 
   #withDefaults(init: CommandInit, opaque: number): CommandInit {
@@ -343,5 +394,5 @@ function reasonOf(error: unknown): CloseReason {
 }
 
 function slowReader(bytes: number): RemotingError {
-  return new RemotingError('CONNECTION_CLOSED', `the peer does not read: ${bytes} bytes wait for it`)
+  return new RemotingError('SLOW_READER', `the peer does not read: ${bytes} bytes wait for it`)
 }

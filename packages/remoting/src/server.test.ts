@@ -74,13 +74,8 @@ describe.each(worlds)('on $name', ({ make }) => {
     await world.until(() => peer.isClosed)
     expect((await world.run(asked)).body).toHaveLength(100_000)
     expect(await world.run(neighbour.request({ code: 2 }, 1_000))).toMatchObject({ code: 0 })
-    expect(server.stats.closedBy).toEqual({
-      FRAME_LENGTH_INVALID: 0,
-      HEADER_INVALID: 0,
-      IDLE: 0,
-      SLOW_READER: 0,
-      [reason]: 1,
-    })
+    const counted = Object.entries(server.stats.closedBy).filter(([, count]) => count > 0)
+    expect(counted).toEqual([[reason, 1]])
     expect(server.connections.size).toBe(1)
   })
 
@@ -186,7 +181,7 @@ describe.each(worlds)('on $name', ({ make }) => {
     }
     await world.until(() => owner.closed.length === 1)
     expect(server.stats.closedBy.SLOW_READER).toBe(1)
-    expect(owner.closed[0]).toMatchObject({ code: 'CONNECTION_CLOSED' })
+    expect(owner.closed[0]).toMatchObject({ code: 'SLOW_READER' })
   })
 
   test('all frames of a turn leave in one write, earlier when flushDirty is called', async () => {

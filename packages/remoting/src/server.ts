@@ -1,4 +1,4 @@
-import { FRAME_BYTES_MAX, HeaderView, LanguageCode, PROTOCOL_VERSION } from '@tandemmq/protocol'
+import { FRAME_BYTES_MAX, HeaderView, LanguageCode, PROTOCOL_VERSION, ProtocolError } from '@tandemmq/protocol'
 import { formatAddress } from './address.ts'
 import type { Clock } from './clock.ts'
 import { Connection } from './connection.ts'
@@ -18,8 +18,15 @@ export interface RemotingServerOptions {
   port: number
   /** A connection from which nothing came for so long is closed; 0 = never. Default 120_000, as RocketMQ. */
   idleTimeoutMs?: number
+  /**
+   * A frame that began must be complete within this time, else its connection is closed; 0 = never. Default 30_000. Time
+   * during which this side does not read is not counted.
+   */
+  frameTimeoutMs?: number
   /** A longer frame closes its connection. Default 16 MiB, as RocketMQ. */
   frameBytesMax?: number
+  /** Bytes of unfinished frames held for all connections; above, those with the oldest ones are closed. Default 256 MiB. */
+  receiveBytesMax?: number
   /** Output a peer has not taken: above, reading from it pauses. Default 4 MiB. */
   outputBytesHigh?: number
   /** Above, the connection is destroyed. Default 64 MiB. */
@@ -47,7 +54,10 @@ export class RemotingServer {
     this.#options = options
     this.#connectionsMax = options.connectionsMax ?? 20_000
     this.#flushQueue = new FlushQueue(options.clock)
-    this.#idleSweep = new IdleSweep(options.clock, options.idleTimeoutMs ?? 120_000, this.#connections)
+    this.#idleSweep = new IdleSweep(options.clock, this.#connections, {
+      idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
+      frameTimeoutMs: options.frameTimeoutMs ?? 30_000,
+    })
     this.#context = {
       clock: options.clock,
       flushQueue: this.#flushQueue,
@@ -60,6 +70,8 @@ export class RemotingServer {
       frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       outputBytesHigh: options.outputBytesHigh ?? 4_194_304,
       outputBytesMax: options.outputBytesMax ?? 67_108_864,
+      receiveBytesMax: options.receiveBytesMax ?? 268_435_456,
+      makeRoom: () => this.#makeRoom(),
       forget: (connection) => this.#forget(connection),
       onError: (error, connection) => options.onError?.(error, connection),
     }
@@ -111,6 +123,20 @@ export class RemotingServer {
     }
     this.#connections.add(new Connection(socket, this.#context))
     this.#idleSweep.wake()
+  }
+
+  /** Whoever takes longest is least likely to be a client at work. */
+  #makeRoom(): void {
+    const bytesMax = this.#context.receiveBytesMax
+    while (this.stats.receivedUnfinishedBytes > bytesMax) {
+      let oldest: Connection | undefined
+      for (const connection of this.#connections) {
+        if (connection.unfinishedSince < (oldest?.unfinishedSince ?? Number.POSITIVE_INFINITY)) oldest = connection
+      }
+      if (oldest === undefined) return
+      const detail = `unfinished frames hold more than ${bytesMax} bytes, and this one is the oldest`
+      oldest.destroyBecause('RECEIVE_LIMIT', new ProtocolError('FRAME_TIMEOUT', detail))
+    }
   }
 
   #forget(connection: Connection): void {
