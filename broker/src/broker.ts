@@ -85,6 +85,7 @@ export class Broker {
     }
     broker.#rooms.transactions.start()
     broker.#rooms.delay.start()
+    await broker.#rooms.registrar.start(broker.port)
     broker.#retain()
     return broker
   }
@@ -107,7 +108,7 @@ export class Broker {
     const { store, pulls, transactions, delay, retry, dedup } = this.#rooms
     return {
       connections: this.#server.connections.size,
-      remoting: { ...this.#server.stats, outputBytes: this.#outputBytes() },
+      remoting: { ...structuredClone(this.#server.stats), outputBytes: this.#outputBytes() },
       requests: this.#dispatcher.stats(),
       store: store.stats(),
       pulls: pulls.stats(),
@@ -151,13 +152,15 @@ export class Broker {
 
   async #close(): Promise<void> {
     this.#retention?.cancel()
-    const { store, pulls, transactions, delay, offsets, groups, producers } = this.#rooms
+    await this.#rooms.registrar.close()
+    const { store, pulls, transactions, delay, offsets, groups, producers, nameServer } = this.#rooms
     transactions.close()
     delay.close()
     pulls.close()
     offsets.flush()
     store.commitTurn()
     await this.#server.close()
+    nameServer.registry.close()
     groups.close()
     producers.close()
     await store.close()

@@ -1,5 +1,5 @@
 import { TandemError, topicNameProblem } from '@tandemmq/protocol'
-import type { Clock, Network } from '@tandemmq/remoting'
+import { type Clock, type Network, parseAddress } from '@tandemmq/remoting'
 import type { Disk } from './store/index.ts'
 
 /** What `startBroker` takes. Times are ms, sizes bytes, unless a name says otherwise. */
@@ -10,7 +10,10 @@ export interface BrokerOptions {
   host?: string
   /** Default 9876; 0 picks a free one. */
   port?: number
-  /** `auto` (default): each client is told the address it dialled itself. Else a fixed `host:port` for all of them. */
+  /**
+   * `auto` (default): each client is told the address it dialled itself, and separate name servers the `host` or, when that is
+   * all interfaces, the address this broker reaches them from. Else a fixed `host:port` for all of them.
+   */
   advertise?: string
   /** `sync` (default) answers a send after fdatasync, `async` after the write: a power cut may take the last 200 ms. */
   flush?: 'sync' | 'async'
@@ -40,7 +43,11 @@ export interface BrokerOptions {
   dedupWindowMs?: number
   /** Keys the window holds at most. Default 1,000,000. */
   dedupEntriesMax?: number
-  /** Default `tandemmq`. Keep it stable: clients key queues by it. */
+  /**
+   * Separate name servers to register with, ours or Apache's: `'a:9876;b:9876'` or an array. Default: none, this broker is its own.
+   */
+  nameServers?: string | readonly string[]
+  /** Default `tandemmq`. Keep it stable: clients key queues by it. Brokers of one cluster need different names. */
   brokerName?: string
   /** Default `DefaultCluster`. */
   clusterName?: string
@@ -64,10 +71,15 @@ export interface BrokerOptions {
   log?: (line: string) => void
 }
 
-export type ResolvedOptions = Required<Omit<BrokerOptions, 'clock' | 'network' | 'disk'>> &
-  Required<Pick<BrokerOptions, 'clock' | 'network' | 'disk'>>
+export type ResolvedOptions = Required<Omit<BrokerOptions, 'clock' | 'network' | 'disk' | 'nameServers'>> &
+  Required<Pick<BrokerOptions, 'clock' | 'network' | 'disk'>> & { nameServers: readonly string[] }
 
-type Check = { kind: 'text' } | { kind: 'flag' } | { kind: 'choice'; of: readonly string[] } | NumberCheck
+type Check =
+  | { kind: 'text' }
+  | { kind: 'addresses' }
+  | { kind: 'flag' }
+  | { kind: 'choice'; of: readonly string[] }
+  | NumberCheck
 type NumberCheck = { kind: 'number'; min: number; max: number; infinite?: true }
 
 const MIB = 1 << 20
@@ -90,6 +102,7 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   delayMsMax: { kind: 'number', min: 0, max: 3_650 * 86_400_000 },
   dedupWindowMs: { kind: 'number', min: 0, max: 7 * 86_400_000 },
   dedupEntriesMax: { kind: 'number', min: 16, max: 50_000_000 },
+  nameServers: { kind: 'addresses' },
   brokerName: { kind: 'text' },
   clusterName: { kind: 'text' },
   segmentBytes: { kind: 'number', min: 64 << 10, max: 2048 * MIB },
@@ -126,6 +139,9 @@ function verify(name: string, value: unknown, check: Check): void {
   switch (check.kind) {
     case 'text':
       if (typeof value !== 'string' || value === '') refuse('a non-empty text')
+      return
+    case 'addresses':
+      if (addressesOf(value) === undefined) refuse('addresses like "127.0.0.1:9876;[::1]:9876"')
       return
     case 'flag':
       if (typeof value !== 'boolean') refuse('true or false')
@@ -165,6 +181,7 @@ export function resolveOptions(
     delayMsMax: 365 * 86_400_000,
     dedupWindowMs: 600_000,
     dedupEntriesMax: 1_000_000,
+    nameServers: [],
     brokerName: 'tandemmq',
     clusterName: 'DefaultCluster',
     segmentBytes: 64 * MIB,
@@ -190,8 +207,25 @@ export function resolveOptions(
     const problem = topicNameProblem(options[name])
     if (problem !== undefined) throw new TandemError('OPTION_INVALID', `${name}: ${problem}`)
   }
+  options.nameServers = addressesOf(options.nameServers) ?? []
+  if (options.advertise !== 'auto' && addressesOf(options.advertise)?.length !== 1) {
+    throw new TandemError('OPTION_INVALID', `advertise must be "auto" or host:port, not "${options.advertise}"`)
+  }
   if (options.segmentBytes < options.messageBytesMax + 128 * 1024) {
     throw new TandemError('OPTION_INVALID', 'segmentBytes must exceed messageBytesMax by 128 KiB')
   }
   return options
+}
+
+/** @returns undefined when one of them is no `host:port` */
+function addressesOf(value: unknown): string[] | undefined {
+  const parts: unknown = typeof value === 'string' ? value.split(/[;,]/) : value
+  if (!Array.isArray(parts) || !parts.every((part) => typeof part === 'string')) return undefined
+  const addresses = parts.map((part) => part.trim()).filter((part) => part !== '')
+  try {
+    for (const address of addresses) parseAddress(address)
+  } catch {
+    return undefined
+  }
+  return [...new Set(addresses)]
 }

@@ -1,7 +1,8 @@
 import { DedupWindow } from './dedup/index.ts'
 import { DelayService } from './delay/index.ts'
+import { limitedLog } from './limited-log.ts'
 import { StoreLogWriter } from './log-writer.ts'
-import { KvConfig, LocalBroker, NameServer } from './nameserver/index.ts'
+import { BrokerRegistrar, BrokerRegistry, KvConfig, LocalBroker, NameServer } from './nameserver/index.ts'
 import type { ResolvedOptions } from './options.ts'
 import {
   ConsumerGroups,
@@ -38,6 +39,9 @@ export interface Rooms {
   retry: RetryService
   kvConfig: KvConfig
   nameServer: NameServer
+  registrar: BrokerRegistrar
+  /** By it the name server part knows registrations of this very process. */
+  instanceId: string
 }
 
 /**
@@ -98,6 +102,10 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
   const sql = new SqlExpressions({ enabled: options.enablePropertyFilter })
   const pulls = new PullService({ clock, topics, groups, offsets, store, sql })
   store.onVisible = (queue) => pulls.onVisible(queue)
+  const registry = new BrokerRegistry({ clock, log: limitedLog(clock, options.log) })
+  const instanceId = options.nameServers.length === 0 ? '' : clock.randomBytes(8).toString('hex')
+  const registrar = new BrokerRegistrar({ ...options, instanceId, topics: () => topics.list() })
+  topics.listeners.push(({ name }, change) => registrar.changed(name, change === 'deleted'))
   return {
     store,
     topics,
@@ -119,7 +127,9 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     dedup: replayed.dedup,
     retry: replayed.retry,
     kvConfig,
-    nameServer: new NameServer({ local, kvConfig }),
+    nameServer: new NameServer({ local, registry, kvConfig }),
+    registrar,
+    instanceId,
   }
 }
 

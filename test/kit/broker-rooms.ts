@@ -8,7 +8,7 @@ import {
 } from '@tandemmq/protocol'
 import { type Connection, type ConnectionOwner, RemotingClient, RemotingServer } from '@tandemmq/remoting'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
-import { KvConfig, LocalBroker, NameServer } from '../../broker/src/nameserver/index.ts'
+import { BrokerRegistry, KvConfig, LocalBroker, NameServer } from '../../broker/src/nameserver/index.ts'
 import {
   ConsumerGroups,
   Offsets,
@@ -26,6 +26,7 @@ import { lockHandlers } from '../../broker/src/server/lock-handlers.ts'
 import { offsetHandlers } from '../../broker/src/server/offset-handlers.ts'
 import { pullHandlers } from '../../broker/src/server/pull-handlers.ts'
 import { queryHandlers } from '../../broker/src/server/query-handlers.ts'
+import { registryHandlers } from '../../broker/src/server/registry-handlers.ts'
 import { routeHandlers } from '../../broker/src/server/route-handlers.ts'
 import type { Disk } from '../../broker/src/store/index.ts'
 import { MessageStore } from '../../broker/src/store/index.ts'
@@ -140,12 +141,13 @@ export class BrokerRooms {
       find: (name) => topics.find(name) ?? topics.promised(name),
       list: () => topics.list(),
     })
-    const nameServer = new NameServer({ local, kvConfig })
+    const nameServer = new NameServer({ local, registry: new BrokerRegistry({ clock }), kvConfig })
     const read = (physicalOffset: number): Buffer | undefined => store.read(physicalOffset)
     const brokerName = 'tandemmq'
     const dispatcher = new Dispatcher({
       handlers: [
         routeHandlers({ nameServer, kvConfig }),
+        registryHandlers({ nameServer, instanceId: 'self' }),
         clientHandlers({ consumers: groups, producers, sql }),
         offsetHandlers({ topics, groups, offsets, read }),
         lockHandlers({ locks, topics }),
@@ -161,6 +163,7 @@ export class BrokerRooms {
         pulls.connectionClosed(connection)
         groups.connectionClosed(connection)
         producers.connectionClosed(connection)
+        nameServer.registry.connectionClosed(connection)
       },
       log: () => {},
     })

@@ -1,5 +1,5 @@
 /** The part of the state journal needed here. */
-interface Journal {
+export interface KvJournal {
   register(table: string, owner: { apply(entry: unknown): void; snapshot(): Iterable<unknown> }): void
   appendDurable(table: string, entry: unknown): Promise<void>
   commit(): void
@@ -16,10 +16,10 @@ interface Entry {
 
 /** Operators' settings by namespace and key (codes 100 to 102 and 219), in the journal table `kv`. */
 export class KvConfig {
-  readonly #journal: Journal
+  readonly #journal: KvJournal
   readonly #namespaces = new Map<string, Map<string, string>>()
 
-  constructor(options: { journal: Journal }) {
+  constructor(options: { journal: KvJournal }) {
     this.#journal = options.journal
     this.#journal.register(TABLE, {
       apply: (entry) => this.#apply(entry as Entry),

@@ -14,6 +14,7 @@ export interface BrokerData {
   brokerName: string
   cluster: string
   enableActingMaster: boolean
+  zoneName?: string
 }
 
 export interface TopicRouteData {

@@ -15,6 +15,8 @@ export interface AdminHandlerOptions {
   pulls: PullService
   read: ReadRecord
   brokerName: string
+  /** Resolves when separate name servers know the topics, or soon after. Default: at once. */
+  announced?: () => Promise<void>
   /** Settings in force, by option name. */
   config: () => Record<string, string | number | boolean>
   /** Figures for `brokerStatus` and `clusterList`, added to the ones the tools insist on. */

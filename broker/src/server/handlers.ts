@@ -13,6 +13,7 @@ import { pullHandlers } from './pull-handlers.ts'
 import { queryHandlers } from './query-handlers.ts'
 import { recallHandlers } from './recall-handlers.ts'
 import { createReplyHandlers } from './reply-handlers.ts'
+import { registryHandlers } from './registry-handlers.ts'
 import { routeHandlers } from './route-handlers.ts'
 import { sendBackHandlers } from './send-back-handlers.ts'
 import { SendHandler } from './send-handler.ts'
@@ -62,17 +63,26 @@ export function createHandlers(
       offsetHandlers({ topics, groups, offsets, read }),
       lockHandlers({ locks: rooms.locks, topics }),
       routeHandlers(rooms),
+      registryHandlers(rooms),
       queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
       sendBackHandlers({ retry }),
       recallHandlers({ delay, brokerName }),
       transactionHandlers({ transactions, audit: options.log }),
-      adminHandlers({ ...rooms, read, brokerName, config: () => settingsOf(options), runtime }),
+      adminHandlers({
+        ...rooms,
+        read,
+        brokerName,
+        config: () => settingsOf(options),
+        runtime,
+        announced: () => rooms.registrar.announced(),
+      }),
     ],
     connectionClosed: (connection) => {
       send.connectionClosed(connection)
       pulls.connectionClosed(connection)
       groups.connectionClosed(connection)
       producers.connectionClosed(connection)
+      rooms.nameServer.registry.connectionClosed(connection)
     },
   }
 }

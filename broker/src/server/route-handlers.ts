@@ -3,7 +3,7 @@ import { type Connection, formatAddress, normalizeHost } from '@tandemmq/remotin
 import type { KvConfig, NameServer } from '../nameserver/index.ts'
 import type { Handler } from './handler.ts'
 import { dialectJson, standardJson } from './json-dialect.ts'
-import { answer, answerAfter, flagOr } from './request-body.ts'
+import { answer, answerAfter, flagOr, textOr } from './request-body.ts'
 
 /** remoting.md 1.5: from 4.9.4 on clients read standard JSON. */
 const STANDARD_JSON_VERSION = 401
@@ -21,7 +21,9 @@ export const dialledAddress = (connection: Connection): string =>
 export function routeHandlers({ nameServer, kvConfig }: RouteHandlerOptions): Map<number, Handler> {
   const route: Handler = (connection, header) => {
     const topic = header.requireText(Field.topic)
-    const found = nameServer.route(topic, dialledAddress(connection))
+    const zoned = flagOr(header, Field.__ZONE_MODE, false)
+    const zone = zoned ? textOr(header, Field.__ZONE_NAME, undefined) : undefined
+    const found = nameServer.route(topic, dialledAddress(connection), zone)
     if (found === undefined) {
       const remark = `No topic route info in name server for the topic: ${topic}`
       return answer(connection, header, { code: ResponseCode.TOPIC_NOT_EXIST, remark })

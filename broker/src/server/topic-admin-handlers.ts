@@ -13,15 +13,16 @@ import { dialectJson } from './json-dialect.ts'
 import type { MessageQueue } from './message-queue.ts'
 import { answer, answerAfter, flagOr, integerOr, textOr } from './request-body.ts'
 
-/** Operators and topics: create 17, delete 215 and 216, settings 351 and 21, own topics 305, statistics 202, who consumes 300. */
+/** Operators and topics: create 17, delete 215, settings 351 and 21, own topics 305, statistics 202, who consumes 300. */
 export function topicAdminHandlers(options: {
   topics: Topics
   groups: ConsumerGroups
   offsets: Offsets
   read: ReadRecord
   brokerName: string
+  announced?: () => Promise<void>
 }): Map<number, Handler> {
-  const { topics, groups, offsets, read, brokerName } = options
+  const { topics, groups, offsets, read, brokerName, announced = () => Promise.resolve() } = options
   const create: Handler = (connection, header) => {
     const name = header.requireText(Field.topic)
     if (topics.find(name)?.system) throw new BrokerError('INVALID_PARAMETER', `${name} is the broker's own topic`)
@@ -37,7 +38,12 @@ export function topicAdminHandlers(options: {
       sysFlag: integerOr(header, Field.topicSysFlag, 0),
       attributes,
     })
-    answerAfter(connection, header, topics.stored())
+    // Tools ask the name servers for the route as soon as they have the answer.
+    answerAfter(
+      connection,
+      header,
+      topics.stored().then(() => announced()),
+    )
   }
 
   const remove: Handler = (connection, header) => {
@@ -45,7 +51,11 @@ export function topicAdminHandlers(options: {
     if (name === '') throw new BrokerError('INVALID_PARAMETER', 'the topic is blank')
     // A stock broker answers 0 for a topic it does not have, and deleteTopic asks every broker of the cluster.
     if (topics.find(name) === undefined) return answer(connection, header)
-    answerAfter(connection, header, topics.delete(name))
+    answerAfter(
+      connection,
+      header,
+      topics.delete(name).then(() => announced()),
+    )
   }
 
   const stats: Handler = (connection, header) => {
@@ -77,12 +87,6 @@ export function topicAdminHandlers(options: {
     answer(connection, header, { body: dialectJson({ dataVersion, topicConfigTable }) })
   }
 
-  // Routes are read from the living tables, so the name server part has nothing of its own to forget.
-  const removeRoute: Handler = (connection, header) => {
-    header.requireText(Field.topic)
-    answer(connection, header)
-  }
-
   const ownTopics: Handler = (connection, header) => {
     const topicList = topics.list().flatMap(({ name, system }) => (system ? [name] : []))
     answer(connection, header, { body: JSON.stringify({ topicList }) })
@@ -91,7 +95,6 @@ export function topicAdminHandlers(options: {
   return new Map([
     [RequestCode.GET_TOPIC_CONFIG, config],
     [RequestCode.GET_ALL_TOPIC_CONFIG, configs],
-    [RequestCode.DELETE_TOPIC_IN_NAMESRV, removeRoute],
     [RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_BROKER, ownTopics],
     [RequestCode.UPDATE_AND_CREATE_TOPIC, create],
     [RequestCode.DELETE_TOPIC_IN_BROKER, remove],
