@@ -66,6 +66,10 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     retentionMsMax: options.retentionHoursMax * HOUR_MS,
     retentionBytesMax: options.retentionBytesMax,
     acceptDamage: options.acceptDamage,
+    onProgress: (read, total) =>
+      options.log(`reading the log: ${Math.floor(read / 2 ** 20)} of ${Math.floor(total / 2 ** 20)} MiB`),
+    onDamage: (error) =>
+      options.log(`${error.message}; nobody is served it. Restore the file, or start with acceptDamage`),
     ...recordIndexing,
     derived: new Map(Object.entries(derivedOf(replayed))),
     onJournal: (journal) => {

@@ -5,6 +5,8 @@ import type { Segment, Segments } from './segments.ts'
 import { StoreError } from './store-error.ts'
 import type { DamagedRange } from './store-state.ts'
 
+const PROGRESS_RECORDS = 1_024
+
 export interface ScanOptions {
   segments: Segments
   segmentBytes: number
@@ -16,6 +18,8 @@ export interface ScanOptions {
   durable: number
   /** Ranges somebody accepted before. */
   accepted: readonly DamagedRange[]
+  /** Now and then: log offset read up to, and where the files end. */
+  onProgress(offset: number, end: number): void
   /** Skip damage instead of throwing. */
   acceptDamage: boolean
   /** Each valid record in log order; view and bytes are valid during the call only. */
@@ -100,6 +104,9 @@ export class LogScanner {
     segment.lastTimestamp = this.#record.storeTimestamp
     this.#result.lastTimestamp = Math.max(this.#result.lastTimestamp, segment.lastTimestamp)
     this.#result.records++
+    if (this.#result.records % PROGRESS_RECORDS === 0) {
+      this.#options.onProgress(this.#record.physicalOffset, this.#segments.last?.limit ?? 0)
+    }
     this.#options.onRecord(this.#record, this.#reader.bytes)
   }
 

@@ -105,7 +105,9 @@ export class MessageStore {
       scan.segment,
       scan.end,
     )
-    this.#reader = new RecordReader({ segments, hot: this.#hot, tail: this.#tail, queues: this.#queues })
+    const { onDamage } = options
+    const parts = { segments, hot: this.#hot, tail: this.#tail, queues: this.#queues }
+    this.#reader = new RecordReader({ ...parts, ...(onDamage && { onDamage: (error) => onDamage(error) }) })
     this.#checkpoints = new Checkpoints(
       {
         clock,
@@ -276,6 +278,7 @@ export class MessageStore {
       indexRebuilt: this.#index.rebuilt,
       indexFailures: this.#indexer.failures,
       checkpoints: this.#checkpoints.written,
+      damaged: this.#reader.damaged,
       journalBytes: this.journal.bytes,
       pending: this.#completions.waiting,
       isFenced: this.isFenced,

@@ -5,6 +5,10 @@ import { BLANK_BYTES, EntryAt, RECORD_BYTES_MIN } from './log-entry.ts'
 import type { LogTail } from './log-tail.ts'
 import type { QueueTable } from './queue-table.ts'
 import type { Segments } from './segments.ts'
+import { StoreError } from './store-error.ts'
+
+/** Places remembered. */
+const DAMAGES_MAX = 10_000
 
 /** Finds stored records again: the young ones in memory, the others in the files. */
 export class RecordReader {
@@ -15,7 +19,17 @@ export class RecordReader {
   readonly #cold: ColdReader
   readonly #record = new RecordView()
 
-  constructor(parts: { segments: Segments; hot: HotMemory; tail: LogTail; queues: QueueTable }) {
+  readonly #onDamage: ((error: StoreError) => void) | undefined
+  readonly #damagedAt = new Set<number>()
+
+  constructor(parts: {
+    segments: Segments
+    hot: HotMemory
+    tail: LogTail
+    queues: QueueTable
+    onDamage?: (error: StoreError) => void
+  }) {
+    this.#onDamage = parts.onDamage
     this.#hot = parts.hot
     this.#tail = parts.tail
     this.#queues = parts.queues
@@ -31,8 +45,25 @@ export class RecordReader {
       return true
     }
     if (physicalOffset < this.#segments.firstOffset || physicalOffset + size > this.#tail.written) return false
-    this.#cold.read(physicalOffset, size, this.#tail.written).copy(target, at)
+    try {
+      this.#cold.read(physicalOffset, size, this.#tail.written).copy(target, at)
+    } catch (error) {
+      this.#report(physicalOffset, error)
+      throw error
+    }
     return true
+  }
+
+  /** Places where reading found damage. */
+  get damaged(): number {
+    return this.#damagedAt.size
+  }
+
+  /** Consumers come back to the same place again and again: it is told once. */
+  #report(physicalOffset: number, error: unknown): void {
+    if (!(error instanceof StoreError) || this.#damagedAt.has(physicalOffset)) return
+    if (this.#damagedAt.size < DAMAGES_MAX) this.#damagedAt.add(physicalOffset)
+    this.#onDamage?.(error)
   }
 
   read(physicalOffset: number): Buffer | undefined {

@@ -16,6 +16,8 @@ interface Parts {
   state: StoreState
   indexer: SegmentIndexer
   indexing: RecordIndexing
+  /** The log is read as a whole, whatever the index says. */
+  verify: boolean
 }
 
 /** The queues at start: from the files of the index as far as those go, and record by record behind. */
@@ -92,11 +94,11 @@ export class RecoveredIndex {
   }
 
   #load(): number {
-    const { segments, index, state } = this.#parts
+    const { segments, index, state, verify } = this.#parts
     let end = state.first
     for (const segment of segments.list) {
       // The log goes on in the last one; one that was only filled ahead may stand behind it.
-      if (segment === segments.last) break
+      if (verify || segment === segments.last) break
       const loaded = index.load(segment.start, segment.limit)
       if (loaded === undefined || loaded.summary.used - segment.start > segment.bytesFound) break
       for (const run of loaded.runs) this.#adopt(run, segment)

@@ -14,6 +14,7 @@ import type { RecoveryReport, StoreOptions } from './store-options.ts'
 import { StoreState } from './store-state.ts'
 
 export const SEGMENT_BYTES = 64 << 20
+const PROGRESS_MS = 1_000
 
 /** What a store is made of, as the disk had it. */
 export interface Recovered {
@@ -47,8 +48,8 @@ export function recover(options: StoreOptions, onBroken: (error: Error) => void)
     removeBefore(segments, state.first)
     const opened = openIndex(options, directory, segments, state, onBroken)
     const { queues, index, indexer } = opened
-    const known = new RecoveredIndex({ ...opened, segments, state, indexing: options })
-    const checkpoint = restore(options, directory, segments, state)
+    const known = new RecoveredIndex({ ...opened, segments, state, indexing: options, verify: acceptDamage })
+    const checkpoint = acceptDamage ? 0 : restore(options, directory, segments, state)
     const from = Math.max(state.first, Math.min(known.end, checkpoint))
     const scan = new LogScanner({
       segments,
@@ -56,6 +57,7 @@ export function recover(options: StoreOptions, onBroken: (error: Error) => void)
       from,
       lastTimestamp: known.lastTimestamp,
       durable: Math.max(state.durable, checkpoint, known.end),
+      onProgress: progressOf(options, from),
       accepted: state.damage,
       acceptDamage,
       onRecord(record, bytes) {
@@ -86,6 +88,17 @@ export function recover(options: StoreOptions, onBroken: (error: Error) => void)
     segments?.closeAll()
     directory.release()
     throw error
+  }
+}
+
+/** Somebody waits for the start: told after a second, and then each second. */
+function progressOf({ clock, onProgress }: StoreOptions, from: number): (offset: number, end: number) => void {
+  let told = clock.monotonic()
+  return (offset, end) => {
+    const now = clock.monotonic()
+    if (now - told < PROGRESS_MS) return
+    told = now
+    onProgress?.(offset - from, end - from)
   }
 }
 

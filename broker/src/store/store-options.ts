@@ -55,7 +55,10 @@ export interface StoreOptions extends RecordIndexing {
   checkpointBytes?: number
   /** By name: what checkpoints hold. A name the program does not know is ignored, a missing one makes the start read the log from its first byte. */
   derived?: ReadonlyMap<string, DerivedState>
-  /** Skip damaged ranges instead of refusing to start, see {@link RecoveryReport.damage}. Default false. */
+  /**
+   * Read and verify the whole log, and skip damaged ranges instead of refusing to start, see {@link RecoveryReport.damage}.
+   * Default false.
+   */
   acceptDamage?: boolean
   /** The journal is open and the log not read yet: the place to register tables the log's records refer to. */
   onJournal?(journal: StateJournal): void
@@ -64,6 +67,10 @@ export interface StoreOptions extends RecordIndexing {
    * View and bytes are valid during the call only.
    */
   onRecovered?(record: RecordView, bytes: Buffer): void
+  /** Once a second while the log is read: bytes read of bytes to read. */
+  onProgress?(read: number, total: number): void
+  /** A record or a file of the index could not be read; called once for each place. The read fails, others go on. */
+  onDamage?(error: StoreError): void
   /** A write or sync failed. Nothing is acknowledged from now on; reading goes on; restart to recover. */
   onFenced?(error: StoreError): void
 }
@@ -107,6 +114,8 @@ export interface StoreStats {
   indexRebuilt: number
   indexFailures: number
   checkpoints: number
+  /** Places where reading found damage. */
+  damaged: number
   journalBytes: number
   pending: number
   isFenced: boolean
