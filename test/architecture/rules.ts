@@ -43,14 +43,15 @@ export function targetOf(file: SourceFile, specifier: string): string {
 
 /**
  * Inside `broker/src`: which rooms a room may import as values, and which as types only. `.` = files beside the rooms
- * (interfaces and helpers every room may use). broker.ts, rooms.ts, index.ts and simulation.ts put rooms together and may import all.
+ * (interfaces and helpers every room may use). broker.ts, name-server-process.ts, rooms.ts, index.ts and
+ * simulation.ts put rooms together and may import all.
  */
 export interface RoomRule {
   values: readonly string[]
   types: readonly string[]
 }
 
-const assemblers = new Set(['broker.ts', 'rooms.ts', 'index.ts', 'simulation.ts'])
+const assemblers = new Set(['broker.ts', 'name-server-process.ts', 'rooms.ts', 'index.ts', 'simulation.ts'])
 
 export function roomOf(path: string): string | undefined {
   const inside = /^broker\/src\/(.+)$/.exec(path)?.[1]

@@ -120,7 +120,7 @@ export class BrokerRegistrar implements RegistrationTable {
     this.#isSoon = true
     this.#options.clock.soon(() => {
       this.#isSoon = false
-      for (const link of this.#links) if (link.isRegistered) void link.register()
+      for (const link of this.#links) if (link.isRegistered) void link.settled()
     })
   }
 

@@ -28,7 +28,6 @@ export class NameServerLink {
   #isStale = true
   #failures = 0
   #running: Promise<void> | undefined
-  #isAgain = false
   #timer: Timer | undefined
   #isOver = false
 
@@ -49,14 +48,10 @@ export class NameServerLink {
     if (isDeleted) this.#isStale = true
   }
 
-  /** Tells what the name server does not know, or that we are alive. Never rejects; a run under way is followed by another. */
+  /** Tells what the name server does not know, or that we are alive. Never rejects; a run under way takes new changes along. */
   register(): Promise<void> {
     if (this.#isOver) return Promise.resolve()
-    if (this.#running !== undefined) {
-      this.#isAgain = true
-      return this.#running
-    }
-    this.#running = this.#run()
+    this.#running ??= this.#run()
     return this.#running
   }
 
@@ -88,7 +83,6 @@ export class NameServerLink {
     this.#timer?.cancel()
     let delayMs = this.#options.intervalMs ?? INTERVAL_MS
     do {
-      this.#isAgain = false
       try {
         await this.#once()
         this.#failures = 0
@@ -101,7 +95,7 @@ export class NameServerLink {
         delayMs = Math.min(RETRY_FIRST_MS * 2 ** Math.min(this.#failures - 1, 10), RETRY_MAX_MS, delayMs)
         break
       }
-    } while ((this.#isAgain || this.#pending.size > 0) && !this.#isOver)
+    } while (this.#pending.size > 0 && !this.#isOver)
     this.#running = undefined
     this.#again(delayMs)
   }

@@ -87,7 +87,7 @@ test('a bare topic table is understood from senders before 3.0.11, and unquoted 
   const client = (await start()).client()
   const table = `{"dataVersion":{"counter":1,"timestamp":2},"topicConfigTable":{"orders":{"perm":6,"readQueueNums":1,"topicName":"orders","writeQueueNums":1},"x":{"perm":6,"readQueueNums":1,"writeQueueNums":1}}}`
   expect((await register(client, [], {}, { body: Buffer.from(table), version: 36 })).code).toBe(0)
-  expect((await routeOf(client, 'x')).queueDatas[0].readQueueNums).toBe(1)
+  expect((await routeOf(client, 'x')).queueDatas[0]?.readQueueNums).toBe(1)
   const body = `{"filterServerList":[],"topicConfigSerializeWrapper":{"dataVersion":{"counter":2},"topicConfigTable":{"y":{"perm":6,"readQueueNums":1,"writeQueueNums":1}},"topicQueueMappingDetailMap":{"y":{"m":{0:[1]}}}}}`
   expect((await register(client, [], {}, { body: Buffer.from(body) })).code).toBe(0)
   expect((await routeOf(client, 'y')).queueDatas).toHaveLength(1)
@@ -125,9 +125,9 @@ test('topics are read again only when the data version differs; one that is miss
   const client = (await start()).client()
   await register(client)
   await register(client, [topic('orders', { readQueues: 9 }), topic('payments')])
-  expect((await routeOf(client, 'orders')).queueDatas[0].readQueueNums).toBe(4)
+  expect((await routeOf(client, 'orders')).queueDatas[0]?.readQueueNums).toBe(4)
   await register(client, [topic('orders', { readQueues: 9 }), topic('payments')], {}, { counter: 2 })
-  expect((await routeOf(client, 'orders')).queueDatas[0].readQueueNums).toBe(9)
+  expect((await routeOf(client, 'orders')).queueDatas[0]?.readQueueNums).toBe(9)
   await client.request(RequestCode.DELETE_TOPIC_IN_NAMESRV, { topic: 'orders', clusterName: 'other' })
   expect((await routeOf(client, 'orders')).queueDatas).toHaveLength(1)
   await client.request(RequestCode.DELETE_TOPIC_IN_NAMESRV, { topic: 'orders' })
@@ -223,7 +223,7 @@ test('104 takes a broker away, its slave stays', async () => {
   expect(await membersOf()).toEqual({ 0: '10.0.0.1:10911', 1: '10.0.0.2:10911' })
   expect((await client.request(RequestCode.UNREGISTER_BROKER, identity())).code).toBe(0)
   expect(await membersOf()).toEqual({ 1: '10.0.0.2:10911' })
-  expect((await routeOf(client, 'orders')).queueDatas[0].perm).toBe(6)
+  expect((await routeOf(client, 'orders')).queueDatas[0]?.perm).toBe(6)
   await client.request(RequestCode.UNREGISTER_BROKER, identity(slave))
   expect(await membersOf()).toEqual({})
   expect(await routeCode(client, 'orders')).toBe(17)
@@ -235,7 +235,7 @@ test('a slave that stands in for its master makes the topics read-only; one befo
   await register(client, two, acting)
   await register(client, two, { ...acting, brokerId: 1, brokerAddr: '10.0.0.2:10911' })
   await client.request(RequestCode.UNREGISTER_BROKER, identity())
-  expect((await routeOf(client, 'orders')).queueDatas[0].perm).toBe(4)
+  expect((await routeOf(client, 'orders')).queueDatas[0]?.perm).toBe(4)
   const old = { ...identity(), brokerName: 'old', brokerId: 1, brokerAddr: '10.0.0.3:1', haServerAddr: '' }
   const body = encodeRegistration({ dataVersion: { counter: 1, stateVersion: 0, timestamp: 1 }, topics: two }, false)
   const init = { code: 103, version: 409, extFields: old, body }
@@ -247,11 +247,11 @@ test('the same id at a new address is a broker that moved, unless a controller k
   const client = (await start()).client()
   await register(client)
   await register(client, two, { brokerAddr: '10.0.0.7:10911' })
-  expect((await routeOf(client, 'orders')).brokerDatas[0].brokerAddrs).toEqual({ 0: '10.0.0.7:10911' })
+  expect((await routeOf(client, 'orders')).brokerDatas[0]?.brokerAddrs).toEqual({ 0: '10.0.0.7:10911' })
   const elected = encodeRegistration({ dataVersion: { counter: 1, stateVersion: 3, timestamp: 5 }, topics: two }, false)
   await register(client, two, { brokerAddr: '10.0.0.8:10911' }, { body: elected })
   await register(client, two, { brokerAddr: '10.0.0.7:10911' })
-  expect((await routeOf(client, 'orders')).brokerDatas[0].brokerAddrs).toEqual({ 0: '10.0.0.8:10911' })
+  expect((await routeOf(client, 'orders')).brokerDatas[0]?.brokerAddrs).toEqual({ 0: '10.0.0.8:10911' })
 })
 
 test('205 takes a broker out of writing until 327 or until it leaves, ours as well as registered ones', async () => {

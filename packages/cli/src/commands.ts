@@ -3,6 +3,7 @@ import { groupsList } from './commands/groups-list.ts'
 import { groupsShow } from './commands/groups-show.ts'
 import { messagesQuery } from './commands/messages-query.ts'
 import { messagesShow } from './commands/messages-show.ts'
+import { nameserver } from './commands/nameserver.ts'
 import { offsetsReset } from './commands/offsets-reset.ts'
 import { offsetsShow } from './commands/offsets-show.ts'
 import { outboxMigrate } from './commands/outbox-migrate.ts'
@@ -17,6 +18,7 @@ import { up } from './commands/up.ts'
 /** Every command, in the order the overview shows them. */
 export const commands: readonly Command[] = [
   up,
+  nameserver,
   topicsList,
   topicsCreate,
   topicsDelete,

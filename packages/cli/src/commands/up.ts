@@ -2,6 +2,7 @@ import { parseSetting, startBroker } from '@tandemmq/broker'
 import type { BrokerOptions } from '@tandemmq/broker'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
+import { aborted } from '../io.ts'
 
 export const up: Command = {
   path: ['up'],
@@ -39,9 +40,4 @@ function settingOf(setting: string): Partial<BrokerOptions> {
   const equals = setting.indexOf('=')
   if (equals <= 0) throw new UsageError(`--set takes NAME=VALUE, not "${setting}"`)
   return parseSetting(setting.slice(0, equals), setting.slice(equals + 1))
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
