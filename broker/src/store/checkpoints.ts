@@ -101,7 +101,11 @@ export class Checkpoints {
     } finally {
       file.close()
     }
-    this.#publish(path)
+    const { disk, directory } = this.#options
+    disk.rename(`${path}.tmp`, path)
+    disk.syncDirectoryNow(directory)
+    this.written++
+    for (const position of positionsIn(disk, directory).slice(0, -KEPT)) disk.remove(this.#pathOf(position))
   }
 
   #take(position: number): void {
@@ -150,21 +154,34 @@ export class Checkpoints {
       file.close()
       if (this.#stopped) return
       if (error !== null) return this.#give(error)
-      try {
-        this.#publish(path)
-        this.#writing = false
-      } catch (failure) {
-        this.#give(failure)
-      }
+      this.#publish(path)
     })
   }
 
   #publish(path: string): void {
     const { disk, directory } = this.#options
-    disk.rename(`${path}.tmp`, path)
-    disk.syncDirectory(directory)
-    this.written++
-    for (const position of positionsIn(disk, directory).slice(0, -KEPT)) disk.remove(this.#pathOf(position))
+    try {
+      disk.rename(`${path}.tmp`, path)
+    } catch (error) {
+      return this.#give(error)
+    }
+    disk.syncDirectory(directory, (error) => {
+      if (this.#stopped) return
+      if (error !== null) return this.#give(error)
+      this.written++
+      this.#writing = false
+      this.#removeOld()
+    })
+  }
+
+  /** The name of the newest is durable: older ones may go. */
+  #removeOld(): void {
+    const { disk, directory } = this.#options
+    for (const position of positionsIn(disk, directory).slice(0, -KEPT)) {
+      disk.discard(this.#pathOf(position), (error) => {
+        if (error !== null) this.#give(error)
+      })
+    }
   }
 
   #pathOf(position: number): string {

@@ -84,5 +84,5 @@ function writeFormat(disk: Disk, path: string): void {
   file.syncNow()
   file.close()
   disk.rename(temporary, `${path}/${FORMAT_FILE}`)
-  disk.syncDirectory(path)
+  disk.syncDirectoryNow(path)
 }

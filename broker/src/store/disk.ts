@@ -22,9 +22,13 @@ export interface Disk {
   list(directory: string): string[]
   makeDirectory(path: string): void
   remove(path: string): void
+  /** As remove, off the main thread: freeing a large file takes a while. */
+  discard(path: string, done: (error: Error | null) => void): void
   rename(from: string, to: string): void
-  /** Makes creations, renames and removals in `directory` durable. */
-  syncDirectory(directory: string): void
+  /** Makes creations, renames and removals in `directory` durable, off the main thread. */
+  syncDirectory(directory: string, done: (error: Error | null) => void): void
+  /** The same on this thread: start and close only. */
+  syncDirectoryNow(directory: string): void
   /**
    * Takes `directory` for this broker alone until `release`; freed by the death of the process.
    * @throws {TandemError} DIRECTORY_LOCKED, DIRECTORY_NOT_WRITABLE

@@ -158,12 +158,35 @@ export class FaultDisk implements Disk {
     this.#change((names) => void (names.delete(from), names.set(to, file)), directoryOf(to))
   }
 
-  syncDirectory(directory: string): void {
+  discard(path: string, done: (error: Error | null) => void): void {
+    let failure: Error | null = null
+    try {
+      this.remove(path)
+    } catch (error) {
+      failure = error as Error
+    }
+    this.#later(() => done(failure))
+  }
+
+  syncDirectory(directory: string, done: (error: Error | null) => void): void {
+    let failure: Error | null = null
+    const covered = new Set(this.#unsyncedNames)
+    try {
+      this.#meet('syncDirectory', directory)
+      this.#count()
+    } catch (error) {
+      failure = error as Error
+    }
+    this.#later(() => {
+      if (failure === null) this.#settleNames(directory, covered)
+      done(failure)
+    })
+  }
+
+  syncDirectoryNow(directory: string): void {
     this.#meet('syncDirectory', directory)
     this.#count()
-    if (this.directorySyncsLie) return
-    for (const change of this.#unsyncedNames) if (change.directory === directory) change.apply(this.#durableNames)
-    this.#unsyncedNames = this.#unsyncedNames.filter((change) => change.directory !== directory)
+    this.#settleNames(directory, new Set(this.#unsyncedNames))
   }
 
   lock(directory: string): { release(): void } {
@@ -216,14 +239,28 @@ export class FaultDisk implements Disk {
       failure = error as Error
     }
     const covered = file.settled + file.unsynced.length
-    const finish = (): void => {
-      if (this.#dead) return
+    this.#later(() => {
       // What a failed sync did not write is marked clean by the kernel: no later sync brings it to the disk.
       this.#settle(file, covered, failure === null)
       done(failure)
+    })
+  }
+
+  /** The end of what runs beside the main thread. */
+  #later(callback: () => void): void {
+    const finish = (): void => {
+      if (!this.#dead) callback()
     }
     if (this.holdSyncs) this.#held.push(finish)
     else (this.#options.soon ?? queueMicrotask)(finish)
+  }
+
+  #settleNames(directory: string, covered: ReadonlySet<{ directory: string; apply: (names: Names) => unknown }>): void {
+    if (this.directorySyncsLie) return
+    const settles = (change: { directory: string }): boolean =>
+      change.directory === directory && covered.has(change as { directory: string; apply: (names: Names) => unknown })
+    for (const change of this.#unsyncedNames) if (settles(change)) change.apply(this.#durableNames)
+    this.#unsyncedNames = this.#unsyncedNames.filter((change) => !settles(change))
   }
 
   #settle(file: FaultFile, covered: number, durable: boolean): void {

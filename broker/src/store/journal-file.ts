@@ -28,7 +28,7 @@ export function writeGeneration(
     file.write(bytes, 0, bytes.length, 0)
     file.syncNow()
     disk.rename(temporary, path)
-    disk.syncDirectory(directory)
+    disk.syncDirectoryNow(directory)
   } catch (error) {
     file.close()
     throw error
@@ -40,5 +40,5 @@ export function writeGeneration(
 export function removeOthers(disk: Disk, directory: string, generation: number): void {
   const others = disk.list(directory).filter((name) => name !== offsetName(generation))
   for (const name of others) disk.remove(`${directory}/${name}`)
-  if (others.length > 0) disk.syncDirectory(directory)
+  if (others.length > 0) disk.syncDirectoryNow(directory)
 }

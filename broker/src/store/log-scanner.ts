@@ -232,5 +232,7 @@ export class LogScanner {
       const reaches = Math.min(segment.limit, end)
       if (reaches > this.#durable || segment === this.#segments.last) this.#segments.file(segment).syncNow()
     }
+    // The process may have died between making a file and making its name durable.
+    this.#segments.syncNames()
   }
 }

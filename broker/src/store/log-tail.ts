@@ -8,6 +8,8 @@ import type { ZeroFiller } from './zero-filler.ts'
 
 /** How often a full disk is tried again. */
 const FULL_RETRY_MS = 500
+/** Share of the segment in use at which the file of the next one is made. */
+const PREPARE_SHARE = 1 / 2
 
 export interface LogTailOptions {
   clock: Clock
@@ -151,7 +153,14 @@ export class LogTail {
   #touch(): void {
     if (this.#unsynced.at(-1) !== this.#segment) this.#unsynced.push(this.#segment)
     const { start, limit } = this.#segment
-    this.#options.filler?.follow(limit, (this.written - start) / (limit - start))
+    const { filler, segments } = this.#options
+    const share = (this.written - start) / (limit - start)
+    if (filler !== undefined) filler.follow(limit, share)
+    else if (share > PREPARE_SHARE) {
+      segments.prepare(limit, (error) => {
+        if (!isOutOfRoom(error)) this.#break(error)
+      })
+    }
   }
 
   /** Ends the segment and goes on in the next. */

@@ -99,7 +99,16 @@ export class MemoryDisk implements Disk {
     this.#files.set(to, file)
   }
 
-  syncDirectory(_directory: string): void {}
+  discard(path: string, done: (error: Error | null) => void): void {
+    this.remove(path)
+    this.#soon(() => done(null))
+  }
+
+  syncDirectory(_directory: string, done: (error: Error | null) => void): void {
+    this.#soon(() => done(null))
+  }
+
+  syncDirectoryNow(_directory: string): void {}
 
   lock(directory: string): { release(): void } {
     return lockIn(this.#locked, directory)

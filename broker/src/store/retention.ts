@@ -2,7 +2,6 @@ import type { LogIndex } from './log-index.ts'
 import type { QueueTable } from './queue-table.ts'
 import type { Segment, Segments } from './segments.ts'
 import type { StateJournal } from './state-journal.ts'
-import { messageOf } from './store-error.ts'
 import type { Removed, StoreOptions } from './store-options.ts'
 import type { StoreState } from './store-state.ts'
 
@@ -88,6 +87,7 @@ export class Retention {
     // The files go when the journal can answer for them, not before: a crash between must not restart a queue at 0.
     this.#running = this.#journal.appendDurable(TABLE, { kind: 'first', offset: last.limit }).then(
       () => this.#removeFiles(due),
+      // The store is fenced, and said so.
       () => {},
     )
     this.#journal.commit()
@@ -122,14 +122,20 @@ export class Retention {
     this.#index.close()
   }
 
-  #removeFiles(due: readonly Segment[]): void {
-    try {
-      this.#segments.remove(due)
-      for (const segment of due) this.#index.remove(segment.start)
-    } catch (error) {
-      // The next start finishes it, but a directory that cannot be changed is a failing disk.
-      this.#onBroken(error instanceof Error ? error : new Error(messageOf(error)))
-    }
+  #removeFiles(due: readonly Segment[]): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (error: Error | null): void => {
+        // The next start finishes it, but a directory that cannot be changed is a failing disk.
+        if (error !== null) this.#onBroken(error)
+        resolve()
+      }
+      try {
+        for (const segment of due) this.#index.remove(segment.start)
+        this.#segments.discard(due, done)
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(String(error)))
+      }
+    })
   }
 
   #rememberBase(topic: string, queueId: number, offset: number): void {

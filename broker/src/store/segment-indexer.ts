@@ -246,7 +246,9 @@ export class SegmentIndexer {
     const { disk, index } = this.#options
     disk.rename(`${index.pathOf(start)}.tmp`, index.pathOf(start))
     // Else a power cut could take the name back, and the next start would read the segment.
-    disk.syncDirectory(index.directory)
+    disk.syncDirectory(index.directory, (error) => {
+      if (error !== null) this.#give(error)
+    })
   }
 
   /** The index can be had again from the log: without it units stay in memory and the next start reads more, no message suffers. */

@@ -33,6 +33,9 @@ export class Segments {
   readonly list: Segment[] = []
   #touches = 0
   #openFiles = 0
+  /** The segment that is being prepared, and the one that is. */
+  #preparing = -1
+  #prepared = -1
 
   constructor(disk: Disk, directory: string) {
     this.#disk = disk
@@ -82,12 +85,38 @@ export class Segments {
     return segment.open
   }
 
+  /**
+   * Makes the file of the segment at `start` and its name durable, beside the traffic, before it is needed.
+   * @param failed told why it could not; {@link create} will try again
+   */
+  prepare(start: number, failed: (error: unknown) => void): void {
+    if (this.#prepared === start || this.#preparing === start) return
+    this.#preparing = start
+    try {
+      this.#touch(start)
+    } catch (error) {
+      return failed(error)
+    }
+    this.#disk.syncDirectory(this.#directory, (error) => {
+      if (error !== null) failed(error)
+      else if (this.#preparing === start) this.#prepared = start
+    })
+  }
+
   /** Makes the file and its name durable, so that what is synced into it can be found after a power cut. */
   create(start: number): void {
+    if (this.#prepared === start) return
+    this.#touch(start)
+    this.#disk.syncDirectoryNow(this.#directory)
+  }
+
+  syncNames(): void {
+    this.#disk.syncDirectoryNow(this.#directory)
+  }
+
+  #touch(start: number): void {
     const path = this.pathOf(start)
-    if (this.#disk.exists(path)) return
-    this.#disk.open(path, 'exclusive').close()
-    this.#disk.syncDirectory(this.#directory)
+    if (!this.#disk.exists(path)) this.#disk.open(path, 'exclusive').close()
   }
 
   add(start: number, limit: number): Segment {
@@ -103,7 +132,22 @@ export class Segments {
       this.forget(segment)
       this.#disk.remove(segment.path)
     }
-    this.#disk.syncDirectory(this.#directory)
+    this.#disk.syncDirectoryNow(this.#directory)
+  }
+
+  /** As remove, off the main thread. */
+  discard(segments: readonly Segment[], done: (error: Error | null) => void): void {
+    for (const segment of segments) this.forget(segment)
+    let left = segments.length
+    let failure: Error | null = null
+    for (const segment of segments) {
+      this.#disk.discard(segment.path, (error) => {
+        failure ??= error
+        if (--left > 0) return
+        if (failure !== null) done(failure)
+        else this.#disk.syncDirectory(this.#directory, done)
+      })
+    }
   }
 
   /** Takes a segment off the list, and leaves its file. */

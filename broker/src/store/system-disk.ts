@@ -69,17 +69,24 @@ export const systemDisk: Disk = {
     // The name of a new directory lives in its parent: without this a power cut takes the directory with all its files.
     if (first !== undefined)
       for (let at = path; ; at = join(at, '..')) {
-        syncDirectory(join(at, '..'))
+        syncDirectoryNow(join(at, '..'))
         if (at === first || at === join(at, '..')) break
       }
   },
   remove: (path) => fs.unlinkSync(path),
+  discard: (path, done) => fs.unlink(path, done),
   rename: (from, to) => fs.renameSync(from, to),
-  syncDirectory,
+  syncDirectory(directory, done) {
+    fs.open(directory, 'r', (failure, fd) => {
+      if (failure !== null) return done(failure)
+      fs.fsync(fd, (error) => fs.close(fd, (closing) => done(error ?? closing ?? null)))
+    })
+  },
+  syncDirectoryNow,
   lock: lockDirectory,
 }
 
-function syncDirectory(directory: string): void {
+function syncDirectoryNow(directory: string): void {
   const fd = fs.openSync(directory, 'r')
   try {
     fs.fsyncSync(fd)

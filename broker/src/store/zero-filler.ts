@@ -66,7 +66,7 @@ export class ZeroFiller {
     this.#end()
     this.#start = next
     try {
-      this.#segments.create(next)
+      this.#segments.prepare(next, (error) => this.#give(error))
       this.#file = this.#disk.open(this.#segments.pathOf(next), 'write')
       this.#filled = this.#synced = this.#file.size()
       this.#arm()
