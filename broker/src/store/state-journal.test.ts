@@ -103,14 +103,17 @@ test('appendDurable resolves after its sync only, and entries of one moment shar
 
 test('it rewrites itself when it has outgrown its snapshot, and keeps tables nobody registered', async () => {
   const disk = new MemoryDisk()
-  const journal = open(disk)
+  const clock = virtualClock()
+  const journal = open(disk, { clock })
   journal.append('unknown', ['kept', 1])
   const map = table(journal)
   const filler = 'x'.repeat(1000)
   for (let index = 0; index < 3000; index++) {
     map.set(`${filler}${index % 10}`, index)
     journal.append('offsets', [`${filler}${index % 10}`, index])
-    if (index % 20 === 0) journal.commit()
+    if (index % 20 !== 0) continue
+    journal.commit()
+    await clock.advance(5)
   }
   expect(journal.generation).toBeGreaterThan(2)
   expect(journal.bytes).toBeLessThan(1_200_000)
@@ -219,4 +222,29 @@ test('F12: on a full disk it keeps a bounded buffer and writes a snapshot when t
   await clock.advance(5000)
   expect(durable).toBe(true)
   expect(table(open(disk.powerCut({ seed: 2 })))).toEqual(map)
+})
+
+test('closed at any moment of a rewrite it keeps everything that was appended', async () => {
+  for (let pause = 0; pause < 12; pause++) {
+    const clock = virtualClock()
+    const disk = new FaultDisk({ seed: 1, soon: (callback) => clock.soon(callback) })
+    const journal = open(disk, { clock })
+    const map = table(journal)
+    const put = (key: string, value: number): void => {
+      map.set(key, value)
+      journal.append('offsets', [key, value])
+    }
+    for (let index = 0; index < 1_200; index++) put(`${'x'.repeat(1_000)}${index % 900}`, index)
+    journal.commit()
+    put('begins the rewrite', 1)
+    journal.commit()
+    for (let turn = 0; turn < pause; turn++) {
+      put('during', turn)
+      journal.commit()
+      await (turn % 3 === 2 ? clock.advance(2) : turns(1))
+    }
+    put('last', pause)
+    await Promise.all([journal.close(), clock.advance(100)])
+    expect(table(open(disk.powerCut({ seed: 2 }))), `after ${pause}`).toEqual(map)
+  }
 })

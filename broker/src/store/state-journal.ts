@@ -2,7 +2,7 @@ import type { Clock, Timer } from '@tandemmq/remoting'
 import type { Disk, DiskFile } from './disk.ts'
 import type { JournalContent } from './journal-entry.ts'
 import { decodeJournal, encodeEntry, ENTRY_BYTES_MAX, syncedEntry } from './journal-entry.ts'
-import { newestGeneration, removeOthers, writeGeneration } from './journal-file.ts'
+import { newestGeneration, NextGeneration, removeOthers, writeGeneration } from './journal-file.ts'
 import { offsetName } from './log-entry.ts'
 import { isOutOfRoom, messageOf, StoreError } from './store-error.ts'
 
@@ -67,6 +67,10 @@ export class StateJournal {
   #syncing: Promise<void> | undefined
   #writeTimer: Timer | undefined
   #syncTimer: Timer | undefined
+  /** Being written, while the running generation goes on; `late` was appended since its snapshot. */
+  #next: { writer: NextGeneration; late: Buffer[] } | undefined
+  /** The last entries are on their way to the next generation: what comes now waits until it counts. */
+  #switching: { done: Promise<void>; end(): void } | undefined
   #broken: Error | undefined
   #closed = false
   /** Byte ranges given up because the caller accepts damage. */
@@ -141,7 +145,10 @@ export class StateJournal {
 
   async close(): Promise<void> {
     if (this.#closed) return
-    while (this.#syncing !== undefined) await this.#syncing
+    while (this.#syncing !== undefined || this.#switching !== undefined) {
+      await this.#syncing
+      await this.#switching?.done
+    }
     try {
       if (this.#broken === undefined) {
         this.commitNow()
@@ -222,15 +229,17 @@ export class StateJournal {
   #write(): boolean {
     this.#writeTimer?.cancel()
     this.#writeTimer = undefined
+    if (this.#switching !== undefined) return true
     try {
-      if (this.#behind || this.#size > Math.max(COMPACT_BYTES_MIN, COMPACT_FACTOR * this.#snapshotBytes))
-        this.#compact()
+      if (this.#behind) this.#compactNow()
+      else if (this.#size > Math.max(COMPACT_BYTES_MIN, COMPACT_FACTOR * this.#snapshotBytes)) this.#compact()
       if (this.#buffered === 0) return this.#noteWritten()
       const note = this.#noted < this.#synced ? [syncedEntry(this.#synced)] : []
       const bytes = Buffer.concat([...note, ...this.#buffer])
       this.#file.write(bytes, 0, bytes.length, this.#size)
       this.#size += bytes.length
       this.#noted = this.#synced
+      this.#next?.late.push(...this.#buffer)
     } catch (error) {
       return this.#refuse(error)
     }
@@ -269,7 +278,58 @@ export class StateJournal {
     })
   }
 
+  /** Starts the next generation beside this one. The snapshot holds what is in the buffer as well. */
   #compact(): void {
+    if (this.#next !== undefined) return
+    const { disk, directory, clock } = this.#options
+    const writer = new NextGeneration(disk, directory, this.#generation + 1, this.#snapshotParts())
+    const next = { writer, late: [] as Buffer[] }
+    // What is in the buffer now is in the snapshot: it goes to the running generation only.
+    const known = this.#buffer.length
+    this.#next = next
+    writer.write(clock, (error) => {
+      if (this.#next !== next || this.#broken !== undefined || this.#closed) return writer.file.close()
+      if (error !== null) return this.#giveUp(next.writer, error)
+      try {
+        next.writer.append(next.late.slice(known))
+      } catch (failure) {
+        return this.#giveUp(next.writer, failure)
+      }
+      this.#switching = waiting()
+      next.writer.publish((failure) => this.#switch(next.writer, failure))
+    })
+  }
+
+  /** The next generation has its name: it counts. */
+  #switch(writer: NextGeneration, error: unknown): void {
+    this.#switching?.end()
+    this.#switching = undefined
+    if (this.#broken !== undefined || this.#closed) return writer.file.close()
+    if (error !== null) return this.#giveUp(writer, error)
+    this.#next = undefined
+    const old = this.#file
+    this.#file = writer.file
+    this.#generation = writer.generation
+    this.#size = this.#synced = this.#noted = writer.size
+    this.#snapshotBytes = writer.snapshotBytes
+    // A sync that runs on the old file closes it when it is done.
+    if (this.#syncing === undefined) old.close()
+    const { disk, directory } = this.#options
+    disk.discard(`${directory}/${offsetName(writer.generation - 1)}`, (failure) => {
+      if (failure !== null) this.#break(failure)
+    })
+    this.commit()
+  }
+
+  /** Without room the running generation simply grows on. */
+  #giveUp(writer: NextGeneration, error: unknown): void {
+    writer.file.close()
+    this.#next = undefined
+    if (!isOutOfRoom(error)) this.#break(error)
+  }
+
+  #compactNow(): void {
+    this.#next = undefined
     const old = this.#file
     this.#file = this.#nextGeneration()
     this.#clearBuffer()
@@ -282,15 +342,19 @@ export class StateJournal {
   /** Snapshot of every table in a new file, durable with its name before it counts. */
   #nextGeneration(): DiskFile {
     const { disk, directory } = this.#options
+    const { file, size } = writeGeneration(disk, directory, this.#generation + 1, this.#snapshotParts())
+    this.#generation++
+    this.#size = this.#synced = this.#noted = this.#snapshotBytes = size
+    return file
+  }
+
+  #snapshotParts(): Buffer[] {
     const parts: Buffer[] = []
     for (const [table, entries] of this.#unclaimed) for (const entry of entries) parts.push(encodeEntry(table, entry))
     for (const [table, owner] of this.#owners) {
       for (const entry of owner.snapshot()) parts.push(encodeEntry(table, entry))
     }
-    const { file, size } = writeGeneration(disk, directory, this.#generation + 1, parts)
-    this.#generation++
-    this.#size = this.#synced = this.#noted = this.#snapshotBytes = size
-    return file
+    return parts
   }
 
   #clearBuffer(): void {
@@ -337,4 +401,12 @@ export class StateJournal {
     this.#writeTimer?.cancel()
     this.#syncTimer?.cancel()
   }
+}
+
+function waiting(): { done: Promise<void>; end(): void } {
+  let end = (): void => {}
+  const done = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  return { done, end }
 }
