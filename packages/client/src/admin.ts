@@ -66,11 +66,13 @@ export interface GroupConnections {
 
 /** A half message nobody ended yet. Fields as the broker tells them; times in ms. */
 export interface OpenTransaction {
+  readonly brokerName: string
   readonly transactionId: string
   readonly messageId: string
   readonly group: string
   readonly topic: string
   readonly keys: string
+  /** Position in the broker's log. */
   readonly physicalOffset: bigint
   readonly storedAt: Date
   readonly ageMs: number
@@ -87,6 +89,7 @@ export interface KeyQuery {
 
 const NAMESERVER_TOPIC_DELETE = RequestCode.DELETE_TOPIC_IN_NAMESRV
 const RESET_TO_LAST = -1
+const TRANSACTIONS_MAX = 10_000
 
 /** Operator's view of a cluster. */
 export class Admin {
@@ -135,11 +138,9 @@ export class Admin {
   async deleteTopic(name: string): Promise<void> {
     const extFields = { topic: checkTopic(name) }
     await this.#everyBroker({ code: RequestCode.DELETE_TOPIC_IN_BROKER, extFields }, `delete topic ${name}`)
-    const answer = await this.#core.askNameServer({ code: NAMESERVER_TOPIC_DELETE, extFields })
-    // A broker that is its own name server has nothing left to forget.
-    if (answer.code !== ResponseCode.SUCCESS && answer.code !== ResponseCode.REQUEST_CODE_NOT_SUPPORTED) {
-      throw errorOfAnswer(answer.code, answer.remark, `delete topic ${name}`)
-    }
+    const answers = await this.#core.askEveryNameServer({ code: NAMESERVER_TOPIC_DELETE, extFields })
+    const refusal = answers.find(({ code }) => code !== ResponseCode.SUCCESS)
+    if (refusal !== undefined) throw errorOfAnswer(refusal.code, refusal.remark, `delete topic ${name}`)
     this.#core.routes.forget(name)
   }
 
@@ -228,7 +229,7 @@ export class Admin {
     const members = new Map<string, MemberConnection>()
     const subscriptions: Record<string, string> = {}
     let messageModel = ''
-    for (const address of await this.#brokers()) {
+    for (const address of (await this.#brokers()).values()) {
       const answer = await this.#core.request(address, init)
       if (answer.code === ResponseCode.CONSUMER_NOT_ONLINE) continue
       if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `members of ${group}`)
@@ -248,7 +249,7 @@ export class Admin {
   /** Names of all consumer groups the brokers know, sorted. */
   async groups(): Promise<string[]> {
     const names = new Set<string>()
-    for (const address of await this.#brokers()) {
+    for (const address of (await this.#brokers()).values()) {
       const answer = await this.#core.ask(
         address,
         { code: RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG },
@@ -263,7 +264,7 @@ export class Admin {
   async progress(group: string): Promise<QueueProgress[]> {
     const extFields = { consumerGroup: checkGroup(group) }
     const progress: QueueProgress[] = []
-    for (const address of await this.#brokers()) {
+    for (const address of (await this.#brokers()).values()) {
       const answer = await this.#core.ask(
         address,
         { code: RequestCode.GET_CONSUME_STATS, extFields },
@@ -283,43 +284,67 @@ export class Admin {
   async transactions(limit = 1_000): Promise<OpenTransaction[]> {
     const init = { code: TandemRequestCode.LIST_TRANSACTIONS, extFields: { limit } }
     const open: OpenTransaction[] = []
-    for (const address of await this.#brokers()) {
+    for (const [brokerName, address] of await this.#brokers()) {
       const answer = await this.#core.ask(address, init, 'list transactions')
-      for (const entry of asArray(jsonOf(answer.body)['transactions'])) open.push(transactionOf(asObject(entry)))
+      for (const entry of asArray(jsonOf(answer.body)['transactions'])) {
+        open.push(transactionOf(asObject(entry), brokerName))
+      }
     }
     return open.slice(0, limit)
   }
 
   /**
    * Ends a half message by hand, when its producer never will.
-   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
+   * @param brokerName whose log `physicalOffset` is a position in; may be left out when only one broker has something open there
+   * @throws {ClientError} INVALID_PARAMETER when several have; ROUTE_NOT_FOUND for a broker that is not there;
+   *   REQUEST_NOT_SUPPORTED on Apache RocketMQ
    */
-  async resolveTransaction(physicalOffset: bigint, decision: 'commit' | 'rollback'): Promise<string> {
+  async resolveTransaction(
+    physicalOffset: bigint,
+    decision: 'commit' | 'rollback',
+    brokerName?: string,
+  ): Promise<string> {
+    const brokers = await this.#brokers()
+    const name = brokerName ?? (await this.#brokerOfTransaction(physicalOffset, [...brokers.keys()]))
+    const address = name === undefined ? undefined : brokers.get(name)
+    if (name === undefined) return 'unknown'
+    if (address === undefined) throw new ClientError('ROUTE_NOT_FOUND', `the name servers know no broker ${name}`)
     const body = Buffer.from(JSON.stringify({ physicalOffset: Number(physicalOffset), decision }))
     const init = { code: TandemRequestCode.RESOLVE_TRANSACTION, body }
-    let outcome = 'unknown'
-    for (const address of await this.#brokers()) {
-      const answer = await this.#core.ask(address, init, 'resolve a transaction')
-      const given = asText(jsonOf(answer.body)['outcome'])
-      if (given !== 'unknown') outcome = given
-    }
-    return outcome
+    const answer = await this.#core.ask(address, init, 'resolve a transaction')
+    return asText(jsonOf(answer.body)['outcome'])
+  }
+
+  /** Positions are those of one broker's log: the same number means different messages on two. */
+  async #brokerOfTransaction(physicalOffset: bigint, names: readonly string[]): Promise<string | undefined> {
+    if (names.length === 1) return names[0]
+    const open = await this.transactions(TRANSACTIONS_MAX)
+    const holders = open.filter((one) => one.physicalOffset === physicalOffset).map((one) => one.brokerName)
+    if (holders.length <= 1) return holders[0]
+    const which = holders.join(' and ')
+    throw new ClientError(
+      'INVALID_PARAMETER',
+      `${which} both have a half message at ${physicalOffset}: name the broker`,
+    )
   }
 
   #route(topic: string): Promise<TopicRoute> {
     return this.#core.routes.load(checkTopic(topic))
   }
 
-  async #brokers(): Promise<string[]> {
+  /** Brokers of the cluster by name: asked anew, because operators act on what is there now. */
+  async #brokers(): Promise<Map<string, string>> {
     this.#core.requireStarted()
-    if (this.#core.brokerAddresses().length === 0) await this.#core.routes.discover()
-    const addresses = this.#core.brokerAddresses()
-    if (addresses.length === 0) throw new ClientError('ROUTE_NOT_FOUND', 'the name servers know no broker')
+    const addresses = new Map<string, string>()
+    for (const { name, address } of await this.#core.routes.discover()) {
+      if (address !== undefined) addresses.set(name, address)
+    }
+    if (addresses.size === 0) throw new ClientError('ROUTE_NOT_FOUND', 'the name servers know no broker')
     return addresses
   }
 
   async #everyBroker(init: CommandInit, doing: string): Promise<void> {
-    for (const address of await this.#brokers()) await this.#core.ask(address, init, doing)
+    for (const address of (await this.#brokers()).values()) await this.#core.ask(address, init, doing)
   }
 
   /** A stock broker resets running groups only; a stopped one is moved by committing for it. */
@@ -394,8 +419,9 @@ function memberOf(entry: JsonObject): MemberConnection {
   }
 }
 
-function transactionOf(entry: JsonObject): OpenTransaction {
+function transactionOf(entry: JsonObject, brokerName: string): OpenTransaction {
   return {
+    brokerName,
     transactionId: asText(entry['transactionId']),
     messageId: asText(entry['messageId']),
     group: asText(entry['group']),

@@ -1,3 +1,4 @@
+import type { CommandInit, RemotingCommand } from '@tandemmq/protocol'
 import { parseLenientJson, RequestCode } from '@tandemmq/protocol'
 import type { Timer } from '@tandemmq/remoting'
 import type { ClientCore } from './client-core.ts'
@@ -109,15 +110,28 @@ export class Assignment {
   }
 
   async #members(route: TopicRoute): Promise<string[]> {
-    const { core, group } = this.#port
+    const { group } = this.#port
     const addresses = [...route.brokers.values()].flatMap((broker) => broker.address ?? [])
-    const address = addresses[Math.floor(core.clock.random() * addresses.length)]
-    if (address === undefined) return []
+    if (addresses.length === 0) return []
     const init = { code: RequestCode.GET_CONSUMER_LIST_BY_GROUP, extFields: { consumerGroup: group } }
-    const answer = await core.request(address, init)
+    const answer = await this.#askAny(addresses, init)
     // An unknown group and an empty one are both answered with an error.
     if (answer.code !== 0) return []
     const ids = asArray(asObject(parseLenientJson(answer.body.toString('utf8')))['consumerIdList']).map(asText)
     return ids.toSorted(compareText)
+  }
+
+  /** Begins at a random one, as Java does; a broker that is away must not keep the queues of the others from being shared. */
+  async #askAny(addresses: readonly string[], init: CommandInit): Promise<RemotingCommand> {
+    const { core } = this.#port
+    const first = Math.floor(core.clock.random() * addresses.length)
+    for (let step = 1; step < addresses.length; step++) {
+      try {
+        return await core.request(addresses[(first + step) % addresses.length] ?? '', init)
+      } catch (error) {
+        core.logger.debug(`members of ${this.#port.group}: ${messageOf(error)}`)
+      }
+    }
+    return core.request(addresses[first] ?? '', init)
   }
 }

@@ -6,7 +6,9 @@ import { ClientError, errorOfAnswer, messageOf, toClientError } from './client-e
 import type { Membership } from './heartbeat.ts'
 import { heartbeatBody } from './heartbeat.ts'
 import type { Logger } from './logger.ts'
+import { NameServers } from './name-servers.ts'
 import type { ClientSettings } from './options.ts'
+import type { BrokerData } from './route.ts'
 import { RouteTable } from './route-table.ts'
 
 /** What a class built on the core is to the brokers. */
@@ -29,13 +31,13 @@ export class ClientCore implements ConnectionOwner {
   readonly clock: Clock
   readonly logger: Logger
   readonly routes: RouteTable
+  readonly #nameServers: NameServers
   readonly #remoting: RemotingClient
   readonly #role: ClientRole
   readonly #open = new Map<string, Connection>()
   readonly #registered = new WeakSet<Connection>()
   readonly #reconnects = new Map<string, Timer>()
   #timers: Timer[] = []
-  #nameServer = 0
   #state: 'new' | 'started' | 'closed' = 'new'
 
   constructor(settings: ClientSettings, role: ClientRole) {
@@ -51,7 +53,7 @@ export class ClientCore implements ConnectionOwner {
       onError: (error) => settings.logger.error(`handling input failed: ${messageOf(error)}`, error),
     })
     this.routes = new RouteTable(this, settings.logger)
-    this.#nameServer = Math.floor(settings.clock.random() * settings.nameServers.length)
+    this.#nameServers = new NameServers(settings.nameServers, settings.clock)
   }
 
   get isStarted(): boolean {
@@ -120,21 +122,50 @@ export class ClientCore implements ConnectionOwner {
     this.registeredConnection(address)?.oneway(init)
   }
 
-  /** Keeps to one name server while it answers, then takes the next. */
-  async askNameServer(init: CommandInit, signal?: AbortSignal): Promise<RemotingCommand> {
-    const { nameServers } = this.settings
+  /**
+   * Keeps to one name server while it answers, then takes the next.
+   * @param isFinal false: another one may know more; the answer counts when none does
+   */
+  async askNameServer(
+    init: CommandInit,
+    isFinal: (answer: RemotingCommand) => boolean = () => true,
+  ): Promise<RemotingCommand> {
+    let answered: RemotingCommand | undefined
     let last: unknown
-    for (let attempt = 0; attempt < nameServers.length; attempt++) {
-      const address = nameServers[this.#nameServer % nameServers.length] ?? ''
+    for (const address of this.#nameServers.order()) {
+      // A second opinion is not worth the time-out of one that is probably dead.
+      if (answered !== undefined && this.#nameServers.rests(address)) break
       try {
-        return await this.request(address, init, this.settings.requestTimeoutMs, signal)
+        const answer = await this.request(address, init)
+        if (isFinal(answer)) {
+          this.#nameServers.answered(address)
+          return answer
+        }
+        answered ??= answer
       } catch (error) {
         if (this.#state === 'closed') throw error
+        this.#nameServers.failed(address)
         last = error
-        this.#nameServer++
       }
     }
+    if (answered !== undefined) return answered
     throw toClientError(last, 'ask the name servers')
+  }
+
+  /**
+   * What every name server must be told itself, because they do not tell one another.
+   * @returns the answers of those that can be reached
+   * @throws {ClientError} when none can
+   */
+  async askEveryNameServer(init: CommandInit): Promise<RemotingCommand[]> {
+    const outcomes = await Promise.allSettled(this.#nameServers.all.map((address) => this.request(address, init)))
+    const answers = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failure !== undefined) {
+      if (answers.length === 0) throw toClientError(failure.reason, 'ask the name servers')
+      this.logger.warn(`a name server was not told: ${messageOf(failure.reason)}`)
+    }
+    return answers
   }
 
   /** @throws {ClientError} ROUTE_NOT_FOUND when no route named this broker */
@@ -144,10 +175,14 @@ export class ClientCore implements ConnectionOwner {
     return address
   }
 
+  /** Of the brokers that are registered now. */
   brokerAddresses(): string[] {
-    const addresses = new Set<string>()
-    for (const broker of this.routes.brokers()) if (broker.address !== undefined) addresses.add(broker.address)
-    return [...addresses]
+    return addressesOf(this.routes.brokers())
+  }
+
+  /** Also of brokers that were registered once and have left since: they may come back with what they hold. */
+  everyBrokerAddress(): string[] {
+    return addressesOf(this.routes.everyBroker())
   }
 
   /** Tells every known broker about this client now. Resolves with the failures; they are also logged. */
@@ -238,7 +273,7 @@ export class ClientCore implements ConnectionOwner {
     this.#reconnects.get(address)?.cancel()
     const timer = this.clock.setTimer(delayMs, () => {
       this.#reconnects.delete(address)
-      if (this.#state !== 'started' || !this.routes.isBroker(address)) return
+      if (this.#state !== 'started' || !this.brokerAddresses().includes(address)) return
       this.connect(address).catch((error: unknown) => {
         this.logger.debug(`reconnect to ${address} failed: ${messageOf(error)}`)
         this.#reconnect(address, Math.min(delayMs * 2, RECONNECT_MAX_MS))
@@ -265,4 +300,8 @@ export class ClientCore implements ConnectionOwner {
     if (this.#state === 'closed') return new ClientError('CLOSED', 'this client is closed')
     return undefined
   }
+}
+
+function addressesOf(brokers: readonly BrokerData[]): string[] {
+  return [...new Set(brokers.flatMap(({ address }) => address ?? []))]
 }

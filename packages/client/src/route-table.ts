@@ -12,7 +12,7 @@ export const TEMPLATE_TOPIC = 'TBW102'
 export const TEMPLATE_QUEUES = 4
 
 export interface NameServerPort {
-  askNameServer(init: CommandInit, signal?: AbortSignal): Promise<RemotingCommand>
+  askNameServer(init: CommandInit, isFinal?: (answer: RemotingCommand) => boolean): Promise<RemotingCommand>
 }
 
 /** Routes in use, one question per topic at a time, and the brokers they name. */
@@ -24,7 +24,10 @@ export class RouteTable {
   readonly #routes = new Map<string, TopicRoute>()
   readonly #wanted = new Set<string>()
   readonly #loading = new Map<string, Promise<TopicRoute>>()
-  #brokers = new Map<string, BrokerData>()
+  /** The last cluster list; empty when it was never asked for. */
+  #discovered: ReadonlyMap<string, BrokerData> = new Map()
+  /** Every broker ever named, as it was named last. */
+  readonly #brokers = new Map<string, BrokerData>()
   #fingerprint = ''
 
   constructor(port: NameServerPort, logger: Logger) {
@@ -41,11 +44,19 @@ export class RouteTable {
     this.#routes.delete(topic)
   }
 
-  /** Every broker any route or the cluster list named. */
+  /** Brokers that a route or the cluster list names now. */
   brokers(): readonly BrokerData[] {
+    const names = new Set(this.#discovered.keys())
+    for (const route of this.#routes.values()) for (const name of route.brokers.keys()) names.add(name)
+    return this.everyBroker().filter(({ name }) => names.has(name))
+  }
+
+  /** Brokers that were named at any time, gone ones included. */
+  everyBroker(): readonly BrokerData[] {
     return [...this.#brokers.values()]
   }
 
+  /** Where the broker is, or was when it was named last. */
   addressOf(brokerName: string): string | undefined {
     return this.#brokers.get(brokerName)?.address
   }
@@ -79,19 +90,33 @@ export class RouteTable {
     }
   }
 
-  /** Finds brokers without knowing a topic, so that a producer can be asked back before it ever sent. */
-  async discover(): Promise<void> {
+  /**
+   * Finds brokers without knowing a topic, so that a producer can be asked back before it ever sent.
+   * @returns those of the cluster now
+   */
+  async discover(): Promise<readonly BrokerData[]> {
     const answer = await this.#port.askNameServer({ code: RequestCode.GET_BROKER_CLUSTER_INFO })
     if (answer.code !== ResponseCode.SUCCESS) {
       await this.load(TEMPLATE_TOPIC)
-      return
+      return this.brokers()
     }
     const table = asObject(asObject(parseLenientJson(answer.body.toString('utf8')))['brokerAddrTable'])
-    this.#learn(parseBrokers(Object.values(table)))
+    const brokers = parseBrokers(Object.values(table))
+    // Nobody at all is a name server that has just started, or the only broker restarting.
+    if (brokers.size > 0) this.#discovered = brokers
+    this.#learn(brokers)
+    return brokers.size > 0 ? [...brokers.values()] : this.brokers()
   }
 
-  /** Asks again for every topic in use. A topic that is gone or a silent name server keeps the old route. */
+  /** Asks again for every topic in use, and for the cluster. A topic that is gone or a silent name server keeps the old route. */
   async refresh(): Promise<void> {
+    if (this.#discovered.size > 0) {
+      try {
+        await this.discover()
+      } catch (error) {
+        this.#logger.debug(`the cluster was not asked again: ${messageOf(error)}`)
+      }
+    }
     await Promise.all(
       [...this.#wanted].map((topic) =>
         this.load(topic).catch((error: unknown) =>
@@ -102,10 +127,11 @@ export class RouteTable {
   }
 
   async #ask(topic: string): Promise<TopicRoute> {
-    const answer = await this.#port.askNameServer({
-      code: RequestCode.GET_ROUTEINFO_BY_TOPIC,
-      extFields: { topic, acceptStandardJsonOnly: true },
-    })
+    const answer = await this.#port.askNameServer(
+      { code: RequestCode.GET_ROUTEINFO_BY_TOPIC, extFields: { topic, acceptStandardJsonOnly: true } },
+      // Name servers do not tell one another: one that has just started knows less than the others.
+      ({ code }) => code !== ResponseCode.TOPIC_NOT_EXIST,
+    )
     if (answer.code === ResponseCode.TOPIC_NOT_EXIST) {
       throw new ClientError('ROUTE_NOT_FOUND', `no route of topic ${topic}: ${answer.remark ?? 'it does not exist'}`)
     }
@@ -118,9 +144,7 @@ export class RouteTable {
   }
 
   #learn(brokers: ReadonlyMap<string, BrokerData>): void {
-    const all = new Map(this.#brokers)
-    for (const broker of brokers.values()) all.set(broker.name, broker)
-    this.#brokers = all
+    for (const broker of brokers.values()) this.#brokers.set(broker.name, broker)
     const fingerprint = this.#describe()
     if (fingerprint === this.#fingerprint) return
     this.#fingerprint = fingerprint
@@ -128,8 +152,8 @@ export class RouteTable {
   }
 
   #describe(): string {
-    const queues = [...this.#routes.values()].map((r) => `${r.topic}:${r.readQueues.length}:${r.writeQueues.length}`)
-    const brokers = [...this.#brokers.values()].map((b) => `${b.name}=${b.address}`)
+    const queues = [...this.#routes.values()].map((route) => route.signature)
+    const brokers = this.brokers().map(({ name, address }) => `${name}=${address}`)
     return [...queues.toSorted(), ...brokers.toSorted()].join(' ')
   }
 }

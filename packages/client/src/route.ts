@@ -17,6 +17,7 @@ export interface BrokerData {
 
 const PERM_READ = 4
 const PERM_WRITE = 2
+const QUEUES_MAX = 65_535
 
 interface QueueData {
   readonly brokerName: string
@@ -34,6 +35,8 @@ export class TopicRoute {
   readonly readQueues: readonly MessageQueue[]
   /** True when the topic does not exist yet and the route is that of the auto-create template. */
   readonly isTemplate: boolean
+  /** Equal for routes with the same queues on the same brokers. */
+  readonly signature: string
   readonly #queueData: readonly QueueData[]
 
   constructor(
@@ -41,13 +44,18 @@ export class TopicRoute {
     brokers: ReadonlyMap<string, BrokerData>,
     queueData: readonly QueueData[],
     isTemplate = false,
+    /** Queues for writing of an ordered topic, by broker: they stay the same while a broker is away. */
+    orderQueues?: ReadonlyMap<string, number>,
   ) {
     this.topic = topic
     this.brokers = brokers
     this.isTemplate = isTemplate
     this.#queueData = queueData.toSorted((a, b) => compareText(a.brokerName, b.brokerName))
-    this.writeQueues = this.#list(PERM_WRITE, (data) => data.writeQueues)
+    this.writeQueues =
+      orderQueues === undefined ? this.#list(PERM_WRITE, (data) => data.writeQueues) : this.#ordered(orderQueues)
     this.readQueues = this.#list(PERM_READ, (data) => data.readQueues)
+    const data = this.#queueData.map((one) => `${one.brokerName}:${one.perm}:${one.readQueues}:${one.writeQueues}`)
+    this.signature = `${topic} ${data.join(' ')}`
   }
 
   addressOf(brokerName: string): string | undefined {
@@ -64,6 +72,13 @@ export class TopicRoute {
     return new TopicRoute(topic, this.brokers, capped, true)
   }
 
+  /** In the order of the configuration, brokers that are away included: a key must not change its queue because of them. */
+  #ordered(counts: ReadonlyMap<string, number>): MessageQueue[] {
+    return [...counts].flatMap(([brokerName, count]) =>
+      Array.from({ length: count }, (_, queueId) => ({ topic: this.topic, brokerName, queueId })),
+    )
+  }
+
   #list(perm: number, count: (data: QueueData) => number): MessageQueue[] {
     const queues: MessageQueue[] = []
     for (const data of this.#queueData) {
@@ -74,6 +89,18 @@ export class TopicRoute {
     }
     return queues
   }
+}
+
+/** `brokerA:4;brokerB:2`, the order configuration of a topic (remoting.md 4.1); undefined when there is none. */
+function orderQueuesOf(text: string): ReadonlyMap<string, number> | undefined {
+  const queues = new Map<string, number>()
+  for (const part of text.split(';')) {
+    const colon = part.lastIndexOf(':')
+    const count = Number(part.slice(colon + 1))
+    if (colon > 0 && Number.isInteger(count) && count >= 0 && count <= QUEUES_MAX)
+      queues.set(part.slice(0, colon).trim(), count)
+  }
+  return queues.size === 0 ? undefined : queues
 }
 
 /** String order of Java's compareTo: by UTF-16 unit. */
@@ -107,5 +134,6 @@ export function parseRoute(topic: string, body: Buffer): TopicRoute {
       writeQueues: asNumber(queue['writeQueueNums']),
     }
   })
-  return new TopicRoute(topic, parseBrokers(asArray(data['brokerDatas'])), queueData)
+  const brokers = parseBrokers(asArray(data['brokerDatas']))
+  return new TopicRoute(topic, brokers, queueData, false, orderQueuesOf(asText(data['orderTopicConf'])))
 }

@@ -1,4 +1,4 @@
-import type { HeaderView } from '@tandemmq/protocol'
+import type { ErrorCode, HeaderView } from '@tandemmq/protocol'
 import type { Connection, ReplyHandler } from '@tandemmq/remoting'
 import { sleep } from '@tandemmq/remoting'
 import type { ClientCore } from './client-core.ts'
@@ -23,10 +23,27 @@ const SUCCESS = 0
 const isStored = (code: number): boolean => code === SUCCESS || (code >= 10 && code <= 12)
 // A broker that restarts is back within about a second.
 const PAUSES_MS = [0, 100, 1_000]
+/** The broker surely did not store it and another one may: the next attempt goes elsewhere at once (remoting.md 1.7). */
+const elsewhereCodes: ReadonlySet<string> = new Set<ErrorCode>([
+  'CONNECT_FAILED',
+  'SYSTEM_BUSY',
+  'SERVICE_NOT_AVAILABLE',
+  'NO_PERMISSION',
+  'TOPIC_NOT_EXIST',
+])
+/** What counts against the broker as a whole, not against this topic or message. */
+const faultCodes: ReadonlySet<string> = new Set<ErrorCode>([
+  'CONNECT_FAILED',
+  'CONNECTION_CLOSED',
+  'REQUEST_TIMEOUT',
+  'SYSTEM_BUSY',
+  'SERVICE_NOT_AVAILABLE',
+])
 
 /**
- * One message on its way: attempts, retries, and the promise of the caller. The first retry goes to the same queue,
- * because the broker that may have stored the first attempt is the one that can recognise its unique key.
+ * One message on its way: attempts, retries, and the promise of the caller. When the first attempt may have been stored the second
+ * goes to the same queue, because that broker is the one that can recognise its unique key; later ones, and all after a sure
+ * failure, go to another broker if the topic has one.
  */
 export class SendTask implements ReplyHandler {
   readonly topic: string
@@ -40,6 +57,8 @@ export class SendTask implements ReplyHandler {
   readonly #reject: (error: ClientError) => void
   #queue: MessageQueue | undefined
   #attempt = 0
+  /** The next attempt chooses again. */
+  #isLeaving = false
   #isDone = false
   #waking: AbortController | undefined
 
@@ -91,7 +110,9 @@ export class SendTask implements ReplyHandler {
       this.#failed(toClientError(error, `answer of a send to ${this.topic}`))
       return
     }
-    if (this.#finish()) this.#resolve(answer, this.#queue?.brokerName ?? '')
+    const brokerName = this.#queue?.brokerName ?? ''
+    this.#channel.selector.faults.succeeded(brokerName)
+    if (this.#finish()) this.#resolve(answer, brokerName)
   }
 
   onFailure(error: Error): void {
@@ -101,13 +122,13 @@ export class SendTask implements ReplyHandler {
   #sendBy(route: TopicRoute): void {
     if (this.#isDone) return
     const { core, selector } = this.#channel
-    // Attempt 0 chooses; attempt 1 repeats the same queue; later ones look for another broker.
-    if (this.#queue === undefined || this.#attempt > 1) {
+    if (this.#queue === undefined || this.#isLeaving) {
       this.#queue = selector.select(route, this.#orderBy, this.#queue?.brokerName)
     }
     const queue = this.#queue
     const address = queue === undefined ? undefined : route.addressOf(queue.brokerName)
     if (queue === undefined || address === undefined) {
+      if (queue !== undefined) selector.faults.failed(queue.brokerName)
       core.routes.forget(this.topic)
       this.#failed(new ClientError('ROUTE_NOT_FOUND', `topic ${this.topic} has no writable queue`))
       return
@@ -131,11 +152,18 @@ export class SendTask implements ReplyHandler {
 
   #failed(error: ClientError): void {
     if (this.#isDone) return
-    const { core } = this.#channel
+    const { core, selector } = this.#channel
+    const brokerName = this.#queue?.brokerName
+    if (brokerName !== undefined && faultCodes.has(error.code)) selector.faults.failed(brokerName)
+    const isSure = elsewhereCodes.has(error.code)
+    const hasOther = this.#hasOther(brokerName)
     if (error.code === 'TOPIC_NOT_EXIST') core.routes.forget(this.topic)
     const attempt = this.#attempt + 1
-    const pauseMs = PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)] ?? 0
-    if (!error.retryable || attempt > this.#retriesMax || core.clock.monotonic() + pauseMs >= this.#deadline) {
+    this.#isLeaving = (isSure && hasOther) || attempt > 1
+    const isElsewhere = this.#isLeaving && hasOther
+    const pauseMs = isElsewhere ? 0 : (PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)] ?? 0)
+    const isHopeful = error.retryable || (isSure && hasOther)
+    if (!isHopeful || attempt > this.#retriesMax || core.clock.monotonic() + pauseMs >= this.#deadline) {
       this.fail(error)
       return
     }
@@ -146,6 +174,13 @@ export class SendTask implements ReplyHandler {
       // Aborted: fail() has answered the caller.
       () => undefined,
     )
+  }
+
+  /** Is there a broker beside `brokerName` that this message may go to? An ordered one stays with its queue. */
+  #hasOther(brokerName: string | undefined): boolean {
+    if (brokerName === undefined || this.#orderBy !== undefined) return false
+    const queues = this.#channel.core.routes.find(this.topic)?.writeQueues ?? []
+    return queues.some((queue) => queue.brokerName !== brokerName)
   }
 
   #finish(): boolean {

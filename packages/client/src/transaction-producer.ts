@@ -162,7 +162,8 @@ export class TransactionProducer extends ProducerBase {
     if (transactionIds.length === 0) return []
     // A broker that joined since the start may hold some, so the list is asked anew.
     await this.core.routes.discover()
-    const addresses = this.core.brokerAddresses()
+    // One that has left the name servers still holds what it was given.
+    const addresses = this.core.everyBrokerAddress()
     if (addresses.length === 0) throw new ClientError('ROUTE_NOT_FOUND', 'no broker is known')
     const pending = new Set<string>()
     for (let at = 0; at < transactionIds.length; at += PENDING_IDS_MAX) {

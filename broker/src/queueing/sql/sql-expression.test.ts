@@ -162,6 +162,17 @@ test('a search made of repeated parts finds its text at once and is never confus
   expect(performance.now() - started).toBeLessThan(500)
 })
 
+test('a search does not look beyond the value', () => {
+  const properties = { r: 'x', s: 'eu', t: 'y' }
+  expect(verdict("s STARTSWITH 'eu\x02t'", properties)).toBe('FALSE')
+  expect(verdict("s CONTAINS 'u\x02t'", properties)).toBe('FALSE')
+  expect(verdict("s ENDSWITH 's\x01eu'", properties)).toBe('FALSE')
+})
+
+test('parentheses beside one another are not nested', () => {
+  expect(problemOf(Array.from({ length: 500 }, () => '(- a = 1)').join(' OR '))).toBe('none')
+})
+
 test('numbers are read as Java reads them', () => {
   const equals = (number: string, text: string): string => verdict(`a = ${number}`, { a: text })
   expect(equals('7', '007')).toBe('TRUE')

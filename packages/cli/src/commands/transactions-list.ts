@@ -11,8 +11,9 @@ export const transactionsList: Command = {
     const open = await withAdmin(call, (admin) => admin.transactions(call.integer('max') ?? 100))
     call.report(open, (list) =>
       textTable(
-        ['AT', 'TRANSACTION', 'GROUP', 'TOPIC', 'KEYS', 'AGE', 'CHECKS', 'STATE'],
-        list.map(({ physicalOffset, transactionId, group, topic, keys, ageMs, attempts, state }) => [
+        ['BROKER', 'AT', 'TRANSACTION', 'GROUP', 'TOPIC', 'KEYS', 'AGE', 'CHECKS', 'STATE'],
+        list.map(({ brokerName, physicalOffset, transactionId, group, topic, keys, ageMs, attempts, state }) => [
+          brokerName,
           physicalOffset,
           transactionId,
           group,

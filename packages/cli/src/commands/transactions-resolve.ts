@@ -7,14 +7,17 @@ export const transactionsResolve: Command = {
   path: ['transactions', 'resolve'],
   summary: 'Decide a half message by hand, when its producer never will',
   positionals: ['AT', 'commit|rollback'],
+  options: { broker: { value: 'NAME', help: 'whose half message it is; needed when several brokers have one at AT' } },
   example: 'transactions resolve 81920 rollback',
   async run(call) {
     const [at = '', decision = ''] = call.positionals
-    if (!/^\d{1,15}$/.test(at)) throw new UsageError(`AT is the number in the first column of the list, not "${at}"`)
+    if (!/^\d{1,15}$/.test(at)) throw new UsageError(`AT is the number in the column AT of the list, not "${at}"`)
     if (decision !== 'commit' && decision !== 'rollback') {
       throw new UsageError(`the decision is commit or rollback, not "${decision}"`)
     }
-    const outcome = await withAdmin(call, (admin) => admin.resolveTransaction(BigInt(at), decision))
+    const outcome = await withAdmin(call, (admin) =>
+      admin.resolveTransaction(BigInt(at), decision, call.text('broker')),
+    )
     if (outcome === 'unknown') throw new TandemError('QUERY_NOT_FOUND', `no half message at ${at}`)
     call.report(
       { at, outcome },
