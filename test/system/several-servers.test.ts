@@ -249,8 +249,8 @@ test('a transaction ends at the broker that holds it, a check-back comes from th
     () => asked.join(' '),
   )
   // Both logs began alike, so the two open ones stand at the same position: a position alone names neither.
-  const open = await admin.transactions()
-  expect(open.map(({ brokerName }) => brokerName).toSorted()).toEqual(['a', 'b'])
+  const undecided = await admin.transactions()
+  expect(undecided.map(({ brokerName }) => brokerName).toSorted()).toEqual(['a', 'b'])
   expect(await admin.resolveTransaction(third.physicalOffset, 'rollback', third.brokerName)).toBe('rolledBack')
   decision = 'commit'
   await until(() => a.messages('orders').length + b.messages('orders').length === 3, 5_000)
