@@ -1,5 +1,13 @@
 import { type Logger, Producer, PushConsumer } from '@tandemmq/client'
-import { type Network, systemNetwork } from '@tandemmq/remoting'
+import { type Clock, type Network, sleep, systemClock, systemNetwork } from '@tandemmq/remoting'
+
+export interface BystanderOptions {
+  /** Default: the machine's. */
+  clock?: Clock
+  network?: Network
+  /** Pause between two messages, ms of the clock. Default 0. */
+  paceMs?: number
+}
 
 /** A client that sends and receives all the while, and remembers whatever disturbed it. */
 export class Bystander {
@@ -13,12 +21,18 @@ export class Bystander {
   #loop: Promise<void> | undefined
   #isEnding = false
   #waiting: (() => void)[] = []
+  readonly #clock: Clock
+  readonly #network: Network
+  readonly #paceMs: number
 
-  private constructor(nameServers: string) {
+  private constructor(nameServers: string, options: BystanderOptions) {
+    this.#clock = options.clock ?? systemClock
+    this.#network = options.network ?? systemNetwork
+    this.#paceMs = options.paceMs ?? 0
     const note = (text: string): void => void this.disturbances.push(text)
     const quiet = (): void => undefined
     const logger: Logger = { debug: quiet, info: quiet, warn: note, error: note }
-    const common = { nameServers, logger, requestTimeoutMs: 10_000 }
+    const common = { nameServers, logger, clock: this.#clock, requestTimeoutMs: 10_000 }
     this.#producer = new Producer({ ...common, network: this.#counted(), group: 'bystander', sendTimeoutMs: 10_000 })
     this.#consumer = new PushConsumer({ ...common, network: this.#counted(), group: 'bystander', startFrom: 'first' })
     this.#consumer.subscribe('bystander', '*', (message) => {
@@ -30,8 +44,8 @@ export class Bystander {
     })
   }
 
-  static async start(nameServers: string): Promise<Bystander> {
-    const made = new Bystander(nameServers)
+  static async start(nameServers: string, options: BystanderOptions = {}): Promise<Bystander> {
+    const made = new Bystander(nameServers, options)
     await made.#producer.start()
     await made.#producer.send({ topic: 'bystander', body: 'first' })
     made.#underWay.add('first')
@@ -66,6 +80,7 @@ export class Bystander {
         await this.#next()
         continue
       }
+      if (this.#paceMs > 0) await sleep(this.#clock, this.#paceMs)
       const body = `message ${n}`
       this.#underWay.add(body)
       await this.#producer.send({ topic: 'bystander', body }, { retriesMax: 0 }).catch((error: Error) => {
@@ -83,16 +98,16 @@ export class Bystander {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
-  /** The machine's network; a second connection of one client to one address is a reconnect. */
+  /** A second connection of one client to one address is a reconnect. */
   #counted(): Network {
     const seen = new Set<string>()
     return {
-      listen: (options, onSocket) => systemNetwork.listen(options, onSocket),
+      listen: (options, onSocket) => this.#network.listen(options, onSocket),
       connect: (options) => {
         const address = `${options.host}:${options.port}`
         if (seen.has(address)) this.disturbances.push(`connected to ${address} again`)
         seen.add(address)
-        return systemNetwork.connect(options)
+        return this.#network.connect(options)
       },
     }
   }

@@ -21,7 +21,7 @@ export class RawClient {
     socket.on('data', (bytes: Buffer) => splitter.push(bytes, 0, bytes.length))
     // Bytes still under way when the broker closes end in a reset, which is the same to us.
     socket.on('error', () => undefined)
-    this.#closed = once(socket, 'close').then(() => {
+    this.#closed = new Promise((resolve) => socket.once('close', resolve)).then(() => {
       this.#isClosed = true
       for (const give of this.#waiting.splice(0)) give(undefined)
     })

@@ -20,7 +20,7 @@ export { firstAtOrAfter, lastAtOrBefore, storeTimestampAt } from './time-query.t
 export type { ReadRecord } from './time-query.ts'
 export type { Journal } from './state-table.ts'
 export type { MessageFilter, Subscription, TagFilter } from './subscription.ts'
-export { Perm, wireTopicConfig } from './topic.ts'
+export { isBrokerOwned, Perm, wireTopicConfig } from './topic.ts'
 export type { Topic, TopicConfig } from './topic.ts'
 export { Topics } from './topics.ts'
 export type { QueueSource, TopicChange } from './topics.ts'

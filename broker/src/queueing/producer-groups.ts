@@ -1,4 +1,6 @@
+import { GROUP_LENGTH_MAX } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
+import { BrokerError } from '../broker-error.ts'
 import { type Member, MemberTable } from './member-table.ts'
 
 /** Which clients produce for which group: whom a check-back can ask. */
@@ -20,7 +22,10 @@ export class ProducerGroups {
     })
   }
 
-  /** A heartbeat, or a request that names the group, came through `connection`. */
+  /**
+   * A heartbeat, or a request that names the group, came through `connection`.
+   * @throws {BrokerError} GROUP_NAME_INVALID above 255 characters; others than for consumers are as welcome as with a stock broker
+   */
   register(group: string, connection: Connection, clientId: string, language: number, version: number): void {
     const known = this.#members.get(group, connection.id)
     if (known?.clientId === clientId) {
@@ -28,6 +33,10 @@ export class ProducerGroups {
       known.language = language
       known.version = version
       return
+    }
+    if (group.length > GROUP_LENGTH_MAX) {
+      const detail = `the group name has ${group.length} characters, at most ${GROUP_LENGTH_MAX} are allowed`
+      throw new BrokerError('GROUP_NAME_INVALID', detail)
     }
     this.#members.add(group, { connection, clientId, language, version, lastSeenAt: this.#clock.monotonic() })
     this.onJoined?.(group)

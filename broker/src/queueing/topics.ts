@@ -3,7 +3,7 @@ import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
 import { ByteTable } from './byte-table.ts'
 import { type Journal, storeNow, storeSoon } from './state-table.ts'
-import { Perm, type Topic, type TopicConfig, topicOf } from './topic.ts'
+import { isBrokerOwned, Perm, type Topic, type TopicConfig, topicOf } from './topic.ts'
 
 const TABLE = 'topics'
 const QUEUES_MAX = 1024
@@ -130,13 +130,14 @@ export class Topics {
   /**
    * Creates the topic or changes it; what is not given keeps its value. Its entry is written ahead of the next batch of
    * messages and made durable without being waited for.
-   * @throws {BrokerError} TOPIC_NAME_INVALID, INVALID_PARAMETER; TOPIC_NOT_EXIST when there are too many
+   * @throws {BrokerError} TOPIC_NAME_INVALID, INVALID_PARAMETER; NO_PERMISSION for a name of the broker's own; TOPIC_NOT_EXIST when
+   *   there are too many
    */
   create(config: Partial<TopicConfig> & { name: string }): Topic {
     const problem = topicNameProblem(config.name)
     if (problem !== undefined) throw new BrokerError('TOPIC_NAME_INVALID', problem)
     const before = this.#byName.get(config.name)
-    if (before === undefined) this.#checkRoom(config.name)
+    if (before === undefined) this.#checkNew(config.name)
     const next = { ...defaultConfig(config.name, this.#defaultQueues), ...pickConfig(before), ...config }
     checkNumbers(next)
     const topic = this.#put(next)
@@ -183,7 +184,8 @@ export class Topics {
     await storeNow(this.#journal, TABLE, { delete: name } satisfies Entry)
   }
 
-  #checkRoom(name: string): void {
+  #checkNew(name: string): void {
+    if (isBrokerOwned(name)) throw new BrokerError('NO_PERMISSION', `the topic ${name} is the broker's own`)
     if (this.#byName.size < this.#topicsMax || name.startsWith(DEAD_LETTER_PREFIX)) return
     const detail = `topic ${name} does not exist and is not created: there are ${this.#topicsMax} topics, as many as are allowed`
     throw new BrokerError('TOPIC_NOT_EXIST', detail)

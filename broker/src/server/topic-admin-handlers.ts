@@ -2,6 +2,7 @@ import { Field, RequestCode } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
 import {
   type ConsumerGroups,
+  isBrokerOwned,
   type Offsets,
   type ReadRecord,
   storeTimestampAt,
@@ -25,7 +26,7 @@ export function topicAdminHandlers(options: {
   const { topics, groups, offsets, read, brokerName, announced = () => Promise.resolve() } = options
   const create: Handler = (connection, header) => {
     const name = header.requireText(Field.topic)
-    if (topics.find(name)?.system) throw new BrokerError('INVALID_PARAMETER', `${name} is the broker's own topic`)
+    if (isBrokerOwned(name)) throw new BrokerError('INVALID_PARAMETER', `${name} is the broker's own topic`)
     const readQueues = header.requireInteger(Field.readQueueNums)
     const writeQueues = header.requireInteger(Field.writeQueueNums)
     const attributes = changedAttributes(topics.find(name)?.attributes ?? {}, textOr(header, Field.attributes, ''))
@@ -49,6 +50,7 @@ export function topicAdminHandlers(options: {
   const remove: Handler = (connection, header) => {
     const name = header.requireText(Field.topic).trim()
     if (name === '') throw new BrokerError('INVALID_PARAMETER', 'the topic is blank')
+    if (isBrokerOwned(name)) throw new BrokerError('INVALID_PARAMETER', `${name} is the broker's own topic`)
     // A stock broker answers 0 for a topic it does not have, and deleteTopic asks every broker of the cluster.
     if (topics.find(name) === undefined) return answer(connection, header)
     answerAfter(

@@ -99,11 +99,10 @@ export class HeaderView extends HeaderSlots {
    * Long.MAX_VALUE for "no end".
    */
   longClamped(index: number): number {
-    const exact = this.#decimal(index)
-    // Digit by digit, Long.MAX_VALUE rounds to more than 2^63; the conversion of the text rounds once.
-    const value = Number.isSafeInteger(exact) || Number.isNaN(exact) ? exact : Number(this.text(index))
-    if (!(value >= -(2 ** 63) && value <= 2 ** 63)) throw this.#invalidField(index, 'a 64-bit integer')
-    return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, value))
+    const value = this.#decimal(index)
+    if (Number.isSafeInteger(value)) return value
+    if (Number.isNaN(value) || !isInt64(this.text(index))) throw this.#invalidField(index, 'a 64-bit integer')
+    return value < 0 ? -Number.MAX_SAFE_INTEGER : Number.MAX_SAFE_INTEGER
   }
 
   /** The field as boolean, "true" or "false" in any case. @throws {ProtocolError} FIELD_INVALID naming the field */
@@ -226,4 +225,9 @@ export class HeaderView extends HeaderSlots {
       `field ${this.key(index)} is not ${expected}: ${JSON.stringify(text.slice(0, 64))}`,
     )
   }
+}
+
+/** @param digits a decimal integer; leading zeros count as digits, a long row of them is not worth converting */
+function isInt64(digits: string): boolean {
+  return digits.length <= 20 && BigInt.asIntN(64, BigInt(digits)) === BigInt(digits)
 }

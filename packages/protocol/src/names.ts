@@ -1,8 +1,8 @@
 // Rules of TopicValidator.java and Validators.java (remoting.md 3.7), compared with the Java verdicts by test/wire.
 
 export const TOPIC_LENGTH_MAX = 127
-/** Longest %RETRY% or %DLQ% topic: brokers make them of long group names. */
-export const GROUP_TOPIC_LENGTH_MAX = 255
+/** Longest %RETRY% or %DLQ% topic: brokers make them of the longest group names. */
+export const GROUP_TOPIC_LENGTH_MAX = 262
 export const GROUP_LENGTH_MAX = 255
 
 const RETRY_PREFIX = '%RETRY%'
