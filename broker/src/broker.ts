@@ -57,7 +57,7 @@ export class Broker {
       () => this.#runtime(),
     )
     this.#dispatcher = new Dispatcher({
-      handlers: handlers.tables,
+      handlers: [handlers.handlers],
       onClosed: (connection, error) => {
         handlers.connectionClosed(connection)
         if (isNonsense(error)) this.#logNonsense(connection, error)

@@ -1,6 +1,7 @@
 import { errorTable, type HeaderView, ResponseCode, TandemError } from '@tandemmq/protocol'
 import type { Connection, ConnectionOwner } from '@tandemmq/remoting'
 import type { Handler } from './handler.ts'
+import { refusals } from './request-table.ts'
 
 const TABLE_SIZE = 1024
 
@@ -42,10 +43,8 @@ export class Dispatcher implements ConnectionOwner {
     if (handler === undefined) {
       this.#refused++
       if (header.isOneway) return
-      connection.reply(header, {
-        code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
-        remark: ` request type ${code} not supported`,
-      })
+      const unknown = { code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark: ` request type ${code} not supported` }
+      connection.reply(header, refusals.get(code) ?? unknown)
       return
     }
     try {

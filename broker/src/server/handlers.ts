@@ -14,6 +14,7 @@ import { queryHandlers } from './query-handlers.ts'
 import { recallHandlers } from './recall-handlers.ts'
 import { createReplyHandlers } from './reply-handlers.ts'
 import { registryHandlers } from './registry-handlers.ts'
+import { assemble } from './request-table.ts'
 import { routeHandlers } from './route-handlers.ts'
 import { sendBackHandlers } from './send-back-handlers.ts'
 import { SendHandler } from './send-handler.ts'
@@ -23,11 +24,11 @@ const LOOPBACK = Buffer.of(127, 0, 0, 1)
 const ID_SEED_MAX = 0x7fffffff
 
 export interface ServerHandlers {
-  tables: Map<number, Handler>[]
+  handlers: Map<number, Handler>
   connectionClosed: (connection: Connection) => void
 }
 
-/** One table from request code to room, assembled. */
+/** The handlers of every row of the request table. */
 export function createHandlers(
   options: ResolvedOptions,
   rooms: Rooms,
@@ -54,21 +55,21 @@ export function createHandlers(
   })
   const read = (offset: number): Buffer | undefined => store.read(offset)
   return {
-    tables: [
-      send.handlers(),
-      new BatchHandler(send).handlers(),
-      createReplyHandlers({ producers, clock }),
-      pullHandlers(pulls),
-      clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
-      offsetHandlers({ topics, groups, offsets, read }),
-      lockHandlers({ locks: rooms.locks, topics }),
-      routeHandlers(rooms),
-      registryHandlers(rooms),
-      queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
-      sendBackHandlers({ retry }),
-      recallHandlers({ delay, brokerName }),
-      transactionHandlers({ transactions, audit: options.log }),
-      adminHandlers({
+    handlers: assemble({
+      send: send.handlers(),
+      batch: new BatchHandler(send).handlers(),
+      reply: createReplyHandlers({ producers, clock }),
+      pull: pullHandlers(pulls),
+      client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
+      offset: offsetHandlers({ topics, groups, offsets, read }),
+      lock: lockHandlers({ locks: rooms.locks, topics }),
+      route: routeHandlers(rooms),
+      registry: registryHandlers(rooms),
+      query: queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
+      sendBack: sendBackHandlers({ retry }),
+      recall: recallHandlers({ delay, brokerName }),
+      transaction: transactionHandlers({ transactions, audit: options.log }),
+      admin: adminHandlers({
         ...rooms,
         read,
         brokerName,
@@ -76,7 +77,7 @@ export function createHandlers(
         runtime,
         announced: () => rooms.registrar.announced(),
       }),
-    ],
+    }),
     connectionClosed: (connection) => {
       send.connectionClosed(connection)
       pulls.connectionClosed(connection)

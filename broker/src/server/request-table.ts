@@ -1,0 +1,261 @@
+import { RequestCode, ResponseCode, TandemRequestCode } from '@tandemmq/protocol'
+import type { Handler } from './handler.ts'
+
+const requestCodes = { ...RequestCode, ...TandemRequestCode } as const
+
+export type RequestName = keyof typeof requestCodes
+
+/** Answer to a request this broker understands but does not serve. */
+export interface Refusal {
+  /** RocketMQ response code, mostly 3. */
+  readonly code: number
+  /** What to do instead. */
+  readonly remark: string
+}
+
+/** One request code: served by a set of handlers, or refused with a reason. */
+export interface RequestRow {
+  readonly name: RequestName
+  readonly code: number
+  /** Key of {@link assemble}'s `rooms`. */
+  readonly servedBy?: string
+  readonly refusal?: Refusal
+}
+
+const served = (name: RequestName, servedBy: string): RequestRow => ({ name, code: requestCodes[name], servedBy })
+
+const refused = (name: RequestName, advice: string): RequestRow => {
+  const code = requestCodes[name]
+  const remark = ` request type ${code} not supported: ${advice}`
+  return { name, code, refusal: { code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark } }
+}
+
+const pushed = 'brokers ask this of clients'
+const noController = 'there is one broker per name and no controller; its data are safe as the option flush says'
+const noSlave = 'there are no slaves; back up the data directory'
+const noAcl = 'this broker has no users; let its address be reached only by those who may use it'
+const noRocksdb = 'queues are not kept in RocksDB'
+const noColdFlow = 'there is no cold data flow control'
+const unused = 'no released RocketMQ serves it'
+const viaReset = 'reset offsets with INVOKE_BROKER_TO_RESET_OFFSET (222)'
+
+/**
+ * Every request code of RocketMQ 5.3.3 and of TandemMQ with what this broker does: the one place to look it up. `docs/compatibility.md` is
+ * generated from it (`npm run compatibility`). A code in no row is answered like one that no RocketMQ knows (remoting.md 1.4).
+ */
+export const requestTable: readonly RequestRow[] = [
+  // producers (remoting.md 2A, 2C)
+  served('SEND_MESSAGE', 'send'),
+  served('SEND_MESSAGE_V2', 'send'),
+  served('SEND_BATCH_MESSAGE', 'batch'),
+  served('SEND_REPLY_MESSAGE', 'reply'),
+  served('SEND_REPLY_MESSAGE_V2', 'reply'),
+  served('RECALL_MESSAGE', 'recall'),
+  served('END_TRANSACTION', 'transaction'),
+  refused(
+    'RESUME_CHECK_HALF_MESSAGE',
+    'a half message is never given up; settle it with "tandem transactions resolve"',
+  ),
+
+  // consumers (2B)
+  served('PULL_MESSAGE', 'pull'),
+  served('LITE_PULL_MESSAGE', 'pull'),
+  served('QUERY_MESSAGE', 'query'),
+  served('QUERY_CONSUMER_OFFSET', 'offset'),
+  served('UPDATE_CONSUMER_OFFSET', 'offset'),
+  served('SEARCH_OFFSET_BY_TIMESTAMP', 'offset'),
+  served('GET_MAX_OFFSET', 'offset'),
+  served('GET_MIN_OFFSET', 'offset'),
+  served('GET_EARLIEST_MSG_STORETIME', 'offset'),
+  served('VIEW_MESSAGE_BY_ID', 'query'),
+  served('HEART_BEAT', 'client'),
+  served('UNREGISTER_CLIENT', 'client'),
+  served('CONSUMER_SEND_MSG_BACK', 'sendBack'),
+  served('GET_CONSUMER_LIST_BY_GROUP', 'client'),
+  served('LOCK_BATCH_MQ', 'lock'),
+  served('UNLOCK_BATCH_MQ', 'lock'),
+  served('CHECK_CLIENT_CONFIG', 'client'),
+
+  // lease mode, RocketMQ's POP (2B-POP)
+  refused('QUERY_ASSIGNMENT', 'share out queues in the client (clientRebalance=true)'),
+  refused('SET_MESSAGE_REQUEST_MODE', 'groups pull'),
+  refused('GET_ALL_MESSAGE_REQUEST_MODE', 'groups pull'),
+  refused('POP_MESSAGE', 'pull instead'),
+  refused('ACK_MESSAGE', 'pull instead'),
+  refused('BATCH_ACK_MESSAGE', 'pull instead'),
+  refused('PEEK_MESSAGE', 'pull instead'),
+  refused('CHANGE_MESSAGE_INVISIBLETIME', 'pull instead'),
+  refused('NOTIFICATION', 'pull instead'),
+  refused('POLLING_INFO', 'pull instead'),
+  refused('POP_ROLLBACK', 'there are no pop records to move'),
+
+  // name server (2D)
+  served('PUT_KV_CONFIG', 'route'),
+  served('GET_KV_CONFIG', 'route'),
+  served('DELETE_KV_CONFIG', 'route'),
+  served('GET_KVLIST_BY_NAMESPACE', 'route'),
+  served('GET_ROUTEINFO_BY_TOPIC', 'route'),
+  served('GET_BROKER_CLUSTER_INFO', 'route'),
+  served('GET_ALL_TOPIC_LIST_FROM_NAMESERVER', 'route'),
+  served('GET_TOPICS_BY_CLUSTER', 'route'),
+  served('REGISTER_BROKER', 'registry'),
+  served('UNREGISTER_BROKER', 'registry'),
+  served('QUERY_DATA_VERSION', 'registry'),
+  served('GET_BROKER_MEMBER_GROUP', 'registry'),
+  served('BROKER_HEARTBEAT', 'registry'),
+  served('WIPE_WRITE_PERM_OF_BROKER', 'registry'),
+  served('ADD_WRITE_PERM_OF_BROKER', 'registry'),
+  served('DELETE_TOPIC_IN_NAMESRV', 'registry'),
+  served('REGISTER_TOPIC_IN_NAMESRV', 'registry'),
+  served('GET_NAMESRV_CONFIG', 'admin'),
+
+  // administration (2E)
+  served('UPDATE_AND_CREATE_TOPIC', 'admin'),
+  served('DELETE_TOPIC_IN_BROKER', 'admin'),
+  served('GET_ALL_TOPIC_CONFIG', 'admin'),
+  served('GET_TOPIC_CONFIG', 'admin'),
+  served('GET_TOPIC_STATS_INFO', 'admin'),
+  served('GET_SYSTEM_TOPIC_LIST_FROM_BROKER', 'admin'),
+  served('QUERY_TOPIC_CONSUME_BY_WHO', 'admin'),
+  served('UPDATE_AND_CREATE_SUBSCRIPTIONGROUP', 'admin'),
+  served('GET_ALL_SUBSCRIPTIONGROUP_CONFIG', 'admin'),
+  served('GET_SUBSCRIPTIONGROUP_CONFIG', 'admin'),
+  served('DELETE_SUBSCRIPTIONGROUP', 'admin'),
+  served('GET_CONSUMER_CONNECTION_LIST', 'admin'),
+  served('GET_PRODUCER_CONNECTION_LIST', 'admin'),
+  served('GET_ALL_PRODUCER_INFO', 'admin'),
+  served('GET_CONSUME_STATS', 'admin'),
+  served('GET_BROKER_CONSUME_STATS', 'admin'),
+  served('INVOKE_BROKER_TO_RESET_OFFSET', 'admin'),
+  served('INVOKE_BROKER_TO_GET_CONSUMER_STATUS', 'admin'),
+  served('GET_CONSUMER_RUNNING_INFO', 'admin'),
+  served('CONSUME_MESSAGE_DIRECTLY', 'admin'),
+  served('QUERY_CONSUME_QUEUE', 'query'),
+  served('GET_BROKER_CONFIG', 'admin'),
+  served('GET_BROKER_RUNTIME_INFO', 'admin'),
+  refused('UPDATE_AND_CREATE_TOPIC_LIST', 'use UPDATE_AND_CREATE_TOPIC (17)'),
+  refused('UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST', 'use UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200)'),
+  refused('UPDATE_BROKER_CONFIG', 'restart with the new setting'),
+  refused('UPDATE_NAMESRV_CONFIG', 'restart with the new setting'),
+  refused('QUERY_CONSUME_TIME_SPAN', 'use GET_CONSUME_STATS (208)'),
+  refused('QUERY_CORRECTION_OFFSET', 'use GET_CONSUME_STATS (208)'),
+  refused('CLONE_GROUP_OFFSET', 'use UPDATE_CONSUMER_OFFSET (15)'),
+  refused('VIEW_BROKER_STATS_DATA', 'use GET_BROKER_RUNTIME_INFO (28)'),
+  refused('QUERY_TOPICS_BY_CONSUMER', 'use GET_CONSUME_STATS (208)'),
+  refused('QUERY_SUBSCRIPTION_BY_CONSUMER', 'use GET_CONSUMER_CONNECTION_LIST (203)'),
+  refused('UPDATE_AND_GET_GROUP_FORBIDDEN', 'set consumeEnable of the group (200)'),
+  refused('GET_SYSTEM_TOPIC_LIST_FROM_NS', 'use GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305)'),
+  refused('GET_UNIT_TOPIC_LIST', 'there are no units'),
+  refused('GET_HAS_UNIT_SUB_TOPIC_LIST', 'there are no units'),
+  refused('GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST', 'there are no units'),
+  refused('CLEAN_EXPIRED_CONSUMEQUEUE', 'nothing to clean: queues end with their log'),
+  refused('CLEAN_UNUSED_TOPIC', 'nothing to clean: deleted topics leave no queues'),
+  refused('DELETE_EXPIRED_COMMITLOG', 'retention runs by itself every minute'),
+  refused('GET_TIMER_METRICS', 'ask GET_BROKER_RUNTIME_INFO (28)'),
+  refused('GET_TOPIC_CONFIG_LIST', `${unused}; use GET_ALL_TOPIC_CONFIG (21)`),
+  refused('GET_TOPIC_NAME_LIST', `${unused}; use GET_ALL_TOPIC_LIST_FROM_NAMESERVER (206)`),
+  refused('QUERY_BROKER_OFFSET', `${unused}; use GET_MAX_OFFSET (30)`),
+  refused('TRIGGER_DELETE_FILES', `${unused}; files leave as retentionHours and retentionBytes say`),
+  refused('GET_CLIENT_CONFIG', unused),
+  refused('SUSPEND_CONSUMER', `${unused}; set consumeEnable=false of the group (200)`),
+  refused('RESUME_CONSUMER', `${unused}; set consumeEnable=true of the group (200)`),
+  refused('RESET_CONSUMER_OFFSET_IN_CONSUMER', `${unused}; ${viaReset}`),
+  refused('RESET_CONSUMER_OFFSET_IN_BROKER', `${unused}; ${viaReset}`),
+  refused('ADJUST_CONSUMER_THREAD_POOL', unused),
+  refused('WHO_CONSUME_THE_MESSAGE', `${unused}; use QUERY_TOPIC_CONSUME_BY_WHO (300)`),
+  refused('REGISTER_FILTER_SERVER', 'filter servers ended with RocketMQ 4; subscribe with SQL92'),
+  refused('REGISTER_MESSAGE_FILTER_CLASS', 'filter servers ended with RocketMQ 4; subscribe with SQL92'),
+  refused('UPDATE_AND_CREATE_STATIC_TOPIC', 'queues of a topic stay on their broker'),
+  refused('CHECK_ROCKSDB_CQ_WRITE_PROGRESS', noRocksdb),
+  refused('EXPORT_ROCKSDB_CONFIG_TO_JSON', noRocksdb),
+  refused('UPDATE_COLD_DATA_FLOW_CTR_CONFIG', noColdFlow),
+  refused('REMOVE_COLD_DATA_FLOW_CTR_CONFIG', noColdFlow),
+  refused('GET_COLD_DATA_FLOW_CTR_INFO', noColdFlow),
+  refused('SET_COMMITLOG_READ_MODE', noColdFlow),
+
+  // broker to client (2F)
+  refused('CHECK_TRANSACTION_STATE', pushed),
+  refused('NOTIFY_CONSUMER_IDS_CHANGED', pushed),
+  refused('RESET_CONSUMER_CLIENT_OFFSET', `${pushed}; ${viaReset}`),
+  refused('GET_CONSUMER_STATUS_FROM_CLIENT', `${pushed}; ask INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223)`),
+  refused('PUSH_REPLY_MESSAGE_TO_CLIENT', pushed),
+
+  // slaves and controllers
+  refused('GET_ALL_CONSUMER_OFFSET', noSlave),
+  refused('GET_ALL_DELAY_OFFSET', noSlave),
+  refused('GET_TIMER_CHECK_POINT', noSlave),
+  refused('ADD_BROKER', 'run one process per broker'),
+  refused('REMOVE_BROKER', 'run one process per broker'),
+  refused('NOTIFY_MIN_BROKER_ID_CHANGE', noSlave),
+  refused('EXCHANGE_BROKER_HA_INFO', noSlave),
+  refused('GET_BROKER_HA_STATUS', noSlave),
+  refused('RESET_MASTER_FLUSH_OFFSET', noSlave),
+  refused('CONTROLLER_ALTER_SYNC_STATE_SET', noController),
+  refused('CONTROLLER_ELECT_MASTER', noController),
+  refused('CONTROLLER_REGISTER_BROKER', noController),
+  refused('CONTROLLER_GET_REPLICA_INFO', noController),
+  refused('CONTROLLER_GET_METADATA_INFO', noController),
+  refused('CONTROLLER_GET_SYNC_STATE_DATA', noController),
+  refused('GET_BROKER_EPOCH_CACHE', noController),
+  refused('NOTIFY_BROKER_ROLE_CHANGED', noController),
+  refused('UPDATE_CONTROLLER_CONFIG', noController),
+  refused('GET_CONTROLLER_CONFIG', noController),
+  refused('CLEAN_BROKER_DATA', noController),
+  refused('CONTROLLER_GET_NEXT_BROKER_ID', noController),
+  refused('CONTROLLER_APPLY_BROKER_ID', noController),
+  refused('BROKER_CLOSE_CHANNEL_REQUEST', noController),
+  refused('CHECK_NOT_ACTIVE_BROKER_REQUEST', noController),
+  refused('GET_BROKER_LIVE_INFO_REQUEST', noController),
+  refused('GET_SYNC_STATE_DATA_REQUEST', noController),
+  refused('RAFT_BROKER_HEART_BEAT_EVENT_REQUEST', noController),
+
+  // users and ACLs
+  refused('UPDATE_AND_CREATE_ACL_CONFIG', noAcl),
+  refused('DELETE_ACL_CONFIG', noAcl),
+  refused('GET_BROKER_CLUSTER_ACL_INFO', noAcl),
+  refused('UPDATE_GLOBAL_WHITE_ADDRS_CONFIG', noAcl),
+  refused('GET_BROKER_CLUSTER_ACL_CONFIG', noAcl),
+  refused('AUTH_CREATE_USER', noAcl),
+  refused('AUTH_UPDATE_USER', noAcl),
+  refused('AUTH_DELETE_USER', noAcl),
+  refused('AUTH_GET_USER', noAcl),
+  refused('AUTH_LIST_USER', noAcl),
+  refused('AUTH_CREATE_ACL', noAcl),
+  refused('AUTH_UPDATE_ACL', noAcl),
+  refused('AUTH_DELETE_ACL', noAcl),
+  refused('AUTH_GET_ACL', noAcl),
+  refused('AUTH_LIST_ACL', noAcl),
+
+  // TandemMQ's own; JSON bodies
+  served('PENDING_TRANSACTIONS', 'transaction'),
+  served('LIST_TRANSACTIONS', 'transaction'),
+  served('RESOLVE_TRANSACTION', 'transaction'),
+  refused('LIST_TIMERS', 'ask the command line for the figures of timers'),
+  refused('BROKER_STATS', 'ask GET_BROKER_RUNTIME_INFO (28)'),
+]
+
+/** Answers to known codes that are not served, by code. */
+export const refusals: ReadonlyMap<number, Refusal> = new Map(
+  requestTable.flatMap(({ code, refusal }) => (refusal === undefined ? [] : [[code, refusal] as const])),
+)
+
+/**
+ * Joins the table with the handlers.
+ * @param rooms what each `servedBy` of the table stands for
+ * @throws {Error} when a row has no handler or a handler no row: the table must be the truth
+ */
+export function assemble(rooms: Readonly<Record<string, ReadonlyMap<number, Handler>>>): Map<number, Handler> {
+  const handlers = new Map<number, Handler>()
+  for (const { name, code, servedBy } of requestTable) {
+    if (servedBy === undefined) continue
+    const handler = rooms[servedBy]?.get(code)
+    if (handler === undefined) throw new Error(`${name} ${code} has no handler in "${servedBy}"`)
+    handlers.set(code, handler)
+  }
+  for (const [room, own] of Object.entries(rooms)) {
+    const strays = [...own].filter(([code, handler]) => handlers.get(code) !== handler).map(([code]) => code)
+    if (strays.length > 0)
+      throw new Error(`"${room}" has handlers without a row in the request table: ${strays.join()}`)
+  }
+  return handlers
+}
