@@ -53,6 +53,8 @@ export interface BrokerOptions {
   clusterName?: string
   /** Size of a commit log file. Default 64 MiB. */
   segmentBytes?: number
+  /** Growth of the log after which a checkpoint is written: about what a start has to read. Default 256 MiB. */
+  checkpointBytes?: number
   /** Recent log bytes kept in memory. Default 32 MiB. */
   hotBytesMax?: number
   /** Default 10,000. */
@@ -106,6 +108,7 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   brokerName: { kind: 'text' },
   clusterName: { kind: 'text' },
   segmentBytes: { kind: 'number', min: 64 << 10, max: 2048 * MIB },
+  checkpointBytes: { kind: 'number', min: 1 * MIB, max: Number.MAX_SAFE_INTEGER },
   hotBytesMax: { kind: 'number', min: 16 * MIB, max: 8192 * MIB },
   connectionsMax: { kind: 'number', min: 1, max: 1_000_000 },
   channelExpiryMs: { kind: 'number', min: 1000, max: Number.MAX_SAFE_INTEGER, infinite: true },
@@ -184,6 +187,7 @@ export function resolveOptions(
     nameServers: [],
     brokerName: 'tandemmq',
     clusterName: 'DefaultCluster',
+    checkpointBytes: 256 * MIB,
     segmentBytes: 64 * MIB,
     hotBytesMax: 32 * MIB,
     connectionsMax: 10_000,

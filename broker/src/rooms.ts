@@ -60,6 +60,7 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     directory: options.dataDir,
     flush: options.flush,
     segmentBytes: options.segmentBytes,
+    checkpointBytes: options.checkpointBytes,
     hotBytesMax: options.hotBytesMax,
     retentionMs: options.retentionHours * HOUR_MS,
     retentionBytes: options.retentionBytes,
