@@ -1,4 +1,4 @@
-import { TandemError, topicNameProblem } from '@tandemmq/protocol'
+import { SystemTopic, TandemError, topicNameProblem } from '@tandemmq/protocol'
 import { type Clock, type Network, parseAddress } from '@tandemmq/remoting'
 import type { Disk } from './store/index.ts'
 
@@ -63,6 +63,10 @@ export interface BrokerOptions {
   channelExpiryMs?: number
   /** SQL92 subscriptions are served. Default true; a stock broker's default is false. */
   enablePropertyFilter?: boolean
+  /** The topic for message traces exists from the start, with one queue: some clients do not create it. Default true; a stock broker's default is false. */
+  traceTopicEnable?: boolean
+  /** Default `RMQ_SYS_TRACE_TOPIC`. */
+  msgTraceTopicName?: string
   /** Skip damaged ranges in the middle of the log instead of refusing to start. Default false. */
   acceptDamage?: boolean
   /** Replaced by tests only. */
@@ -113,6 +117,8 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   connectionsMax: { kind: 'number', min: 1, max: 1_000_000 },
   channelExpiryMs: { kind: 'number', min: 1000, max: Number.MAX_SAFE_INTEGER, infinite: true },
   enablePropertyFilter: { kind: 'flag' },
+  traceTopicEnable: { kind: 'flag' },
+  msgTraceTopicName: { kind: 'text' },
   acceptDamage: { kind: 'flag' },
 }
 
@@ -193,6 +199,8 @@ export function resolveOptions(
     connectionsMax: 10_000,
     channelExpiryMs: 120_000,
     enablePropertyFilter: true,
+    traceTopicEnable: true,
+    msgTraceTopicName: SystemTopic.TRACE,
     acceptDamage: false,
     log: () => {},
     ...outside,
@@ -206,8 +214,8 @@ export function resolveOptions(
     }
     verify(name, value, check)
   }
-  for (const name of ['brokerName', 'clusterName'] as const) {
-    // Both are topics as well (remoting.md 12.1).
+  for (const name of ['brokerName', 'clusterName', 'msgTraceTopicName'] as const) {
+    // The first two are topics as well (remoting.md 12.1).
     const problem = topicNameProblem(options[name])
     if (problem !== undefined) throw new TandemError('OPTION_INVALID', `${name}: ${problem}`)
   }

@@ -89,6 +89,7 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
   // remoting.md 12.1: tools look up cluster and broker by the route of a topic of that name.
   topics.ensureInternal(options.clusterName, options.defaultQueues)
   topics.ensureInternal(options.brokerName, 1)
+  if (options.traceTopicEnable) topics.ensureInternal(options.msgTraceTopicName, 1)
   offsets.open((topic, queueId) => store.findQueue(topic, queueId))
   replayed.groups = groups
   log.open({ store, topics, delay: replayed.delay })
