@@ -71,7 +71,15 @@ function sendTemplate(name, queueId, isHalf) {
   const header = {
     code: 310,
     extFields: {
-      ...{ a: 'bench_pg', b: name, c: 'TBW102', d: '4', e: String(queueId), f: isHalf ? '4' : '0', g: String(Date.now()) },
+      ...{
+        a: 'bench_pg',
+        b: name,
+        c: 'TBW102',
+        d: '4',
+        e: String(queueId),
+        f: isHalf ? '4' : '0',
+        g: String(Date.now()),
+      },
       ...{ h: '0', i: properties, j: '0', k: 'false', m: 'false' },
     },
     flag: 0,
