@@ -23,7 +23,7 @@ const settings = {
   messageBytesMax: 64 << 10,
   segmentBytes: 1 << 20,
   checkpointBytes: 3 << 20,
-  retentionBytes: 64 << 20,
+  retentionBytesMax: 64 << 20,
 }
 
 export interface PowerCutOptions {
