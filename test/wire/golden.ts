@@ -5,6 +5,10 @@ const folder = new URL('./fixtures/', import.meta.url)
 /** A frame as it was on the wire, with what the recorder knew about it. */
 export interface GoldenFrame {
   file: string
+  /** ms since the scenario began. */
+  ms: number
+  /** Who opened the connection, a number, the server: `client-2:broker`. */
+  conn: string
   from: string
   dir: 'request' | 'response' | 'oneway'
   code: number
