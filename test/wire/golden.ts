@@ -100,3 +100,15 @@ export function goldenHashes<Row>(kind: string): Row[] {
   if (rows.length === 0) throw new Error(`no rows of kind ${kind}`)
   return rows as Row[]
 }
+
+/** An expression of SQL92 and what the Java classes say of it, one letter per property set: True, False, Unknown, Error. */
+export interface SqlVerdict {
+  expression: string
+  rejected?: true
+  verdicts?: string
+}
+
+export function goldenSqlVerdicts(): { samples: Record<string, string>[]; verdicts: SqlVerdict[] } {
+  const [first, ...verdicts] = linesOf('sql-verdicts.jsonl')
+  return { samples: first?.['samples'] as Record<string, string>[], verdicts: verdicts as unknown as SqlVerdict[] }
+}

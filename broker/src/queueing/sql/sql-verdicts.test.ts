@@ -1,6 +1,6 @@
 import { encodeProperties } from '@tandemmq/protocol'
 import { expect, test } from 'vitest'
-import { goldenHashes } from '../../../../test/wire/golden.ts'
+import { goldenHashes, goldenSqlVerdicts } from '../../../../test/wire/golden.ts'
 import { parse } from './parser.ts'
 import { PropertySlots } from './property-slots.ts'
 import { SqlExpression } from './sql-expression.ts'
@@ -89,4 +89,33 @@ test('stored messages are delivered as the Java classes say, an empty property b
     if (found.join() !== delivered.join()) differing.push(expression)
   }
   expect(differing).toEqual(['empty IS NULL', "empty = ''", "empty IN ('')"])
+})
+
+const many = goldenSqlVerdicts()
+
+test('several hundred more expressions say what the Java classes say, in each of twenty property sets', () => {
+  const records = many.samples.map((properties) => encodeProperties(properties))
+  const differing: unknown[] = []
+  let compared = 0
+  for (const { expression, verdicts } of many.verdicts) {
+    if (verdicts === undefined || !compiles(expression)) continue
+    const compiled = new SqlExpression(expression)
+    const found = records.map((bytes) => 'FTUE'[compiled.truth(bytes, 0, bytes.length)]).join('')
+    if (found !== verdicts) differing.push({ expression, found, verdicts })
+    compared++
+  }
+  expect(differing).toEqual([])
+  expect(compared).toBeGreaterThan(300)
+})
+
+test('what the Java classes reject is rejected, and beyond that only trailing text', () => {
+  const accepted = many.verdicts.filter(({ expression, rejected }) => rejected === true && compiles(expression))
+  expect(accepted).toEqual([])
+  const problems = many.verdicts
+    .filter(({ expression, rejected }) => rejected === undefined && !compiles(expression))
+    .map(({ expression }) => {
+      expect(() => parse(expression)).toThrow(/expected AND, OR or the end, found ./)
+      return expression
+    })
+  expect(problems.length).toBeLessThan(40)
 })
