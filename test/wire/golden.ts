@@ -5,6 +5,10 @@ const folder = new URL('./fixtures/', import.meta.url)
 /** A frame as it was on the wire, with what the recorder knew about it. */
 export interface GoldenFrame {
   file: string
+  /** ms since the scenario began. */
+  ms: number
+  /** Who opened the connection, a number, the server: `client-2:broker`. */
+  conn: string
   from: string
   dir: 'request' | 'response' | 'oneway'
   code: number
@@ -95,4 +99,16 @@ export function goldenHashes<Row>(kind: string): Row[] {
   const rows = linesOf('hashes.jsonl').filter((line) => line['kind'] === kind)
   if (rows.length === 0) throw new Error(`no rows of kind ${kind}`)
   return rows as Row[]
+}
+
+/** An expression of SQL92 and what the Java classes say of it, one letter per property set: True, False, Unknown, Error. */
+export interface SqlVerdict {
+  expression: string
+  rejected?: true
+  verdicts?: string
+}
+
+export function goldenSqlVerdicts(): { samples: Record<string, string>[]; verdicts: SqlVerdict[] } {
+  const [first, ...verdicts] = linesOf('sql-verdicts.jsonl')
+  return { samples: first?.['samples'] as Record<string, string>[], verdicts: verdicts as unknown as SqlVerdict[] }
 }

@@ -9,7 +9,7 @@ import {
   TandemError,
 } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
-import type { ConsumerGroups, ConsumerMember, ReadRecord } from '../queueing/index.ts'
+import type { ConsumerGroups, ConsumerMember, ReadRecord, Topics } from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { dialectJson } from './json-dialect.ts'
 import { type ReplyTo, answerAfter, flagOr, textOr } from './request-body.ts'
@@ -21,10 +21,11 @@ const msgIdField = fieldName('msgId')
 /** Questions an operator asks one consumer through the broker: running info 307, try a message 309, its offsets 223. */
 export function clientRelayHandlers(options: {
   groups: ConsumerGroups
+  topics: Topics
   read: ReadRecord
   brokerName: string
 }): Map<number, Handler> {
-  const { groups, read, brokerName } = options
+  const { groups, topics, read, brokerName } = options
 
   const runningInfo: Handler = (connection, header) => {
     const consumerGroup = header.requireText(Field.consumerGroup)
@@ -47,6 +48,8 @@ export function clientRelayHandlers(options: {
       clientId: member.clientId,
       msgId,
       brokerName,
+      groupSysFlag: groups.find(consumerGroup)?.config.groupSysFlag ?? 0,
+      topicSysFlag: topics.find(topic ?? '')?.sysFlag ?? 0,
       ...(topic !== undefined && { topic }),
     }
     const told = ask(member, { code: RequestCode.CONSUME_MESSAGE_DIRECTLY, extFields, body })
@@ -93,7 +96,7 @@ type Told = Pick<RemotingCommand, 'code' | 'body'> & { remark?: string }
 /** A client that stays silent is an answer of its own: tools tell 207 from "not online". */
 async function ask(
   { connection, clientId }: ConsumerMember,
-  init: { code: number; extFields: Record<string, string | boolean>; body?: Buffer },
+  init: { code: number; extFields: Record<string, string | number | boolean>; body?: Buffer },
 ): Promise<Told> {
   try {
     return await connection.request(init, CLIENT_ANSWER_MS)

@@ -1,5 +1,6 @@
 import { errorTable, type HeaderView, ResponseCode, TandemError } from '@tandemmq/protocol'
 import type { Connection, ConnectionOwner } from '@tandemmq/remoting'
+import { refusalFields } from './answer-fields.ts'
 import type { Handler } from './handler.ts'
 import { refusals } from './request-table.ts'
 
@@ -70,7 +71,9 @@ export class Dispatcher implements ConnectionOwner {
       this.#log(`request ${header.code} failed: ${error instanceof Error ? error.stack : String(error)}`)
     }
     if (header.isOneway) return
+    const extFields = refusalFields.get(header.code)
     connection.reply(header, {
+      ...(extFields !== undefined && { extFields }),
       code: (known ? errorTable[error.code].remote : undefined) ?? ResponseCode.SYSTEM_ERROR,
       remark: known ? error.message : `[SYSTEM_ERROR] ${error instanceof Error ? error.message : String(error)}`,
     })

@@ -26,7 +26,7 @@ export function recallHandlers(options: { delay: DelayService; brokerName: strin
         const { opaque, serialization } = header
         delay.cancel(topic, handle.uniqueKey, (outcome) => {
           if (!connection.isOpen) return
-          const extFields = { msgId: handle.uniqueKey, outcome }
+          const extFields = { MSG_REGION: 'DefaultRegion', msgId: handle.uniqueKey, outcome }
           connection.reply(
             { opaque, serialization },
             outcome === 'cancelled'

@@ -2,6 +2,7 @@ import { decodeProperties, type HeaderView, PropertyName, RequestCode, ResponseC
 import type { Clock, Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
 import type { ProducerGroups } from '../queueing/index.ts'
+import { sendAnswerFields } from './answer-fields.ts'
 import type { Handler } from './handler.ts'
 import { indexOf, integerOr, requiredIndex, SendFields } from './send-fields.ts'
 
@@ -34,7 +35,7 @@ function pushReply(rooms: { producers: ProducerGroups; clock: Clock }, from: Con
     from.reply(request, {
       code,
       ...(remark !== undefined && { remark }),
-      extFields: { msgId: '0', queueId: 0, queueOffset: 0 },
+      extFields: { ...sendAnswerFields, msgId: '0', queueId: 0, queueOffset: 0 },
     })
   }
   const now = rooms.clock.now()
@@ -53,6 +54,7 @@ function pushReply(rooms: { producers: ProducerGroups; clock: Clock }, from: Con
           flag: integerOr(header, SendFields.flag, 0),
           properties: withPushTime(text, now),
           reconsumeTimes: 0,
+          unitMode: false,
           bornHost: `${from.remoteAddress}:${from.remotePort}`,
           storeHost: `${from.localAddress}:${from.localPort}`,
           storeTimestamp: now,

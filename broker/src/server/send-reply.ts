@@ -9,6 +9,7 @@ import {
 } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import type { AppendCompletion, MessageStore, StoreError } from '../store/index.ts'
+import { sendAnswerFields } from './answer-fields.ts'
 
 // The answer to SEND_MESSAGE is the most frequent frame of all: constant bytes with digits patched in. Field names and
 // the set of fields are those of a stock broker (remoting.md 13.6); an answer to a repeat carries `dedup` as well.
@@ -109,7 +110,7 @@ export class SendReply implements AppendCompletion {
     if (!this.#connection.isOpen) return
     this.#connection.reply(
       { opaque: this.#opaque, serialization: this.#serialization },
-      { code: 14, remark: error.message },
+      { code: 14, remark: error.message, extFields: sendAnswerFields },
     )
   }
 
@@ -132,8 +133,7 @@ export class SendReply implements AppendCompletion {
           transactionId,
           dedup: this.duplicate ? '1' : undefined,
           recallHandle: this.recallHandle,
-          MSG_REGION: 'DefaultRegion',
-          TRACE_ON: 'true',
+          ...sendAnswerFields,
         },
       }),
     )

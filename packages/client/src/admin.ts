@@ -129,6 +129,8 @@ export class Admin {
       topicFilterType: 'SINGLE_TAG',
       topicSysFlag: 0,
       order: options.order ?? false,
+      attributes: '',
+      force: false,
     }
     await this.#everyBroker({ code: RequestCode.UPDATE_AND_CREATE_TOPIC, extFields }, `create topic ${name}`)
     this.#core.routes.forget(name)
@@ -190,7 +192,7 @@ export class Admin {
     checkGroup(group)
     const route = await this.#route(topic)
     const timestamp = to === 'last' ? RESET_TO_LAST : to === 'first' ? 0 : to.getTime()
-    const extFields = { topic, group, timestamp, isForce: true, queueId: -1 }
+    const extFields = { topic, group, timestamp, isForce: true, queueId: -1, offset: -1 }
     const init = { code: RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, extFields }
     for (const { name, address } of route.brokers.values()) {
       if (address === undefined) continue
@@ -368,7 +370,7 @@ export class Admin {
       maxNum: query.max ?? 32,
       beginTimestamp: query.from?.getTime() ?? 0,
       endTimestamp: query.to?.getTime() ?? Number.MAX_SAFE_INTEGER,
-      _UNIQUE_KEY_QUERY: isUnique ? 'true' : undefined,
+      _UNIQUE_KEY_QUERY: isUnique,
     }
     const found: ConsumedMessage[] = []
     for (const { name, address } of route.brokers.values()) {

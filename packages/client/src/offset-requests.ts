@@ -10,7 +10,7 @@ function where(queue: MessageQueue): { topic: string; queueId: number; bname: st
 
 /** Next offset to be stored, i.e. one behind the last message. */
 export async function maxOffset(core: ClientCore, queue: MessageQueue): Promise<number> {
-  const init = { code: RequestCode.GET_MAX_OFFSET, extFields: where(queue) }
+  const init = { code: RequestCode.GET_MAX_OFFSET, extFields: { ...where(queue), committed: true } }
   return longOf(await core.ask(core.brokerAddress(queue.brokerName), init, `max offset of ${queue.topic}`), 'offset')
 }
 
@@ -21,7 +21,7 @@ export async function minOffset(core: ClientCore, queue: MessageQueue): Promise<
 
 /** Offset of the first message stored at or after `time`; the max offset when all are older. */
 export async function offsetAt(core: ClientCore, queue: MessageQueue, time: Date): Promise<number> {
-  const extFields = { ...where(queue), timestamp: time.getTime() }
+  const extFields = { ...where(queue), timestamp: time.getTime(), boundaryType: 'LOWER' }
   const init = { code: RequestCode.SEARCH_OFFSET_BY_TIMESTAMP, extFields }
   return longOf(
     await core.ask(core.brokerAddress(queue.brokerName), init, `offset by time of ${queue.topic}`),

@@ -1,6 +1,6 @@
 import { encodeProperties } from '@tandemmq/protocol'
 import { expect, test } from 'vitest'
-import { goldenHashes } from '../../../../test/wire/golden.ts'
+import { goldenHashes, goldenSqlVerdicts } from '../../../../test/wire/golden.ts'
 import { parse } from './parser.ts'
 import { PropertySlots } from './property-slots.ts'
 import { SqlExpression } from './sql-expression.ts'
@@ -15,8 +15,8 @@ interface Verdict {
 }
 
 const samples = goldenHashes<{ properties: Record<string, string> }>('sqlSample').map(({ properties }) => properties)
-const verdicts = goldenHashes<Verdict>('sql')
-const rejected = goldenHashes<{ expression: string }>('sqlRejected').map(({ expression }) => expression)
+const recorded = goldenHashes<Verdict>('sql')
+const rejections = goldenHashes<{ expression: string }>('sqlRejected').map(({ expression }) => expression)
 
 /** Stock brokers take the beginning and ignore the rest; here the rest is refused (remoting.md 11.16). */
 const withTrailingText = [
@@ -34,12 +34,12 @@ function compiles(text: string): boolean {
 }
 
 test('every recorded rejection is a rejection', () => {
-  expect(rejected.length).toBeGreaterThan(50)
-  expect(rejected.filter(compiles)).toEqual([])
+  expect(rejections.length).toBeGreaterThan(50)
+  expect(rejections.filter(compiles)).toEqual([])
 })
 
 test('of the recorded expressions exactly those with trailing text are refused', () => {
-  const refused = verdicts.map(({ expression }) => expression).filter((expression) => !compiles(expression))
+  const refused = recorded.map(({ expression }) => expression).filter((expression) => !compiles(expression))
   expect(refused.toSorted()).toEqual(withTrailingText.toSorted())
 })
 
@@ -68,7 +68,7 @@ const truthOf = (value: Verdict['values'][number]): Truth => {
   return value ? Truth.TRUE : Truth.FALSE
 }
 
-test.each(verdicts.filter(({ expression }) => !withTrailingText.includes(expression)))(
+test.each(recorded.filter(({ expression }) => !withTrailingText.includes(expression)))(
   '$expression says what the Java classes say',
   ({ expression, values }) => {
     const { condition, names } = parse(expression)
@@ -79,7 +79,7 @@ test.each(verdicts.filter(({ expression }) => !withTrailingText.includes(express
 
 test('stored messages are delivered as the Java classes say, an empty property being absent', () => {
   const differing: string[] = []
-  for (const { expression, delivered } of verdicts) {
+  for (const { expression, delivered } of recorded) {
     if (withTrailingText.includes(expression)) continue
     const compiled = new SqlExpression(expression)
     const found = samples.map((properties) => {
@@ -89,4 +89,33 @@ test('stored messages are delivered as the Java classes say, an empty property b
     if (found.join() !== delivered.join()) differing.push(expression)
   }
   expect(differing).toEqual(['empty IS NULL', "empty = ''", "empty IN ('')"])
+})
+
+const many = goldenSqlVerdicts()
+
+test('several hundred more expressions say what the Java classes say, in each of twenty property sets', () => {
+  const records = many.samples.map((properties) => encodeProperties(properties))
+  const differing: unknown[] = []
+  let compared = 0
+  for (const { expression, verdicts } of many.verdicts) {
+    if (verdicts === undefined || !compiles(expression)) continue
+    const compiled = new SqlExpression(expression)
+    const found = records.map((bytes) => 'FTUE'[compiled.truth(bytes, 0, bytes.length)]).join('')
+    if (found !== verdicts) differing.push({ expression, found, verdicts })
+    compared++
+  }
+  expect(differing).toEqual([])
+  expect(compared).toBeGreaterThan(300)
+})
+
+test('what the Java classes reject is rejected, and beyond that only trailing text', () => {
+  const accepted = many.verdicts.filter(({ expression, rejected }) => rejected === true && compiles(expression))
+  expect(accepted).toEqual([])
+  const problems = many.verdicts
+    .filter(({ expression, rejected }) => rejected === undefined && !compiles(expression))
+    .map(({ expression }) => {
+      expect(() => parse(expression)).toThrow(/expected AND, OR or the end, found ./)
+      return expression
+    })
+  expect(problems.length).toBeLessThan(40)
 })
