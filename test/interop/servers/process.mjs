@@ -99,7 +99,7 @@ export class Apache {
   /** @param scratch folder of this run alone */
   constructor(scratch) {
     this.#scratch = scratch
-    this.#lib = jars()
+    this.#lib = serverJars()
     const classes = join(scratch, 'classes')
     mkdirSync(classes)
     run('javac', ['-nowarn', '-encoding', 'UTF-8', '-cp', this.#lib, '-d', classes, join(here, 'Several.java')])
@@ -185,7 +185,7 @@ export class Apache {
 }
 
 /** @returns class path of the released servers, fetched once */
-function jars() {
+export function serverJars() {
   const lib = join(cache, VERSION, 'lib')
   if (['namesrv', 'broker', 'tools'].some((name) => !existsSync(join(lib, `rocketmq-${name}-${VERSION}.jar`)))) {
     const staging = `${lib}.${process.pid}`
