@@ -30,6 +30,7 @@ export interface BrokerStats {
   requests: ReturnType<Dispatcher['stats']>
   store: ReturnType<Rooms['store']['stats']>
   pulls: ReturnType<Rooms['pulls']['stats']>
+  leases: ReturnType<Rooms['leases']['stats']>
   transactions: ReturnType<Rooms['transactions']['stats']>
   delay: ReturnType<Rooms['delay']['stats']>
   retry: ReturnType<Rooms['retry']['stats']>
@@ -105,13 +106,14 @@ export class Broker {
   }
 
   stats(): BrokerStats {
-    const { store, pulls, transactions, delay, retry, dedup } = this.#rooms
+    const { store, pulls, leases, transactions, delay, retry, dedup } = this.#rooms
     return {
       connections: this.#server.connections.size,
       remoting: { ...structuredClone(this.#server.stats), outputBytes: this.#outputBytes() },
       requests: this.#dispatcher.stats(),
       store: store.stats(),
       pulls: pulls.stats(),
+      leases: leases.stats(),
       transactions: transactions.stats(),
       delay: delay.stats(),
       retry: retry.stats(),
@@ -153,10 +155,11 @@ export class Broker {
   async #close(): Promise<void> {
     this.#retention?.cancel()
     await this.#rooms.registrar.close()
-    const { store, pulls, transactions, delay, offsets, groups, producers, nameServer } = this.#rooms
+    const { store, pulls, leases, transactions, delay, offsets, groups, producers, nameServer } = this.#rooms
     transactions.close()
     delay.close()
     pulls.close()
+    leases.close()
     offsets.flush()
     store.commitTurn()
     await this.#server.close()
@@ -193,8 +196,9 @@ export class Broker {
   }
 
   #retain(): void {
-    const { store, transactions, delay, needs } = this.#rooms
-    const needed = (): number => Math.min(transactions.earliestPinned(), delay.earliestPinned(), needs.earliest())
+    const { store, transactions, delay, leases, needs } = this.#rooms
+    const pins = [transactions, delay, leases]
+    const needed = (): number => Math.min(needs.earliest(), ...pins.map((room) => room.earliestPinned()))
     const { removed, forced } = store.retain(needed)
     if (removed > 0) this.#options.log(`retention removed ${removed} bytes of the log`)
     if (forced > 0) this.#logLoss(forced)

@@ -7,11 +7,15 @@ import type { ResolvedOptions } from './options.ts'
 import {
   ConsumerGroups,
   GroupNeeds,
+  LeaseService,
   Offsets,
+  openLeaseTables,
   ProducerGroups,
   PullService,
+  type QueueLookup,
   QueueLocks,
   recordIndexing,
+  RequestModes,
   SqlExpressions,
   Topics,
 } from './queueing/index.ts'
@@ -31,6 +35,8 @@ export interface Rooms {
   offsets: Offsets
   locks: QueueLocks
   pulls: PullService
+  leases: LeaseService
+  modes: RequestModes
   needs: GroupNeeds
   sql: SqlExpressions
   transactions: TransactionService
@@ -84,13 +90,14 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     },
     onFenced,
   })
-  const { topics, groups, offsets, kvConfig } = tables ?? openTables(options, store.journal)
+  const { topics, groups, offsets, kvConfig, leaseTables, modes } = tables ?? openTables(options, store.journal)
   topics.open(store)
   // remoting.md 12.1: tools look up cluster and broker by the route of a topic of that name.
   topics.ensureInternal(options.clusterName, options.defaultQueues)
   topics.ensureInternal(options.brokerName, 1)
   if (options.traceTopicEnable) topics.ensureInternal(options.msgTraceTopicName, 1)
-  offsets.open((topic, queueId) => store.findQueue(topic, queueId))
+  const lookup: QueueLookup = (topic, queueId) => store.findQueue(topic, queueId)
+  offsets.open(lookup)
   replayed.groups = groups
   log.open({ store, topics, delay: replayed.delay })
   const local = new LocalBroker({
@@ -107,7 +114,15 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
   })
   const sql = new SqlExpressions({ enabled: options.enablePropertyFilter })
   const pulls = new PullService({ clock, topics, groups, offsets, store, sql })
-  store.onVisible = (queue) => pulls.onVisible(queue)
+  const leases = new LeaseService({
+    ...{ clock, topics, groups, offsets, sql, store, log, lookup },
+    tables: leaseTables,
+    brokerName: options.brokerName,
+  })
+  store.onVisible = (queue) => {
+    pulls.onVisible(queue)
+    leases.onVisible(queue)
+  }
   const registry = new BrokerRegistry({ clock, log: limitedLog(clock, options.log) })
   const instanceId = options.nameServers.length === 0 ? '' : clock.randomBytes(8).toString('hex')
   const registrar = new BrokerRegistrar({ ...options, instanceId, topics: () => topics.list() })
@@ -120,11 +135,13 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     offsets,
     locks,
     pulls,
+    leases,
+    modes,
     needs: new GroupNeeds({
       clock,
       groups,
       offsets,
-      lookup: (topic, queueId) => store.findQueue(topic, queueId),
+      lookup,
       liveMs: options.retentionHours * HOUR_MS,
     }),
     sql,
@@ -193,5 +210,11 @@ function openTables(options: ResolvedOptions, journal: StateJournal) {
   const { clock, channelExpiryMs } = options
   const topics = new Topics({ journal, autoCreate: options.autoCreateTopic, defaultQueues: options.defaultQueues })
   const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs })
-  return { topics, groups, offsets: new Offsets({ clock, journal, topics }), kvConfig: new KvConfig({ journal }) }
+  return {
+    ...{ topics, groups },
+    offsets: new Offsets({ clock, journal, topics }),
+    kvConfig: new KvConfig({ journal }),
+    leaseTables: openLeaseTables({ clock, journal }),
+    modes: new RequestModes({ journal }),
+  }
 }

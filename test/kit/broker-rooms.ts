@@ -8,22 +8,29 @@ import {
 } from '@tandemmq/protocol'
 import { type Connection, type ConnectionOwner, RemotingClient, RemotingServer } from '@tandemmq/remoting'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
+import { DelayService } from '../../broker/src/delay/index.ts'
+import { StoreLogWriter } from '../../broker/src/log-writer.ts'
 import { BrokerRegistry, KvConfig, LocalBroker, NameServer } from '../../broker/src/nameserver/index.ts'
 import {
   ConsumerGroups,
+  LeaseService,
   Offsets,
+  openLeaseTables,
   ProducerGroups,
   PullService,
   QueueLocks,
   recordIndexing,
+  RequestModes,
   SqlExpressions,
   Topics,
 } from '../../broker/src/queueing/index.ts'
 import { adminHandlers } from '../../broker/src/server/admin-handlers.ts'
+import { assignmentHandlers, localQueues } from '../../broker/src/server/assignment-handlers.ts'
 import { clientHandlers } from '../../broker/src/server/client-handlers.ts'
 import { Dispatcher } from '../../broker/src/server/dispatcher.ts'
 import { lockHandlers } from '../../broker/src/server/lock-handlers.ts'
 import { offsetHandlers } from '../../broker/src/server/offset-handlers.ts'
+import { popHandlers } from '../../broker/src/server/pop-handlers.ts'
 import { pullHandlers } from '../../broker/src/server/pull-handlers.ts'
 import { queryHandlers } from '../../broker/src/server/query-handlers.ts'
 import { registryHandlers } from '../../broker/src/server/registry-handlers.ts'
@@ -40,6 +47,7 @@ export interface RoomsOptions {
   parkedPerConnectionMax?: number
   advertise?: string
   enablePropertyFilter?: boolean
+  leasesPerQueueMax?: number
 }
 
 export interface Message {
@@ -100,6 +108,7 @@ export class BrokerRooms {
   readonly producers: ProducerGroups
   readonly offsets: Offsets
   readonly pulls: PullService
+  readonly leases: LeaseService
   readonly locks: QueueLocks
   readonly server: RemotingServer
 
@@ -126,14 +135,28 @@ export class BrokerRooms {
     const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, sql, ...parking }))
     const locks = (this.locks = new QueueLocks({ clock }))
     const kvConfig = new KvConfig({ journal })
+    const tables = openLeaseTables({ clock, journal })
+    const modes = new RequestModes({ journal })
     topics.open(store)
     topics.ensureInternal('DefaultCluster', 1)
     topics.ensureInternal('tandemmq', 1)
-    offsets.open((topic, queueId) => topics.find(topic)?.queues[queueId])
+    const lookup = (topic: string, queueId: number) => topics.find(topic)?.queues[queueId]
+    offsets.open(lookup)
+    const log = new StoreLogWriter(clock)
+    // Nothing is delayed here; a clock of its own leaves the random numbers of the others as they are.
+    log.open({ store, topics, delay: new DelayService({ clock: new VirtualClock({ seed: 2 }), log }) })
+    const { leasesPerQueueMax: perQueueMax } = options
+    const leases = (this.leases = new LeaseService({
+      ...{ clock, tables, topics, groups, offsets, sql, store, log, lookup, brokerName: 'tandemmq' },
+      ...(perQueueMax === undefined ? {} : { perQueueMax }),
+    }))
     topics.listeners.push((topic, change) => {
       if (change === 'deleted') locks.deleteTopic(topic.name)
     })
-    store.onVisible = (queue) => pulls.onVisible(queue)
+    store.onVisible = (queue) => {
+      pulls.onVisible(queue)
+      leases.onVisible(queue)
+    }
     const local = new LocalBroker({
       brokerName: 'tandemmq',
       clusterName: 'DefaultCluster',
@@ -152,15 +175,18 @@ export class BrokerRooms {
         offsetHandlers({ topics, groups, offsets, read }),
         lockHandlers({ locks, topics }),
         pullHandlers(pulls),
+        popHandlers(leases),
+        assignmentHandlers({ groups, modes, queuesOf: localQueues(topics, brokerName) }),
         queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
         adminHandlers({
-          ...{ topics, groups, producers, offsets, pulls, read, brokerName },
+          ...{ topics, groups, producers, offsets, pulls, leases, read, brokerName },
           config: () => ({ flush: 'sync' }),
           runtime: () => ({ putTps: '1.5 1.0 0.5' }),
         }),
       ],
       onClosed: (connection) => {
         pulls.connectionClosed(connection)
+        leases.connectionClosed(connection)
         groups.connectionClosed(connection)
         producers.connectionClosed(connection)
         nameServer.registry.connectionClosed(connection)
@@ -202,6 +228,7 @@ export class BrokerRooms {
   async close(): Promise<void> {
     this.offsets.flush()
     this.pulls.close()
+    this.leases.close()
     await this.clock.run(this.server.close(0))
     await this.clock.run(this.store.close())
   }

@@ -45,6 +45,8 @@ export class Offsets {
   readonly #clock: Clock
   readonly #journal: Journal
   readonly #groups = new Map<string, Map<string, TopicOffsets>>()
+  /** Set by who keeps more about a group than its offset: it was moved, back or forth, and goes on at `offset`. */
+  onRewound: (group: string, topic: string, queueId: number, offset: number) => void = () => {}
   #lookup: QueueLookup = () => undefined
   #dirty = new Set<TopicOffsets>()
   #timer: Timer | undefined
@@ -113,6 +115,7 @@ export class Offsets {
     const offsets = this.#offsetsOf(group, topic)
     setAt(offsets.committed, queueId, offset)
     this.#markDirty(offsets, queueId)
+    this.onRewound(group, topic, queueId, offset)
   }
 
   /** @returns the committed offset, -1 when the group never committed this queue */
@@ -146,6 +149,7 @@ export class Offsets {
     if ((offsets.pendingReset[queueId] ?? NOTHING) < 0) this.#pendingResets++
     setAt(offsets.committed, queueId, offset)
     setAt(offsets.pendingReset, queueId, offset)
+    this.onRewound(group, topic, queueId, offset)
     await storeNow(this.#journal, TABLE, { group, topic, offsets: [[queueId, offset, offset]] } satisfies Entry)
   }
 

@@ -136,6 +136,10 @@ export class Topics {
   create(config: Partial<TopicConfig> & { name: string }): Topic {
     const problem = topicNameProblem(config.name)
     if (problem !== undefined) throw new BrokerError('TOPIC_NAME_INVALID', problem)
+    return this.#create(config)
+  }
+
+  #create(config: Partial<TopicConfig> & { name: string }): Topic {
     const before = this.#byName.get(config.name)
     if (before === undefined) this.#checkNew(config.name)
     const next = { ...defaultConfig(config.name, this.#defaultQueues), ...pickConfig(before), ...config }
@@ -169,6 +173,15 @@ export class Topics {
     const topic = this.#put({ ...defaultConfig(name, queues), perm })
     this.#announce(topic, 'created')
     return topic
+  }
+
+  /**
+   * Where messages go whose lease ran out (broker.md 5.4). Its name, made of a group's and a topic's, may be longer than other
+   * topics' and hold a `+`.
+   * @throws {BrokerError} TOPIC_NOT_EXIST when there are too many
+   */
+  ensurePopRetry(name: string): Topic {
+    return this.#byName.get(name) ?? this.#create({ name, readQueues: 1, writeQueues: 1 })
   }
 
   /**

@@ -1,5 +1,13 @@
 import { RequestCode } from '@tandemmq/protocol'
-import type { ConsumerGroups, Offsets, ProducerGroups, PullService, ReadRecord, Topics } from '../queueing/index.ts'
+import type {
+  ConsumerGroups,
+  LeaseService,
+  Offsets,
+  ProducerGroups,
+  PullService,
+  ReadRecord,
+  Topics,
+} from '../queueing/index.ts'
 import { clientRelayHandlers } from './client-relay-handlers.ts'
 import { groupAdminHandlers } from './group-admin-handlers.ts'
 import type { Handler } from './handler.ts'
@@ -13,6 +21,7 @@ export interface AdminHandlerOptions {
   producers: ProducerGroups
   offsets: Offsets
   pulls: PullService
+  leases: Pick<LeaseService, 'nextOffset' | 'deleteGroup'>
   read: ReadRecord
   brokerName: string
   /** Resolves when separate name servers know the topics, or soon after. Default: at once. */

@@ -5,6 +5,8 @@ import type { Handler } from './handler.ts'
 import { refusals } from './request-table.ts'
 
 const TABLE_SIZE = 1024
+/** A binary header holds 16 bits of a code: what it lacks of 200050 and its neighbours (remoting.md 1.3). */
+const LOST_BITS = 0x30000
 
 /** One table from request code to handler; what is not in it is answered with "not supported". */
 export class Dispatcher implements ConnectionOwner {
@@ -40,7 +42,7 @@ export class Dispatcher implements ConnectionOwner {
 
   onRequest(connection: Connection, header: HeaderView): void {
     const code = header.code
-    const handler = code >= 0 && code < TABLE_SIZE ? this.#low[code] : this.#high.get(code)
+    const handler = code >= 0 && code < TABLE_SIZE ? this.#low[code] : this.#highHandler(code, header)
     if (handler === undefined) {
       this.#refused++
       if (header.isOneway) return
@@ -61,6 +63,10 @@ export class Dispatcher implements ConnectionOwner {
 
   stats(): { refused: number; failed: number } {
     return { refused: this.#refused, failed: this.#failed }
+  }
+
+  #highHandler(code: number, header: HeaderView): Handler | undefined {
+    return this.#high.get(code) ?? (header.serialization === 1 ? this.#high.get(code + LOST_BITS) : undefined)
   }
 
   #answerError(connection: Connection, header: HeaderView, error: unknown): void {

@@ -4,6 +4,7 @@ import { BrokerError } from '../broker-error.ts'
 import {
   type ConsumerGroups,
   groupConfigOf,
+  type LeaseService,
   type Member,
   type Offsets,
   type ProducerGroups,
@@ -18,8 +19,9 @@ export function groupAdminHandlers(options: {
   groups: ConsumerGroups
   producers: ProducerGroups
   offsets: Offsets
+  leases: Pick<LeaseService, 'deleteGroup'>
 }): Map<number, Handler> {
-  const { groups, producers, offsets } = options
+  const { groups, producers, offsets, leases } = options
   const configure: Handler = (connection, header) => {
     groups.configure(groupConfigOf(jsonBody(header)))
     answerAfter(connection, header, groups.stored())
@@ -34,6 +36,7 @@ export function groupAdminHandlers(options: {
   const remove: Handler = (connection, header) => {
     const name = header.requireText(Field.groupName)
     if (flagOr(header, Field.cleanOffset, false)) offsets.deleteGroup(name)
+    leases.deleteGroup(name)
     if (groups.find(name) === undefined) return answer(connection, header)
     answerAfter(connection, header, groups.delete(name))
   }

@@ -3,12 +3,14 @@ import type { Connection } from '@tandemmq/remoting'
 import type { ResolvedOptions } from '../options.ts'
 import type { Rooms } from '../rooms.ts'
 import { adminHandlers } from './admin-handlers.ts'
+import { assignmentHandlers, localQueues } from './assignment-handlers.ts'
 import { BatchHandler } from './batch-handler.ts'
 import { clientHandlers } from './client-handlers.ts'
 import type { Handler } from './handler.ts'
 import { lockHandlers } from './lock-handlers.ts'
 import { MessageProperties } from './message-properties.ts'
 import { offsetHandlers } from './offset-handlers.ts'
+import { popHandlers } from './pop-handlers.ts'
 import { pullHandlers } from './pull-handlers.ts'
 import { queryHandlers } from './query-handlers.ts'
 import { recallHandlers } from './recall-handlers.ts'
@@ -60,6 +62,8 @@ export function createHandlers(
       batch: new BatchHandler(send).handlers(),
       reply: createReplyHandlers({ producers, clock }),
       pull: pullHandlers(pulls),
+      pop: popHandlers(rooms.leases),
+      assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: localQueues(topics, brokerName) }),
       client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
       offset: offsetHandlers({ topics, groups, offsets, read }),
       lock: lockHandlers({ locks: rooms.locks, topics }),
@@ -81,6 +85,7 @@ export function createHandlers(
     connectionClosed: (connection) => {
       send.connectionClosed(connection)
       pulls.connectionClosed(connection)
+      rooms.leases.connectionClosed(connection)
       groups.connectionClosed(connection)
       producers.connectionClosed(connection)
       rooms.nameServer.registry.connectionClosed(connection)

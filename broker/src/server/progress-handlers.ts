@@ -3,6 +3,7 @@ import { BrokerError } from '../broker-error.ts'
 import {
   type ConsumerGroups,
   firstAtOrAfter,
+  type LeaseService,
   type Offsets,
   type PullService,
   type ReadRecord,
@@ -33,10 +34,11 @@ export function progressHandlers(options: {
   groups: ConsumerGroups
   offsets: Offsets
   pulls: PullService
+  leases: Pick<LeaseService, 'nextOffset'>
   read: ReadRecord
   brokerName: string
 }): Map<number, Handler> {
-  const { topics, groups, offsets, pulls, read, brokerName } = options
+  const { topics, groups, offsets, pulls, leases, read, brokerName } = options
   const stats: Handler = (connection, header) => {
     const group = header.requireText(Field.consumerGroup)
     const one = textOr(header, Field.topic, '')
@@ -74,7 +76,8 @@ export function progressHandlers(options: {
   const progressOf = (group: string, topic: string, queue: ConsumeQueue): Progress => {
     const consumerOffset = Math.max(0, offsets.committed(group, topic, queue.queueId))
     const lastTimestamp = Math.max(0, storeTimestampAt(queue, consumerOffset - 1, read))
-    return { brokerOffset: queue.maxOffset, consumerOffset, lastTimestamp, pullOffset: consumerOffset }
+    const pullOffset = Math.max(consumerOffset, leases.nextOffset(group, topic, queue.queueId) ?? 0)
+    return { brokerOffset: queue.maxOffset, consumerOffset, lastTimestamp, pullOffset }
   }
 
   const reset: Handler = (connection, header) => {

@@ -77,16 +77,16 @@ export const requestTable: readonly RequestRow[] = [
   served('CHECK_CLIENT_CONFIG', 'client'),
 
   // lease mode, RocketMQ's POP (2B-POP)
-  refused('QUERY_ASSIGNMENT', 'share out queues in the client (clientRebalance=true)'),
-  refused('SET_MESSAGE_REQUEST_MODE', 'groups pull'),
-  refused('GET_ALL_MESSAGE_REQUEST_MODE', 'groups pull'),
-  refused('POP_MESSAGE', 'pull instead'),
-  refused('ACK_MESSAGE', 'pull instead'),
-  refused('BATCH_ACK_MESSAGE', 'pull instead'),
-  refused('PEEK_MESSAGE', 'pull instead'),
-  refused('CHANGE_MESSAGE_INVISIBLETIME', 'pull instead'),
-  refused('NOTIFICATION', 'pull instead'),
-  refused('POLLING_INFO', 'pull instead'),
+  served('QUERY_ASSIGNMENT', 'assignment'),
+  served('SET_MESSAGE_REQUEST_MODE', 'assignment'),
+  served('GET_ALL_MESSAGE_REQUEST_MODE', 'assignment'),
+  served('POP_MESSAGE', 'pop'),
+  served('ACK_MESSAGE', 'pop'),
+  served('BATCH_ACK_MESSAGE', 'pop'),
+  served('PEEK_MESSAGE', 'pop'),
+  served('CHANGE_MESSAGE_INVISIBLETIME', 'pop'),
+  served('NOTIFICATION', 'pop'),
+  served('POLLING_INFO', 'pop'),
   refused('POP_ROLLBACK', 'there are no pop records to move'),
 
   // name server (2D)

@@ -34,6 +34,7 @@ export const errorTable = {
   SUBSCRIPTION_NOT_LATEST: { remote: 25, retryable: true },
   GROUP_NOT_EXIST: { remote: 26, retryable: false },
   INVALID_PARAMETER: { remote: 29, retryable: false },
+  LEASE_LOST: { remote: 208, retryable: false },
   ILLEGAL_OPERATION: { remote: 604, retryable: false },
   // broker start and store
   OPTION_INVALID: { remote: undefined, retryable: false },

@@ -1,0 +1,374 @@
+import type { Clock } from '@tandemmq/remoting'
+import type { ConsumeQueue } from '../../store/index.ts'
+import type { Offsets, QueueLookup } from '../offsets.ts'
+import { Deadlines } from './deadlines.ts'
+import type { Lease, LeaseQueue } from './lease-queue.ts'
+import type { LeaseTable } from './lease-table.ts'
+import { OrderBatch } from './order-batch.ts'
+import { ORDERED_REVIVE_QUEUE, type Receipt } from './receipt.ts'
+import type { Revival } from './revival.ts'
+
+const RETRY_FIRST_MS = 1_000
+const RETRY_MAX_MS = 60_000
+
+/** `again`: settled already, by this lease as far as anybody can tell. `stale`: the lease is over or was never there. */
+export type AckOutcome = 'acked' | 'again' | 'stale' | 'notOfBatch'
+
+/** What every lease of one pop has in common. */
+export type Epoch = Pick<Lease, 'popTime' | 'invisibleMs' | 'reviveQueueId'>
+
+export interface LeaseFigures {
+  /** Messages handed out, and acknowledged. */
+  popped: number
+  acked: number
+  /** Leases that ran out. */
+  expired: number
+  /** Acks and extensions that were refused because the lease was over. */
+  stale: number
+  /** Leases dropped because the group was moved. */
+  revoked: number
+}
+
+/** The rules of leases: who may hold what, what an ack does, what happens when time is up (broker.md 6.8). */
+export class LeaseBook {
+  readonly figures: LeaseFigures = { popped: 0, acked: 0, expired: 0, stale: 0, revoked: 0 }
+  /** Set by whoever lets pops wait: the queue can give again, though nothing was appended to it. */
+  onRoom: (queue: LeaseQueue) => void = () => {}
+  readonly #clock: Clock
+  readonly #table: LeaseTable
+  readonly #offsets: Offsets
+  readonly #revival: Revival
+  readonly #lookup: QueueLookup
+  readonly #redeliveriesMax: (group: string) => number
+  readonly #perQueueMax: number
+  readonly #totalMax: number
+  readonly #deadlines: Deadlines<Lease>
+  readonly #orderDeadlines: Deadlines<LeaseQueue>
+  #total = 0
+
+  constructor(options: {
+    clock: Clock
+    table: LeaseTable
+    offsets: Offsets
+    revival: Revival
+    lookup: QueueLookup
+    redeliveriesMax: (group: string) => number
+    perQueueMax: number
+    totalMax: number
+  }) {
+    this.#clock = options.clock
+    this.#table = options.table
+    this.#offsets = options.offsets
+    this.#revival = options.revival
+    this.#lookup = options.lookup
+    this.#redeliveriesMax = options.redeliveriesMax
+    this.#perQueueMax = options.perQueueMax
+    this.#totalMax = options.totalMax
+    this.#deadlines = new Deadlines(options.clock, (lease) => this.#onExpired(lease))
+    this.#orderDeadlines = new Deadlines(options.clock, (queue) => {
+      queue.orderTimer = 0
+      this.onRoom(queue)
+    })
+    this.#offsets.onRewound = (group, topic, queueId, offset) => this.#onRewound(group, topic, queueId, offset)
+    for (const queue of this.#table.all()) this.#recover(queue)
+  }
+
+  /** Messages under a lease that is not in order. */
+  get live(): number {
+    return this.#total
+  }
+
+  /** Where the group would go on, without making it a consumer of the queue. */
+  startOf(group: string, source: ConsumeQueue, fromEnd: boolean): number {
+    const known = this.#table.find(group, source.topic, source.queueId)
+    if (known !== undefined) return Math.max(known.next, source.minOffset)
+    const committed = this.#offsets.committed(group, source.topic, source.queueId)
+    if (committed >= 0) return Math.min(Math.max(committed, source.minOffset), source.maxOffset)
+    // broker.md 6.2.4: the end means the last message, and the beginning as long as nothing of the queue is gone.
+    if (!fromEnd || source.minOffset === 0) return source.minOffset
+    return Math.max(source.minOffset, source.maxOffset - 1)
+  }
+
+  /** The group's part of the queue, brought in line with resets, other consumers' commits and retention. */
+  open(group: string, source: ConsumeQueue, fromEnd: boolean): LeaseQueue {
+    const { topic, queueId, minOffset, maxOffset } = source
+    let queue = this.#table.find(group, topic, queueId)
+    if (queue === undefined) {
+      queue = this.#table.create(group, topic, queueId, this.startOf(group, source, fromEnd))
+      this.#commit(queue)
+    }
+    if (this.#offsets.hasPendingResets && this.#offsets.hasReset(group, topic, queueId)) {
+      this.#offsets.takeReset(group, topic, queueId, this.#offsets.committed(group, topic, queueId))
+    }
+    const committed = this.#offsets.committed(group, topic, queueId)
+    if (committed > queue.settledTo) {
+      this.#revoke(queue.skipTo(committed))
+      this.#table.note(queue, ['skipped', committed])
+    }
+    if (queue.next < minOffset) this.passOver(queue, minOffset)
+    // An asynchronous flush lost the end of the log: its offsets will name other messages.
+    if (queue.next > maxOffset) this.#rewind(queue, maxOffset)
+    return queue
+  }
+
+  /** Leases the queue has room for. */
+  roomOf(queue: LeaseQueue): number {
+    return Math.min(this.#perQueueMax - queue.leased, this.#totalMax - this.#total)
+  }
+
+  /** Whether somebody holds a part of the queue in order; a batch that nobody holds any more is forgotten. */
+  isHeldInOrder(queue: LeaseQueue): boolean {
+    if (queue.order === undefined) return false
+    if (queue.burying.size > 0 || queue.order.isBlocked(this.#clock.monotonic(), '')) return true
+    this.#setOrder(queue, undefined)
+    return false
+  }
+
+  /** Everything before `next` that nobody holds is settled. */
+  passOver(queue: LeaseQueue, next: number): void {
+    if (next <= queue.next) return
+    queue.next = next
+    this.#table.note(queue)
+    this.#commit(queue)
+  }
+
+  /** @param offsets ascending, none before `queue.next` */
+  take(queue: LeaseQueue, offsets: readonly number[], epoch: Epoch, next: number): void {
+    const deadline = this.#clock.monotonic() + epoch.invisibleMs
+    const leases = offsets.map((offset): Lease => {
+      const lease = { queue, offset, ...epoch, deadline, timer: 0, isReviving: false, isRestored: false, failures: 0 }
+      lease.timer = this.#deadlines.add(deadline, lease)
+      queue.add(lease)
+      return lease
+    })
+    this.#total += leases.length
+    this.figures.popped += leases.length
+    queue.next = next
+    this.#table.noteTaken(queue, leases)
+    this.#commit(queue)
+  }
+
+  /**
+   * Whether a pop in order may have the next messages now. Messages that had all their redeliveries are sent to the dead letter
+   * topic first, and the queue waits for it.
+   */
+  mayTakeInOrder(queue: LeaseQueue, attemptId: string): boolean {
+    if (queue.leased > 0 || queue.burying.size > 0) return false
+    const { order } = queue
+    if (order === undefined) return true
+    if (order.isBlocked(this.#clock.monotonic(), attemptId)) return false
+    const spent =
+      attemptId !== '' && attemptId === order.attemptId ? [] : order.spent(this.#redeliveriesMax(queue.group))
+    for (const offset of spent) this.#bury(queue, offset)
+    return spent.length === 0
+  }
+
+  /** @returns how often each message was delivered before */
+  takeInOrder(
+    queue: LeaseQueue,
+    offsets: readonly number[],
+    epoch: Omit<Epoch, 'reviveQueueId'>,
+    attemptId: string,
+  ): number[] {
+    const counts = queue.order?.countsOf(offsets, attemptId) ?? offsets.map(() => 0)
+    const visibleAt = this.#clock.monotonic() + epoch.invisibleMs
+    queue.next = offsets[0] as number
+    this.#setOrder(queue, new OrderBatch({ ...epoch, attemptId, offsets, counts, visibleAt }))
+    this.figures.popped += offsets.length
+    this.#commit(queue)
+    return counts
+  }
+
+  /** Settles a message. `offset` is within the queue. */
+  ack(queue: LeaseQueue | undefined, offset: number, receipt: Receipt): AckOutcome {
+    const outcome = this.#ack(queue, offset, receipt)
+    if (outcome === 'acked') this.figures.acked++
+    else if (outcome === 'stale') this.figures.stale++
+    return outcome
+  }
+
+  /** Changes how long a message stays invisible, from now on. @returns the new epoch; undefined when the lease is over */
+  hide(queue: LeaseQueue | undefined, offset: number, receipt: Receipt, invisibleMs: number): Epoch | undefined {
+    const epoch = queue === undefined ? undefined : this.#hide(queue, offset, receipt, invisibleMs)
+    if (epoch === undefined) this.figures.stale++
+    return epoch
+  }
+
+  /** Log offset of the first message somebody holds; Infinity when there is none. */
+  earliestPinned(): number {
+    let earliest = Number.POSITIVE_INFINITY
+    for (const queue of this.#table.all()) {
+      if (queue.leased === 0 && queue.order === undefined) continue
+      const source = this.#lookup(queue.topic, queue.queueId)
+      const offset = queue.settledTo
+      if (source === undefined || offset < source.minOffset || offset >= source.maxOffset) continue
+      if (source.size(offset) > 0) earliest = Math.min(earliest, source.physicalOffset(offset))
+    }
+    return earliest
+  }
+
+  dropTopic(topic: string): void {
+    for (const queue of this.#table.dropTopic(topic)) this.#revoke(queue.clear(queue.next))
+  }
+
+  dropGroup(group: string): void {
+    for (const queue of this.#table.dropGroup(group)) this.#revoke(queue.clear(queue.next))
+  }
+
+  close(): void {
+    this.#deadlines.close()
+    this.#orderDeadlines.close()
+  }
+
+  #ack(queue: LeaseQueue | undefined, offset: number, receipt: Receipt): AckOutcome {
+    if (queue === undefined) return 'stale'
+    const { order } = queue
+    if (receipt.reviveQueueId === ORDERED_REVIVE_QUEUE && order !== undefined && order.popTime === receipt.popTime) {
+      if (!order.has(offset)) return 'notOfBatch'
+      if (!order.ack(offset)) return 'again'
+      this.#afterOrderedAck(queue, order)
+      return 'acked'
+    }
+    const lease = queue.find(offset)
+    if (lease === undefined) {
+      const isOver = offset >= queue.next || this.#clock.now() >= receipt.popTime + receipt.invisibleMs
+      return isOver ? 'stale' : 'again'
+    }
+    if (!isOf(lease, receipt)) return 'stale'
+    this.#settle(lease)
+    return 'acked'
+  }
+
+  #hide(queue: LeaseQueue, offset: number, receipt: Receipt, invisibleMs: number): Epoch | undefined {
+    const now = this.#clock.now()
+    const visibleAt = this.#clock.monotonic() + invisibleMs
+    const { order } = queue
+    if (receipt.reviveQueueId === ORDERED_REVIVE_QUEUE) {
+      if (order?.popTime !== receipt.popTime || !order.hide(offset, visibleAt)) return undefined
+      this.#setOrder(queue, order)
+      const { popTime } = order
+      return { popTime, invisibleMs: Math.max(now + invisibleMs - popTime, 0), reviveQueueId: ORDERED_REVIVE_QUEUE }
+    }
+    const lease = queue.find(offset)
+    if (lease === undefined || !isOf(lease, receipt)) return undefined
+    // Never the old epoch: the old receipt ends here.
+    lease.popTime = Math.max(now, lease.popTime + 1)
+    lease.invisibleMs = invisibleMs
+    lease.deadline = visibleAt
+    this.#deadlines.cancel(lease.timer)
+    lease.timer = this.#deadlines.add(visibleAt, lease)
+    this.#table.noteChanged(queue, lease)
+    return lease
+  }
+
+  #settle(lease: Lease): void {
+    const { queue, offset } = lease
+    queue.remove(offset)
+    this.#end([lease])
+    this.#table.noteSettled(queue, offset)
+    this.#commit(queue)
+    if (!queue.isHungry) return
+    queue.isHungry = false
+    this.onRoom(queue)
+  }
+
+  #afterOrderedAck(queue: LeaseQueue, order: OrderBatch): void {
+    queue.next = order.next
+    this.#setOrder(queue, order.isDone ? undefined : order)
+    this.#commit(queue)
+    if (!order.isBlocked(this.#clock.monotonic(), '')) this.onRoom(queue)
+  }
+
+  #setOrder(queue: LeaseQueue, order: OrderBatch | undefined): void {
+    if (queue.orderTimer !== 0) this.#orderDeadlines.cancel(queue.orderTimer)
+    if (queue.order !== order) queue.isOrderRestored = false
+    queue.order = order
+    queue.orderTimer = 0
+    const until = order?.blockedUntil ?? Number.NEGATIVE_INFINITY
+    if (until > this.#clock.monotonic()) queue.orderTimer = this.#orderDeadlines.add(until, queue)
+    this.#table.noteOrder(queue)
+  }
+
+  #onExpired(lease: Lease): void {
+    lease.timer = 0
+    if (lease.failures === 0) this.figures.expired++
+    lease.isReviving = true
+    this.#revival.revive(lease, (error) => {
+      if (lease.queue.find(lease.offset) !== lease) return
+      if (error === undefined) return this.#settle(lease)
+      // Nobody else has the message yet, so an ack may still settle it.
+      lease.isReviving = false
+      const delayMs = Math.min(RETRY_FIRST_MS * 2 ** Math.min(lease.failures++, 10), RETRY_MAX_MS)
+      lease.timer = this.#deadlines.add(this.#clock.monotonic() + delayMs, lease)
+    })
+  }
+
+  #bury(queue: LeaseQueue, offset: number): void {
+    queue.burying.add(offset)
+    this.#revival.bury(queue, offset, (error) => {
+      queue.burying.delete(offset)
+      if (error === undefined && queue.order?.ack(offset) === true) this.#afterOrderedAck(queue, queue.order)
+      else if (error !== undefined)
+        queue.orderTimer = this.#orderDeadlines.add(this.#clock.monotonic() + RETRY_FIRST_MS, queue)
+    })
+  }
+
+  #onRewound(group: string, topic: string, queueId: number, offset: number): void {
+    const queue = this.#table.find(group, topic, queueId)
+    if (queue === undefined) return
+    this.#rewind(queue, offset)
+    queue.committed = offset
+    this.onRoom(queue)
+  }
+
+  #rewind(queue: LeaseQueue, offset: number): void {
+    if (queue.orderTimer !== 0) this.#orderDeadlines.cancel(queue.orderTimer)
+    queue.orderTimer = 0
+    this.#revoke(queue.clear(offset))
+    this.#table.note(queue, ['cleared', offset])
+  }
+
+  #revoke(leases: readonly Lease[]): void {
+    this.figures.revoked += leases.length
+    this.#end(leases)
+  }
+
+  /** They are out of their queue. */
+  #end(leases: readonly Lease[]): void {
+    for (const { timer } of leases) if (timer !== 0) this.#deadlines.cancel(timer)
+    this.#total -= leases.length
+  }
+
+  #commit(queue: LeaseQueue): void {
+    const settled = queue.settledTo
+    if (settled === queue.committed) return
+    const outcome = this.#offsets.commit(queue.group, queue.topic, queue.queueId, settled)
+    if (outcome !== 'resetPending') queue.committed = settled
+  }
+
+  /** The table is written before the offsets are, so it knows better how far the group is. */
+  #recover(queue: LeaseQueue): void {
+    const source = this.#lookup(queue.topic, queue.queueId)
+    if (source !== undefined && queue.next > source.maxOffset) this.#cutTo(queue, source.maxOffset)
+    for (const lease of queue.leases) {
+      lease.timer = this.#deadlines.add(lease.deadline, lease)
+      this.#total++
+    }
+    if (queue.order !== undefined) {
+      const until = queue.order.blockedUntil
+      if (until > this.#clock.monotonic()) queue.orderTimer = this.#orderDeadlines.add(until, queue)
+    }
+    this.#commit(queue)
+  }
+
+  #cutTo(queue: LeaseQueue, maxOffset: number): void {
+    const kept = [...queue.leases].filter(({ offset }) => offset < maxOffset)
+    queue.clear(maxOffset)
+    for (const lease of kept) queue.add(lease)
+    this.#table.note(queue, ['cleared', maxOffset])
+    for (const lease of kept) this.#table.noteTaken(queue, [lease])
+  }
+}
+
+const isOf = (lease: Lease, receipt: Receipt): boolean =>
+  lease.popTime === receipt.popTime && lease.reviveQueueId === receipt.reviveQueueId && !lease.isReviving

@@ -1,0 +1,186 @@
+import { deadLetterTopic, offsetMessageId, PROPERTIES_BYTES_MAX, PropertyName, RecordView } from '@tandemmq/protocol'
+import type { LogWriter } from '../../log-writer.ts'
+import { propertyHead, PropertyRewriter } from '../../property-rewriter.ts'
+import { RecordCopy } from '../../record-copy.ts'
+import { sourceMark, sourceOf } from '../../settles.ts'
+import type { ConsumeQueue } from '../../store/index.ts'
+import type { QueueLookup } from '../offsets.ts'
+import type { Lease, LeaseQueue } from './lease-queue.ts'
+import type { RetryTopic, RetryTopics } from './retry-topics.ts'
+
+const { POP_CK, FIRST_POP_TIME, RETRY_TOPIC, ORIGIN_MESSAGE_ID, DLQ_REASON } = PropertyName
+const DELAYS = [
+  PropertyName.DELAY,
+  PropertyName.TIMER_DELAY_SEC,
+  PropertyName.TIMER_DELAY_MS,
+  PropertyName.TIMER_DELIVER_MS,
+]
+const DEAD_LETTER = [DLQ_REASON, PropertyName.DLQ_ORIGIN_TOPIC, PropertyName.DLQ_ORIGIN_MESSAGE_ID]
+const HEAD = {
+  firstPopTime: propertyHead(FIRST_POP_TIME),
+  retryTopic: propertyHead(RETRY_TOPIC),
+  originMessageId: propertyHead(ORIGIN_MESSAGE_ID),
+  originTopic: propertyHead(PropertyName.DLQ_ORIGIN_TOPIC),
+  deadOriginId: propertyHead(PropertyName.DLQ_ORIGIN_MESSAGE_ID),
+  reason: propertyHead(DLQ_REASON),
+}
+/** Copies of copies looked through for the first of them. */
+const ANCESTORS_MAX = 64
+/** Clocks and the order of writes: how much older than its lease's end a copy may look. */
+const SLACK_MS = 2_000
+
+type Done = (error?: Error) => void
+
+/**
+ * What becomes of a message nobody acknowledged in time: a copy in the group's retry topic with reconsumeTimes + 1 (broker.md 5.4), or
+ * in its dead letter topic when it had all its redeliveries. A copy names its source, so after a crash between the copy and the
+ * journal's entry the copy is found and not made twice.
+ */
+export class Revival {
+  readonly figures = { retried: 0, deadLettered: 0, lost: 0 }
+  readonly #log: LogWriter
+  readonly #retryTopics: RetryTopics
+  readonly #lookup: QueueLookup
+  readonly #redeliveriesMax: (group: string) => number
+  readonly #ensureTopic: (name: string) => void
+  readonly #isTaken: (name: string, group: string) => boolean
+  readonly #view = new RecordView()
+  readonly #copy = new RecordCopy()
+  readonly #retry = new PropertyRewriter({ drop: [POP_CK], note: [FIRST_POP_TIME] })
+  readonly #dead = new PropertyRewriter({
+    drop: [POP_CK, ...DELAYS, ...DEAD_LETTER],
+    note: [RETRY_TOPIC, ORIGIN_MESSAGE_ID],
+  })
+
+  /**
+   * @param options.ensureTopic creates a retry topic; throws when there is no room for one
+   * @param options.isTaken whether a topic of the name is somebody else's
+   */
+  constructor(options: {
+    log: LogWriter
+    retryTopics: RetryTopics
+    lookup: QueueLookup
+    redeliveriesMax: (group: string) => number
+    ensureTopic: (name: string) => void
+    isTaken: (name: string, group: string) => boolean
+  }) {
+    this.#log = options.log
+    this.#retryTopics = options.retryTopics
+    this.#lookup = options.lookup
+    this.#redeliveriesMax = options.redeliveriesMax
+    this.#ensureTopic = options.ensureTopic
+    this.#isTaken = options.isTaken
+  }
+
+  /** @param done with an error: no copy was made. Without: there is one as safe as the flush policy promises, or nothing to copy */
+  revive(lease: Lease, done: Done): void {
+    const since = lease.isRestored ? lease.popTime + lease.invisibleMs - SLACK_MS : Number.POSITIVE_INFINITY
+    this.#guarded(done, () => this.#revive(lease.queue, lease.offset, lease.popTime, since, false, done))
+  }
+
+  /** To the dead letter topic, whatever its redeliveries: those of ordered messages are counted elsewhere. */
+  bury(queue: LeaseQueue, offset: number, done: Done): void {
+    const popTime = queue.order?.popTime ?? 0
+    const since = queue.isOrderRestored ? popTime - SLACK_MS : Number.POSITIVE_INFINITY
+    this.#guarded(done, () => this.#revive(queue, offset, popTime, since, true, done))
+  }
+
+  #guarded(done: Done, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      done(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  #revive(queue: LeaseQueue, offset: number, popTime: number, since: number, isSpent: boolean, done: Done): void {
+    const source = this.#lookup(queue.topic, queue.queueId)
+    const isThere = source !== undefined && offset >= source.minOffset && offset < source.maxOffset
+    const place = isThere && source.size(offset) > 0 ? source.physicalOffset(offset) : -1
+    const record = place < 0 ? undefined : this.#log.read(place)
+    if (record === undefined) {
+      this.figures.lost++
+      return done()
+    }
+    this.#view.at(record, 0)
+    const isDead = isSpent || this.#view.reconsumeTimes >= this.#redeliveriesMax(queue.group)
+    const retry = this.#retryTopics.owner(queue.topic) ?? { group: queue.group, topic: queue.topic }
+    const target = isDead ? deadLetterTopic(queue.group) : this.#retryTopicOf(queue.group, retry.topic).name
+    if (this.#hasCopy(this.#lookup(target, 0), place, since)) return done()
+    this.#copy.load(record)
+    const { fields } = this.#copy
+    const rewriter = isDead ? this.#deadProperties(record, retry.topic, place) : this.#retryProperties(record, popTime)
+    // Better without a word about its origin than not at all.
+    if (rewriter.end <= PROPERTIES_BYTES_MAX) {
+      fields.properties = rewriter.bytes
+      fields.propertiesStart = 0
+      fields.propertiesEnd = rewriter.end
+    }
+    fields.reconsumeTimes++
+    fields.preparedTransactionOffset = sourceMark(place)
+    this.#log.append(target, 0, fields, {
+      stored: () => {
+        if (isDead) this.figures.deadLettered++
+        else this.figures.retried++
+        done()
+      },
+      failed: (error) => done(error),
+    })
+  }
+
+  #retryTopicOf(group: string, topic: string): RetryTopic {
+    const retry = this.#retryTopics.ensure(group, topic, (name) => this.#isTaken(name, group))
+    this.#ensureTopic(retry.name)
+    return retry
+  }
+
+  #retryProperties(record: Buffer, popTime: number): PropertyRewriter {
+    const { fields } = this.#copy
+    this.#retry.load(record, fields.propertiesStart, fields.propertiesEnd)
+    if ((this.#retry.starts[1] as number) < 0) this.#retry.putNumber(HEAD.firstPopTime, popTime)
+    return this.#retry
+  }
+
+  #deadProperties(record: Buffer, topic: string, place: number): PropertyRewriter {
+    const { fields } = this.#copy
+    const rewriter = this.#dead
+    rewriter.load(record, fields.propertiesStart, fields.propertiesEnd)
+    const topicAt = 1 + DELAYS.length + DEAD_LETTER.length
+    const known = rewriter.starts[topicAt + 1] as number
+    const originId =
+      known < 0 ? this.#originId(record, place) : record.toString('utf8', known, rewriter.ends[topicAt + 1])
+    if ((rewriter.starts[topicAt] as number) < 0) rewriter.putText(HEAD.retryTopic, topic)
+    if (known < 0) rewriter.putText(HEAD.originMessageId, originId)
+    rewriter.putText(HEAD.originTopic, topic)
+    rewriter.putText(HEAD.deadOriginId, originId)
+    rewriter.putText(HEAD.reason, `${fields.reconsumeTimes + 1} deliveries failed`)
+    return rewriter
+  }
+
+  /** Id of the message the producer sent: copies name the one they were made from. */
+  #originId(record: Buffer, place: number): string {
+    const { view } = new RecordCopy()
+    let at = place
+    view.at(record, 0)
+    for (let i = 0; i < ANCESTORS_MAX && view.reconsumeTimes > 0; i++) {
+      const before = sourceOf(view.preparedTransactionOffset)
+      const older = before < 0 ? undefined : this.#log.read(before)
+      if (older === undefined || !view.at(older, 0)) break
+      at = before
+    }
+    return offsetMessageId(this.#copy.fields.storeHost, at)
+  }
+
+  /** Whether the newest messages of `queue`, those not stored before `since`, hold a copy of the record at `place`. */
+  #hasCopy(queue: ConsumeQueue | undefined, place: number, since: number): boolean {
+    if (queue === undefined || since === Number.POSITIVE_INFINITY) return false
+    const { view } = new RecordCopy()
+    for (let offset = queue.maxOffset - 1; offset >= queue.minOffset; offset--) {
+      const record = queue.size(offset) === 0 ? undefined : this.#log.read(queue.physicalOffset(offset))
+      if (record === undefined || !view.at(record, 0)) continue
+      if (sourceOf(view.preparedTransactionOffset) === place) return true
+      if (view.storeTimestamp < since) return false
+    }
+    return false
+  }
+}
