@@ -27,6 +27,11 @@ export class HashChains {
     this.#size++
   }
 
+  /** Hash of each entry; not to be changed. */
+  get hashes(): Int32Array {
+    return this.#hashes
+  }
+
   hashOf(entry: number): number {
     return this.#hashes[entry] as number
   }

@@ -142,3 +142,15 @@ test('a user property called REAL_TOPIC does not move an ordinary message to ano
   expect(after.find('orders', 'k1')).toBe(0)
   expect(after.find('payments', 'k1')).toBe(-1)
 })
+
+test('a checkpoint of a window that has gone round its memory gives the same window', () => {
+  const { log, send, window } = setUp({ entriesMax: 1_000 })
+  const places = Array.from({ length: 1_700 }, (_, n) => send('orders', `k${n}`))
+  log.flush()
+  log.takeCheckpoint(window)
+  const restored = setUp({ entriesMax: 1_000 }, log.prefix(log.entries.length))
+  restored.log.replayInto(restored.window)
+  expect(restored.window.stats().entries).toBe(1_000)
+  for (const n of [700, 701, 1_023, 1_024, 1_025, 1_699]) expect(restored.find('orders', `k${n}`)).toBe(places[n])
+  expect(restored.find('orders', 'k699')).toBe(-1)
+})

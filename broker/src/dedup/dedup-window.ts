@@ -96,17 +96,10 @@ export class DedupWindow implements DerivedState {
     let size = this.#size
     // The ring is in log order: only its end can lie behind `before`.
     while (size > 0 && (this.#offsets[(this.#oldest + size - 1) % capacity] as number) >= before) size--
-    const lows = new Int32Array(size)
-    const highs = new Int32Array(size)
-    const offsets = new Float64Array(size)
-    const seconds = new Uint32Array(size)
-    for (let i = 0, entry = this.#oldest; i < size; i++) {
-      lows[i] = this.#table.hashOf(entry)
-      highs[i] = this.#highs[entry] as number
-      offsets[i] = this.#offsets[entry] as number
-      seconds[i] = this.#seconds[entry] as number
-      if (++entry === capacity) entry = 0
-    }
+    const lows = unrolled(this.#table.hashes, new Int32Array(size), this.#oldest, capacity)
+    const highs = unrolled(this.#highs, new Int32Array(size), this.#oldest, capacity)
+    const offsets = unrolled(this.#offsets, new Float64Array(size), this.#oldest, capacity)
+    const seconds = unrolled(this.#seconds, new Uint32Array(size), this.#oldest, capacity)
     const key = Int32Array.from(this.#hash.key)
     return new SnapshotWriter()
       .column(key)
@@ -194,6 +187,19 @@ export class DedupWindow implements DerivedState {
     this.#seconds = seconds
     this.#oldest = 0
   }
+}
+
+/** The part of a ring that begins at `from`, in order. */
+function unrolled<T extends Int32Array | Uint32Array | Float64Array>(
+  ring: T,
+  part: T,
+  from: number,
+  capacity: number,
+): T {
+  const tail = ring.subarray(from, Math.min(capacity, from + part.length))
+  part.set(tail)
+  part.set(ring.subarray(0, part.length - tail.length), tail.length)
+  return part
 }
 
 const parkingTopics = [SystemTopic.HALF, SystemTopic.SCHEDULE, SystemTopic.TIMER].map((name) => Buffer.from(name))
