@@ -1,12 +1,13 @@
 import type { CommandInit, RemotingCommand } from '@tandemmq/protocol'
 import { parseLenientJson, RequestCode } from '@tandemmq/protocol'
-import type { Timer } from '@tandemmq/remoting'
+import type { Allocate } from './allocate.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, messageOf } from './client-error.ts'
 import { asArray, asObject, asText } from './json.ts'
-import { averageShare, sortQueues } from './rebalance.ts'
+import { sortQueues } from './rebalance.ts'
 import type { MessageQueue, TopicRoute } from './route.ts'
-import { compareText } from './route.ts'
+import { compareText, queueKey } from './route.ts'
+import { Rounds } from './rounds.ts'
 import type { StartOffsets } from './start-offsets.ts'
 
 export interface AssignmentPort {
@@ -14,78 +15,54 @@ export interface AssignmentPort {
   readonly group: string
   readonly isBroadcasting: boolean
   readonly starts: StartOffsets
+  readonly allocate: Allocate
   readonly intervalMs: number
   topics(): readonly string[]
   /** Makes `mine` the consumed queues of the topic. @returns false when some could not be taken yet */
   assign(topic: string, mine: readonly MessageQueue[], all: readonly MessageQueue[]): Promise<boolean>
 }
 
-const RETRY_FIRST_MS = 1_000
-const RETRY_MAX_MS = 5_000
-
 /** Decides again and again which queues are ours: every 20 s, when the broker says the group changed, and on failure. */
 export class Assignment {
   readonly #port: AssignmentPort
-  #timer: Timer | undefined
-  #running: Promise<void> | undefined
-  #isAgain = false
-  #isStopped = false
-  #failures = 0
+  readonly #rounds: Rounds
 
   constructor(port: AssignmentPort) {
     this.#port = port
+    this.#rounds = new Rounds({
+      clock: port.core.clock,
+      logger: port.core.logger,
+      name: `rebalance of ${port.group}`,
+      intervalMs: port.intervalMs,
+      once: () => this.#once(),
+    })
   }
 
   /** Runs now; a run under way is followed by another one. Resolves when the picture is as new as this call. */
-  async run(): Promise<void> {
-    if (this.#isStopped) return
-    if (this.#running !== undefined) {
-      this.#isAgain = true
-      return this.#running
-    }
-    this.#running = this.#loop()
-    return this.#running
+  run(): Promise<void> {
+    return this.#rounds.run()
   }
 
   /** Waits for a run under way; starts none any more. */
-  async stop(): Promise<void> {
-    this.#isStopped = true
-    this.#timer?.cancel()
-    await this.#running
-  }
-
-  async #loop(): Promise<void> {
-    this.#timer?.cancel()
-    let isComplete: boolean
-    do {
-      this.#isAgain = false
-      isComplete = await this.#once().catch((error: unknown) => {
-        this.#port.core.logger.warn(`rebalance of ${this.#port.group} failed: ${messageOf(error)}`)
-        return false
-      })
-    } while (this.#isAgain && !this.#isStopped)
-    // In the same step as the last look at isAgain, so that no call falls in between.
-    this.#running = undefined
-    if (this.#isStopped) return
-    this.#failures = isComplete ? 0 : this.#failures + 1
-    const again = Math.min(RETRY_FIRST_MS * 2 ** Math.min(this.#failures - 1, 10), RETRY_MAX_MS)
-    const delayMs = isComplete ? this.#port.intervalMs : Math.min(again, this.#port.intervalMs)
-    this.#timer = this.#port.core.clock.setTimer(delayMs, () => {
-      this.run().catch((error: unknown) => this.#port.core.logger.error(`rebalance failed: ${messageOf(error)}`))
-    })
+  stop(): Promise<void> {
+    return this.#rounds.stop()
   }
 
   async #once(): Promise<boolean> {
     let isComplete = true
     for (const topic of this.#port.topics()) {
-      if (this.#isStopped) return true
-      if (!(await this.#assignTopic(topic))) isComplete = false
+      if (this.#rounds.isStopped) return true
+      const isDone = await this.#assignTopic(topic).catch((error: unknown) => {
+        this.#port.core.logger.warn(`queues of ${topic} not shared: ${messageOf(error)}`)
+        return false
+      })
+      if (!isDone) isComplete = false
     }
     return isComplete
   }
 
   async #assignTopic(topic: string): Promise<boolean> {
-    const { core, group, isBroadcasting, starts } = this.#port
+    const { core, group, isBroadcasting, starts, allocate } = this.#port
     let route: TopicRoute
     try {
       const known = core.routes.find(topic)
@@ -106,7 +83,12 @@ export class Assignment {
       core.logger.debug(`the broker does not list ${me} in group ${group} yet`)
       return false
     }
-    return this.#port.assign(topic, averageShare(queues, members, me), queues)
+    const mine = new Set(allocate(queues, members, me).map(queueKey))
+    return this.#port.assign(
+      topic,
+      queues.filter((queue) => mine.has(queueKey(queue))),
+      queues,
+    )
   }
 
   async #members(route: TopicRoute): Promise<string[]> {

@@ -1,102 +1,95 @@
 import type { HeaderView } from '@tandemmq/protocol'
-import { commandOf, parseLenientJson, RequestCode } from '@tandemmq/protocol'
+import { commandOf, parseLenientJson, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
-import { asNumber, asObject, asText } from './json.ts'
-import type { QueueConsumer } from './queue-consumer.ts'
+import type { ClientCore } from './client-core.ts'
+import { ClientError, messageOf } from './client-error.ts'
+import { consumeDirectly } from './consume-directly.ts'
+import type { Consumption } from './consumption.ts'
+import { asArray, asNumber, asObject, asText } from './json.ts'
+import type { ConsumerSettings } from './push-consumer-options.ts'
 import type { MessageQueue } from './route.ts'
+import { consumerStatus, runningInfo } from './running-info.ts'
 import type { Subscription } from './subscription.ts'
 
-/** What a broker may ask a consumer (remoting.md 2F). */
+/** What a broker may ask a consumer, often for an operator (remoting.md 2F). */
 export interface AskedConsumer {
   readonly group: string
-  readonly isOrdered: boolean
   readonly startedAt: number
-  readonly nameServers: readonly string[]
-  readonly queues: readonly QueueConsumer[]
-  readonly subscriptions: readonly Subscription[]
-  rebalance(): void
-  reset(queue: MessageQueue, offset: number): void
+  readonly settings: ConsumerSettings
+  readonly core: ClientCore
+  readonly consumption: Consumption
+  readonly subscriptions: ReadonlyMap<string, Subscription>
+  refresh(): void
 }
 
 /** @returns false for a request that is not known here */
 export function answerBroker(consumer: AskedConsumer, connection: Connection, header: HeaderView): boolean {
   switch (header.code) {
     case RequestCode.NOTIFY_CONSUMER_IDS_CHANGED:
-      consumer.rebalance()
+      consumer.refresh()
       if (!header.isOneway) connection.reply(header, { code: 0 })
       return true
     case RequestCode.RESET_CONSUMER_CLIENT_OFFSET: {
       const { extFields, body } = commandOf(header)
       if (!header.isOneway) connection.reply(header, { code: 0 })
-      if (extFields['group'] === consumer.group) resetQueues(consumer, body)
+      if (extFields['group'] === consumer.group) {
+        for (const { queue, offset } of offsetsOf(body)) consumer.consumption.reset(queue, offset)
+      }
       return true
     }
-    case RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT:
-      connection.reply(header, { code: 0, body: Buffer.from(statusBody(consumer)) })
+    case RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT: {
+      const { extFields } = commandOf(header)
+      checkGroup(consumer, extFields['group'])
+      connection.reply(header, { code: 0, body: consumerStatus(consumer, extFields['topic']) })
       return true
-    case RequestCode.GET_CONSUMER_RUNNING_INFO:
-      connection.reply(header, { code: 0, body: Buffer.from(runningInfo(consumer)) })
+    }
+    case RequestCode.GET_CONSUMER_RUNNING_INFO: {
+      const { extFields } = commandOf(header)
+      checkGroup(consumer, extFields['consumerGroup'])
+      connection.reply(header, { code: 0, body: runningInfo(consumer, extFields['jstackEnable'] === 'true') })
       return true
+    }
+    case RequestCode.CONSUME_MESSAGE_DIRECTLY: {
+      const request = commandOf(header)
+      checkGroup(consumer, request.extFields['consumerGroup'])
+      consumeDirectly(consumer, request)
+        .then((result) => ({ code: ResponseCode.SUCCESS, body: Buffer.from(JSON.stringify(result)) }))
+        .catch((error: unknown) => ({ code: ResponseCode.SYSTEM_ERROR, remark: messageOf(error) }))
+        .then((answer) => connection.isOpen && connection.reply(request, answer))
+        .catch((error: unknown) => consumer.core.logger.warn(`answer to an operator not sent: ${messageOf(error)}`))
+      return true
+    }
     default:
       return false
   }
 }
 
-function resetQueues(consumer: AskedConsumer, body: Buffer): void {
-  const table = asObject(asObject(parseLenientJson(body.toString('utf8')))['offsetTable'])
-  for (const [key, offset] of Object.entries(table)) {
-    const queue = asObject(parseLenientJson(key))
-    consumer.reset(
-      {
-        topic: asText(queue['topic']),
-        brokerName: asText(queue['brokerName']),
-        queueId: asNumber(queue['queueId']),
-      },
-      asNumber(offset),
-    )
-  }
+/** Java answers a question about another group with an error, too. */
+function checkGroup(consumer: AskedConsumer, group: string | undefined): void {
+  if (group === consumer.group) return
+  throw new ClientError('INVALID_PARAMETER', `the consumer group ${group ?? ''} does not exist in this client`)
 }
 
-/** fastjson's map with objects as keys: `{{"brokerName":"b","queueId":0,"topic":"t"}:5}`. */
-function queueTable(queues: readonly QueueConsumer[], value: (queue: QueueConsumer) => unknown): string {
-  const entries = queues.map((queue) => {
-    const { brokerName, queueId, topic } = queue.queue
-    return `${JSON.stringify({ brokerName, queueId, topic })}:${JSON.stringify(value(queue))}`
+/** The three forms of a table of offsets: objects as keys, pairs of queue and offset, flat rows (remoting.md 1.8). */
+function offsetsOf(body: Buffer): { queue: MessageQueue; offset: number }[] {
+  const table = asObject(parseLenientJson(body.toString('utf8')))['offsetTable']
+  if (!Array.isArray(table)) {
+    return Object.entries(asObject(table)).map(([key, offset]) => ({
+      queue: queueOf(parseLenientJson(key)),
+      offset: asNumber(offset),
+    }))
+  }
+  return table.map((row: unknown) => {
+    const [queue, offset] = Array.isArray(row) ? asArray(row) : [row, asObject(row)['offset']]
+    return { queue: queueOf(queue), offset: asNumber(offset) }
   })
-  return `{${entries.join(',')}}`
 }
 
-function statusBody(consumer: AskedConsumer): string {
-  return `{"consumerTable":{},"messageQueueTable":${queueTable(consumer.queues, (queue) => queue.commitOffset)}}`
-}
-
-function runningInfo(consumer: AskedConsumer): string {
-  const properties = {
-    PROP_NAMESERVER_ADDR: consumer.nameServers.join(';'),
-    PROP_CONSUMEORDERLY: String(consumer.isOrdered),
-    PROP_CONSUME_TYPE: 'CONSUME_PASSIVELY',
-    PROP_CLIENT_VERSION: 'V5_1_4',
-    PROP_CONSUMER_START_TIMESTAMP: String(consumer.startedAt),
+function queueOf(value: unknown): MessageQueue {
+  const queue = asObject(value)
+  return {
+    topic: asText(queue['topic']),
+    brokerName: asText(queue['brokerName']),
+    queueId: asNumber(queue['queueId']),
   }
-  const queues = queueTable(consumer.queues, (queue) => ({
-    cachedMsgCount: queue.cachedMessages,
-    cachedMsgMaxOffset: 0,
-    cachedMsgMinOffset: queue.commitOffset,
-    cachedMsgSizeInMiB: 0,
-    commitOffset: queue.commitOffset,
-    droped: queue.isStopped,
-    lastConsumeTimestamp: 0,
-    lastLockTimestamp: 0,
-    lastPullTimestamp: queue.lastPullAt,
-    locked: consumer.isOrdered,
-    transactionMsgCount: 0,
-    transactionMsgMaxOffset: 0,
-    transactionMsgMinOffset: 0,
-    tryUnlockTimes: 0,
-  }))
-  const subscriptions = JSON.stringify(consumer.subscriptions.map((subscription) => subscription.data))
-  return (
-    `{"mqPopTable":{},"mqTable":${queues},"properties":${JSON.stringify(properties)},` +
-    `"statusTable":{},"subscriptionSet":${subscriptions},"userConsumerInfo":{}}`
-  )
 }

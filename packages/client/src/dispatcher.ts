@@ -1,17 +1,15 @@
-import type { Delivery } from './consume-window.ts'
-
 /** A source of work: one queue of the consumer. */
-export interface DeliverySource {
+export interface DeliverySource<D> {
   /** Owned by the dispatcher. */
   isQueued: boolean
   hasWork(): boolean
-  next(): Delivery | undefined
+  next(): D | undefined
 }
 
 /** Runs at most `concurrencyMax` handlers at a time and takes from the queues in turn, so that none starves. */
-export class Dispatcher<S extends DeliverySource> {
+export class Dispatcher<S extends DeliverySource<D>, D> {
   readonly #concurrencyMax: number
-  readonly #run: (source: S, delivery: Delivery) => void
+  readonly #run: (source: S, delivery: D) => void
   #ring: S[] = []
   #head = 0
   #running = 0
@@ -19,7 +17,7 @@ export class Dispatcher<S extends DeliverySource> {
   #isStopped = false
   #whenIdle: (() => void)[] = []
 
-  constructor(concurrencyMax: number, run: (source: S, delivery: Delivery) => void) {
+  constructor(concurrencyMax: number, run: (source: S, delivery: D) => void) {
     this.#concurrencyMax = concurrencyMax
     this.#run = run
   }

@@ -25,6 +25,8 @@ export interface PullRequest {
   /** How long the broker may hold the request when nothing is there; 0 = answer at once. */
   readonly holdMs: number
   readonly subVersion: number
+  /** What the heartbeat said, for a broker that looks; without `subscription` only. */
+  readonly expressionType?: SubscriptionData['expressionType'] | undefined
   /** Given: the broker filters by this and not by what the heartbeat said. */
   readonly subscription?: SubscriptionData | undefined
 }
@@ -55,7 +57,7 @@ export async function pull(core: ClientCore, request: PullRequest, signal?: Abor
       suspendTimeoutMillis: holdMs,
       subVersion: request.subVersion,
       subscription: subscription?.subString,
-      expressionType: subscription?.expressionType,
+      expressionType: subscription?.expressionType ?? request.expressionType,
       bname: queue.brokerName,
     },
   }

@@ -1,16 +1,27 @@
+import type { Allocate } from './allocate.ts'
+import { allocateAveragely } from './allocate.ts'
 import { ClientError } from './client-error.ts'
+import type { ConsumedMessage } from './consumed-message.ts'
 import type { BroadcastOffsetStore } from './offset-store.ts'
 import type { GroupOptions } from './options.ts'
 import { positive } from './options.ts'
 import type { StartFrom } from './start-offsets.ts'
 
+/** Brokers count time in seconds where leases end: a shorter one could be over before it is told. */
+const INVISIBLE_MS_MIN = 1_000
+const INVISIBLE_MS_MAX = 43_200_000
+
 export interface PushConsumerOptions extends GroupOptions {
   /**
    * `clustering` (default): each message goes to one member of the group. `broadcasting`: to every member, without
-   * retries. `lease`: not available yet.
+   * retries. `lease`: each message goes to whoever asks first, on a lease of `invisibleMs` that is extended while its
+   * handler runs; members share every queue, a slow one blocks nobody. Needs RocketMQ 5; all members must use it.
    */
   mode?: 'clustering' | 'broadcasting' | 'lease' | undefined
-  /** One message of a queue at a time, in its order; a failing one is tried again in place. Default false. */
+  /**
+   * One message of a queue at a time, in its order; a failing one is tried again in place. Default false; with `lease`
+   * what the group's setting `consumeMessageOrderly` says.
+   */
   ordered?: boolean | undefined
   /** Handlers that run at a time. Default 16. */
   concurrencyMax?: number | undefined
@@ -21,13 +32,21 @@ export interface PushConsumerOptions extends GroupOptions {
   attemptsMax?: number | undefined
   /** Where a group starts that the broker does not know. Default `last`: what is sent from now on. */
   startFrom?: StartFrom | undefined
-  /** Messages asked for at a time. Default 128; Apache brokers give 32 at most. */
+  /**
+   * `lease`: how long a message stays hidden from other members unless it is extended, ms; 1000 to 43,200,000. What a crash
+   * costs is waiting that long. Default 60,000.
+   */
+  invisibleMs?: number | undefined
+  /** Messages asked for at a time. Default 128; Apache brokers give 32 at most, with `lease` every broker. */
   pullBatchMax?: number | undefined
-  /** Pulled but unfinished messages per queue above which its pulling pauses. Default 1000. */
+  /** Unfinished messages per queue above which its pulling pauses. Default 1000; `lease`: per topic and broker, 96. */
   queueMessagesMax?: number | undefined
   /** Bytes of them. Default 16 MiB. */
   queueBytesMax?: number | undefined
-  /** The same over all queues. Default 10,000. */
+  /**
+   * The same over all queues. Default 10,000; `lease`: 32 + 2 x `concurrencyMax`, because what waits here is hidden from members
+   * with nothing to do.
+   */
   totalMessagesMax?: number | undefined
   /** Default 64 MiB. */
   totalBytesMax?: number | undefined
@@ -41,13 +60,26 @@ export interface PushConsumerOptions extends GroupOptions {
   orderedRetryMs?: number | undefined
   /** Age at which the signal of a running handler is aborted, ms. Default 900,000. */
   handlerTimeoutMs?: number | undefined
+  /**
+   * A look at each message before its handler: false = it counts as consumed, no handler runs. For conditions that neither tags
+   * nor SQL can say; filtered messages still travel. A filter that throws lets the message pass. Default: none.
+   */
+  filter?: ((message: ConsumedMessage) => boolean) | undefined
+  /** How members of a group share the queues; all must use the same. Mode clustering. Default {@link allocateAveragely}. */
+  allocate?: Allocate | undefined
   /** Broadcasting: where positions are kept over restarts. Default: in memory, i.e. `startFrom` counts every time. */
   broadcastOffsets?: BroadcastOffsetStore | undefined
 }
 
 export interface ConsumerSettings {
   readonly isBroadcasting: boolean
+  readonly isLeasing: boolean
   readonly isOrdered: boolean
+  /** Ordered was left open: what the group's settings say. Mode lease. */
+  readonly isOrderOpen: boolean
+  readonly invisibleMs: number
+  readonly allocate: Allocate
+  readonly broadcastOffsets: BroadcastOffsetStore | undefined
   readonly concurrencyMax: number
   readonly attemptsMax: number
   readonly startFrom: StartFrom
@@ -66,24 +98,34 @@ export interface ConsumerSettings {
 /** @throws {ClientError} OPTION_INVALID */
 export function consumerSettings(options: PushConsumerOptions): ConsumerSettings {
   const mode = options.mode ?? 'clustering'
-  if (mode !== 'clustering' && mode !== 'broadcasting') {
-    const detail = mode === 'lease' ? "mode 'lease' is not supported yet" : `mode "${String(mode)}" does not exist`
-    throw new ClientError('OPTION_INVALID', `${detail}; use 'clustering' or 'broadcasting'`)
+  if (mode !== 'clustering' && mode !== 'broadcasting' && mode !== 'lease') {
+    const detail = `mode "${String(mode)}" does not exist; use 'clustering', 'broadcasting' or 'lease'`
+    throw new ClientError('OPTION_INVALID', detail)
   }
+  const isLeasing = mode === 'lease'
   const isOrdered = options.ordered ?? false
   if (isOrdered && mode === 'broadcasting') {
-    throw new ClientError('OPTION_INVALID', 'ordered needs the broker locks of mode clustering')
+    throw new ClientError('OPTION_INVALID', "ordered needs mode 'clustering' or 'lease'")
   }
+  const concurrencyMax = positive('concurrencyMax', options.concurrencyMax ?? 16)
   return {
     isBroadcasting: mode === 'broadcasting',
+    isLeasing,
     isOrdered,
-    concurrencyMax: positive('concurrencyMax', options.concurrencyMax ?? 16),
+    isOrderOpen: isLeasing && options.ordered === undefined,
+    invisibleMs: invisibleMsOf(options.invisibleMs ?? 60_000),
+    allocate: functionOf('allocate', options.allocate ?? allocateAveragely),
+    broadcastOffsets: options.broadcastOffsets,
+    concurrencyMax,
     attemptsMax: positive('attemptsMax', options.attemptsMax ?? 16),
     startFrom: checkedStart(options.startFrom ?? 'last'),
     pullBatchMax: positive('pullBatchMax', options.pullBatchMax ?? 128),
-    queueMessagesMax: positive('queueMessagesMax', options.queueMessagesMax ?? 1_000),
+    queueMessagesMax: positive('queueMessagesMax', options.queueMessagesMax ?? (isLeasing ? 96 : 1_000)),
     queueBytesMax: positive('queueBytesMax', options.queueBytesMax ?? 16 << 20),
-    totalMessagesMax: positive('totalMessagesMax', options.totalMessagesMax ?? 10_000),
+    totalMessagesMax: positive(
+      'totalMessagesMax',
+      options.totalMessagesMax ?? (isLeasing ? 32 + 2 * concurrencyMax : 10_000),
+    ),
     totalBytesMax: positive('totalBytesMax', options.totalBytesMax ?? 64 << 20),
     commitIntervalMs: positive('commitIntervalMs', options.commitIntervalMs ?? 1_000),
     rebalanceIntervalMs: positive('rebalanceIntervalMs', options.rebalanceIntervalMs ?? 20_000),
@@ -91,6 +133,19 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     orderedRetryMs: positive('orderedRetryMs', options.orderedRetryMs ?? 1_000),
     handlerTimeoutMs: positive('handlerTimeoutMs', options.handlerTimeoutMs ?? 900_000),
   }
+}
+
+function invisibleMsOf(value: number): number {
+  if (Number.isInteger(value) && value >= INVISIBLE_MS_MIN && value <= INVISIBLE_MS_MAX) return value
+  throw new ClientError(
+    'OPTION_INVALID',
+    `invisibleMs must be a whole number from ${INVISIBLE_MS_MIN} to ${INVISIBLE_MS_MAX}, not ${String(value)}`,
+  )
+}
+
+function functionOf<F>(name: string, value: F): F {
+  if (typeof value === 'function') return value
+  throw new ClientError('OPTION_INVALID', `${name} must be a function, not ${String(value)}`)
 }
 
 export function checkedStart(startFrom: StartFrom): StartFrom {

@@ -222,9 +222,12 @@ test('a notice that the group changed is followed by a rebalance at once', async
   expect(consumer.stats().queues).toBe(0)
 })
 
-test("mode 'lease' is refused with a clear error", () => {
-  const lease = (): PushConsumer => new PushConsumer({ nameServers: 'h:1', group: 'g', mode: 'lease' })
-  expect(lease).toThrow(/OPTION_INVALID.*lease.*not supported yet/)
+test('options that cannot be are refused', () => {
+  const make = (options: object) => (): PushConsumer => new PushConsumer({ nameServers: 'h:1', group: 'g', ...options })
+  expect(make({ mode: 'leases' })).toThrow(/OPTION_INVALID.*leases.*does not exist/)
+  expect(make({ mode: 'broadcasting', ordered: true })).toThrow(/OPTION_INVALID.*ordered/)
+  expect(make({ invisibleMs: 999 })).toThrow(/OPTION_INVALID.*invisibleMs/)
+  expect(make({ allocate: 'AVG' })).toThrow(/OPTION_INVALID.*allocate/)
 })
 
 test('a filter that is none is refused when it is given', () => {

@@ -1,28 +1,23 @@
 import type { HeaderView } from '@tandemmq/protocol'
 import { RequestCode, retryTopic } from '@tandemmq/protocol'
-import type { Connection, Timer } from '@tandemmq/remoting'
-import { Assignment } from './assignment.ts'
+import type { Connection } from '@tandemmq/remoting'
 import { CacheBudget } from './cache-budget.ts'
 import { ClientCore } from './client-core.ts'
-import { ClientError, errorOfAnswer, messageOf, toClientError } from './client-error.ts'
-import { ConsumeSettler } from './consume-settler.ts'
-import type { Delivery } from './consume-window.ts'
+import { ClientError, errorOfAnswer, messageOf } from './client-error.ts'
 import { answerBroker } from './consumer-requests.ts'
-import { Dispatcher } from './dispatcher.ts'
+import type { Consumption, ConsumptionPort } from './consumption.ts'
 import type { Filter, Membership } from './heartbeat.ts'
-import { BrokerOffsetStore, OwnOffsetStore } from './offset-store.ts'
+import { LeaseConsumer } from './lease-consumer.ts'
 import { checkGroup, checkTopic, settingsOf } from './options.ts'
 import type { ConsumerSettings, PushConsumerOptions } from './push-consumer-options.ts'
 import { consumerSettings } from './push-consumer-options.ts'
-import type { ConsumeContext } from './queue-consumer.ts'
-import { QueueConsumer } from './queue-consumer.ts'
-import { QueueSet } from './queue-set.ts'
-import { StartOffsets } from './start-offsets.ts'
+import { QueueConsumption } from './queue-consumption.ts'
 import type { MessageHandler, Subscription } from './subscription.ts'
-import { RunningHandler, subscriptionOf } from './subscription.ts'
+import { subscriptionOf } from './subscription.ts'
 
 /** Numbers of a consumer at this moment. */
 export interface PushConsumerStats {
+  /** Queues assigned; with mode `lease` the pairs of topic and broker that are asked for messages. */
   readonly queues: number
   readonly cachedMessages: number
   readonly cachedBytes: number
@@ -33,10 +28,11 @@ export interface PushConsumerStats {
 
 /**
  * Gets messages pushed into handlers. Delivery is at least once: a message comes again when its handler threw, when the
- * process died before its position was committed (at most `commitIntervalMs` later), and may come again when the group
- * changes. `close()` waits for running handlers and commits, so nothing finished comes again after it.
+ * process died before its position was committed (at most `commitIntervalMs` later) or its lease acknowledged, and may
+ * come again when the group changes. `close()` waits for running handlers and commits, so nothing finished comes again.
  *
- * Works with TandemMQ and with Apache RocketMQ 4.9 and 5.x; members of a group may be of either kind of client.
+ * Works with TandemMQ and with Apache RocketMQ 4.9 and 5.x (mode `lease`: 5.x); members of a group may be of either kind
+ * of client.
  */
 export class PushConsumer {
   readonly group: string
@@ -44,70 +40,33 @@ export class PushConsumer {
   readonly #settings: ConsumerSettings
   readonly #core: ClientCore
   readonly #subscriptions = new Map<string, Subscription>()
-  readonly #queues: QueueSet
-  readonly #dispatcher: Dispatcher<QueueConsumer>
   readonly #budget: CacheBudget
-  readonly #assignment: Assignment
-  readonly #settler: ConsumeSettler
-  readonly #running = new Map<Delivery, RunningHandler>()
-  #sweep: Timer | undefined
+  readonly #consumption: Consumption
   #startedAt = 0
-  #consumed = 0
-  #failed = 0
   #closed: Promise<void> | undefined
-  #isOver = false
 
   /** @throws {ClientError} OPTION_INVALID, GROUP_NAME_INVALID */
   constructor(options: PushConsumerOptions) {
     this.group = checkGroup(options.group)
     const settings = settingsOf(options)
     this.#settings = consumerSettings(options)
-    const { isBroadcasting, isOrdered, startFrom, rebalanceIntervalMs } = this.#settings
     this.clientId = settings.clientId
     this.#core = new ClientCore(settings, {
       membership: () => this.#membership(),
       onRequest: (connection, header) => this.#onRequest(connection, header),
     })
-    const core = this.#core
-    const { group } = this
     this.#budget = new CacheBudget(this.#settings)
-    this.#dispatcher = new Dispatcher(this.#settings.concurrencyMax, (queue, delivery) => this.#run(queue, delivery))
-    const offsets = isBroadcasting
-      ? new OwnOffsetStore(group, options.broadcastOffsets, (error) =>
-          core.logger.warn(`position of ${group} not stored: ${messageOf(error)}`),
-        )
-      : new BrokerOffsetStore(core, group)
-    const starts = new StartOffsets(core, offsets, startFrom)
-    const context: ConsumeContext = {
-      core,
-      group,
+    const port: ConsumptionPort = {
+      core: this.#core,
+      group: this.group,
+      settings: this.#settings,
       budget: this.#budget,
-      dispatcher: this.#dispatcher,
-      pullBatchMax: this.#settings.pullBatchMax,
-      holdMs: this.#settings.holdMs,
-      subscriptionOf: (topic) => this.#subscriptions.get(topic),
-      moved: (queue, offset) => this.#moved(queue, offset),
-    }
-    this.#queues = new QueueSet({
-      context,
-      offsets,
-      starts,
-      isOrdered,
-      commitIntervalMs: this.#settings.commitIntervalMs,
-      lockIntervalMs: rebalanceIntervalMs,
-    })
-    this.#assignment = new Assignment({
-      core,
-      group,
-      isBroadcasting,
-      starts,
-      intervalMs: rebalanceIntervalMs,
       topics: () => [...this.#subscriptions.keys()],
-      assign: (topic, mine, all) => this.#queues.assign(topic, mine, all),
-    })
-    const { attemptsMax, orderedRetryMs } = this.#settings
-    this.#settler = new ConsumeSettler({ core, group, isBroadcasting, attemptsMax, orderedRetryMs })
-    core.routes.onChange = () => this.#rebalance()
+      subscriptionOf: (topic) => this.#subscriptions.get(topic),
+      accepts: this.#accepts(options.filter),
+    }
+    this.#consumption = this.#settings.isLeasing ? new LeaseConsumer(port) : new QueueConsumption(port)
+    this.#core.routes.onChange = () => this.#refresh()
   }
 
   /**
@@ -138,14 +97,13 @@ export class PushConsumer {
     const refused = (await core.heartbeat()).find((failure) => failure.code === 'SUBSCRIPTION_INVALID')
     if (refused !== undefined) throw refused
     await this.#checkExpressions()
-    this.#queues.start()
-    this.#sweepHandlers()
-    await this.#assignment.run()
+    this.#consumption.handlers.start()
+    await this.#consumption.start()
   }
 
   /**
-   * Pulls no more, waits up to `drainTimeoutMs` for running handlers (then aborts their signals), commits what is
-   * finished, leaves the group. Idempotent.
+   * Asks for no more messages, waits up to `drainTimeoutMs` for running handlers (then aborts their signals), commits or
+   * acknowledges what is finished, leaves the group. Idempotent.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close()
@@ -157,13 +115,14 @@ export class PushConsumer {
   }
 
   stats(): PushConsumerStats {
+    const { handlers, sources } = this.#consumption
     return {
-      queues: this.#queues.all.length,
+      queues: sources,
       cachedMessages: this.#budget.messages,
       cachedBytes: this.#budget.bytes,
-      runningHandlers: this.#dispatcher.running,
-      consumed: this.#consumed,
-      failed: this.#failed,
+      runningHandlers: handlers.running,
+      consumed: handlers.consumed,
+      failed: handlers.failed,
     }
   }
 
@@ -182,6 +141,19 @@ export class PushConsumer {
           unitMode: false,
         },
       ],
+    }
+  }
+
+  #accepts(filter: PushConsumerOptions['filter']): ConsumptionPort['accepts'] {
+    if (filter === undefined) return undefined
+    return (message) => {
+      try {
+        return filter(message)
+      } catch (error) {
+        // Handled once too often is harmless, never handled is not.
+        this.#core.logger.error(`the filter threw for ${message.messageId}, it is handled: ${messageOf(error)}`, error)
+        return true
+      }
     }
   }
 
@@ -226,128 +198,42 @@ export class PushConsumer {
   #announce(): void {
     this.#core
       .heartbeat()
-      .then(() => this.#assignment.run())
+      .then(() => this.#consumption.refresh())
       .catch((error: unknown) => this.#core.logger.warn(`subscription not announced: ${messageOf(error)}`))
   }
 
-  #rebalance(): void {
+  #refresh(): void {
     if (!this.#core.isStarted || this.#closed !== undefined || this.#startedAt === 0) return
-    this.#assignment.run().catch((error: unknown) => this.#core.logger.warn(`rebalance failed: ${messageOf(error)}`))
-  }
-
-  #moved(queue: QueueConsumer, offset: number): void {
-    this.#core.logger.info(`the broker moved ${queue.queue.topic} queue ${queue.queue.queueId} to ${offset}`)
-    this.#queues
-      .reset(queue, offset)
-      .catch((error: unknown) => this.#core.logger.warn(`new position not committed: ${messageOf(error)}`))
+    this.#consumption
+      .refresh()
+      .catch((error: unknown) => this.#core.logger.warn(`rebalance failed: ${messageOf(error)}`))
   }
 
   #onRequest(connection: Connection, header: HeaderView): boolean {
     return answerBroker(
       {
         group: this.group,
-        isOrdered: this.#settings.isOrdered,
         startedAt: this.#startedAt,
-        nameServers: this.#core.settings.nameServers,
-        queues: this.#queues.all,
-        subscriptions: [...this.#subscriptions.values()],
-        rebalance: () => this.#rebalance(),
-        reset: (queue, offset) => {
-          const consumer = this.#queues.find(queue)
-          if (consumer !== undefined) this.#moved(consumer, offset)
-        },
+        settings: this.#settings,
+        core: this.#core,
+        consumption: this.#consumption,
+        subscriptions: this.#subscriptions,
+        refresh: () => this.#refresh(),
       },
       connection,
       header,
     )
   }
 
-  #run(queue: QueueConsumer, delivery: Delivery): void {
-    const context = new RunningHandler(this.#core.clock.monotonic())
-    this.#running.set(delivery, context)
-    let result: unknown
-    try {
-      const subscription = this.#subscriptions.get(queue.queue.topic)
-      if (subscription === undefined) throw new ClientError('SUBSCRIPTION_NOT_EXIST', queue.queue.topic)
-      result = subscription.handler(delivery.message, context)
-    } catch (error) {
-      this.#handlerFailed(queue, delivery, error)
-      return
-    }
-    if (isThenable(result)) {
-      result.then(
-        () => this.#handlerDone(queue, delivery),
-        (error: unknown) => this.#handlerFailed(queue, delivery, error),
-      )
-    } else this.#handlerDone(queue, delivery)
-  }
-
-  #handlerDone(queue: QueueConsumer, delivery: Delivery): void {
-    this.#consumed++
-    queue.finish(delivery)
-    this.#ended(queue, delivery)
-  }
-
-  #handlerFailed(queue: QueueConsumer, delivery: Delivery, error: unknown): void {
-    this.#failed++
-    // After close() gave up waiting there is no connection left, and the message comes again by itself.
-    const settled = this.#isOver ? Promise.resolve() : this.#settler.failed(queue, delivery, error)
-    settled
-      .catch((failure: unknown) => this.#core.logger.error(`settling failed: ${messageOf(failure)}`, failure))
-      .finally(() => this.#ended(queue, delivery))
-  }
-
-  #ended(queue: QueueConsumer, delivery: Delivery): void {
-    this.#running.delete(delivery)
-    this.#dispatcher.finished(queue)
-  }
-
-  #sweepHandlers(): void {
-    const { clock, logger } = this.#core
-    const { handlerTimeoutMs } = this.#settings
-    this.#sweep = clock.setTimer(Math.min(1_000, handlerTimeoutMs), () => {
-      const oldest = clock.monotonic() - handlerTimeoutMs
-      for (const [delivery, running] of this.#running) {
-        if (running.startedAt > oldest || running.isAborted) continue
-        logger.warn(`the handler of ${delivery.message.messageId} runs for more than ${handlerTimeoutMs} ms`)
-        running.abort(new ClientError('ABORTED', `the handler ran for more than ${handlerTimeoutMs} ms`))
-      }
-      if (this.#closed === undefined) this.#sweepHandlers()
-    })
-  }
-
   async #close(): Promise<void> {
     const core = this.#core
-    this.#sweep?.cancel()
-    this.#dispatcher.stop()
-    this.#queues.stopPulling()
+    const { handlers } = this.#consumption
+    handlers.stop()
+    this.#consumption.stopFetching()
     if (core.isStarted) {
-      await this.#drain()
-      this.#isOver = true
-      await this.#assignment.stop()
-      await this.#queues.giveBackAll().catch((error: unknown) => {
-        core.logger.warn(`last commit of ${this.group} failed: ${toClientError(error, 'close').message}`)
-      })
+      await handlers.drain()
+      await this.#consumption.giveBack()
     }
     await core.close()
   }
-
-  async #drain(): Promise<void> {
-    const { clock, settings, logger } = this.#core
-    let timer: Timer | undefined
-    const deadline = new Promise<void>((resolve) => {
-      timer = clock.setTimer(settings.drainTimeoutMs, resolve)
-    })
-    await Promise.race([this.#dispatcher.idle(), deadline])
-    timer?.cancel()
-    if (this.#running.size === 0) return
-    logger.warn(`consumer ${this.group} closed while ${this.#running.size} handlers were running`)
-    for (const running of this.#running.values()) {
-      running.abort(new ClientError('ABORTED', 'the consumer was closed before the handler ended'))
-    }
-  }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }

@@ -2,6 +2,7 @@ import { sleep } from '@tandemmq/remoting'
 import type { CacheBudget } from './cache-budget.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, messageOf } from './client-error.ts'
+import type { ConsumedMessage } from './consumed-message.ts'
 import type { Delivery } from './consume-window.ts'
 import { ConsumeWindow } from './consume-window.ts'
 import type { DeliverySource, Dispatcher } from './dispatcher.ts'
@@ -16,9 +17,11 @@ export interface ConsumeContext {
   readonly core: ClientCore
   readonly group: string
   readonly budget: CacheBudget
-  readonly dispatcher: Dispatcher<QueueConsumer>
+  readonly dispatcher: Dispatcher<QueueConsumer, Delivery>
   readonly pullBatchMax: number
   readonly holdMs: number
+  /** The application's own filter; undefined = everything. */
+  readonly accepts: ((message: ConsumedMessage) => boolean) | undefined
   subscriptionOf(topic: string): Subscription | undefined
   /** The broker moved the position: the old one was outside the queue. */
   moved(queue: QueueConsumer, offset: number): void
@@ -30,7 +33,7 @@ const NOT_HELD_MS = 10
 const NOT_HELD_PAUSE_MS = 100
 
 /** One assigned queue: pulls ahead of the handlers within bounds, and knows what may be committed. */
-export class QueueConsumer implements DeliverySource {
+export class QueueConsumer implements DeliverySource<Delivery> {
   readonly queue: MessageQueue
   readonly isOrdered: boolean
   isQueued = false
@@ -39,6 +42,7 @@ export class QueueConsumer implements DeliverySource {
   /** Monotonic ms until which the broker's lock surely holds; ordered consumption only. */
   lockedUntil = Number.NEGATIVE_INFINITY
   lastPullAt = 0
+  lastConsumeAt = 0
   readonly #context: ConsumeContext
   #window = new ConsumeWindow(0)
   #ready: Delivery[] = []
@@ -68,6 +72,10 @@ export class QueueConsumer implements DeliverySource {
 
   get cachedMessages(): number {
     return this.#window.count
+  }
+
+  get cachedBytes(): number {
+    return this.#window.bytes
   }
 
   start(offset: number): void {
@@ -116,7 +124,10 @@ export class QueueConsumer implements DeliverySource {
       this.#ready = []
       this.#readyHead = 0
     }
-    if (delivery !== undefined) this.#running++
+    if (delivery !== undefined) {
+      this.#running++
+      this.lastConsumeAt = this.#context.core.clock.now()
+    }
     return delivery
   }
 
@@ -205,6 +216,7 @@ export class QueueConsumer implements DeliverySource {
         messagesMax: pullBatchMax,
         holdMs,
         subVersion: subscription.data.subVersion,
+        expressionType: subscription.data.expressionType,
       },
       this.#pulling.signal,
     )
@@ -225,12 +237,13 @@ export class QueueConsumer implements DeliverySource {
   }
 
   #addMessages(body: Buffer): void {
-    const { budget, group } = this.#context
+    const { budget, group, accepts } = this.#context
     const tags = this.#context.subscriptionOf(this.queue.topic)?.tags
     const window = this.#window
     readMessages(body, this.queue.brokerName, group, (message, queueOffset) => {
       // The broker compared hashes only, and different tags share one.
       if (tags !== undefined && !tags.has(message.tag)) return
+      if (accepts !== undefined && !accepts(message)) return
       this.#ready.push(window.add(message, queueOffset))
       budget.take(message.storedBytes)
     })

@@ -68,6 +68,21 @@ export async function sendBack(
   }
 }
 
+/**
+ * Makes a message a dead letter with its reason, on every broker: it is sent with a count above the limit, which the broker turns
+ * into the dead letter topic. For messages that cannot be sent back, because what they came from was a lease.
+ * @throws {ClientError} when that failed: the message is still ours
+ */
+export async function deadLetter(
+  core: ClientCore,
+  group: string,
+  message: ConsumedMessage,
+  reason: string,
+): Promise<void> {
+  const how = { delayLevel: -1, reason }
+  await sendToRetryTopic(core, group, message, how, message.attempt - 1, reason.slice(0, REASON_CHARACTERS_MAX))
+}
+
 async function sendToRetryTopic(
   core: ClientCore,
   group: string,
@@ -84,6 +99,8 @@ async function sendToRetryTopic(
     [PropertyName.DLQ_REASON]: reason,
     [PropertyName.DELAY]: String(how.delayLevel > 0 ? how.delayLevel : FIRST_RETRY_LEVEL + message.reconsumeTimes),
   }
+  // Of this delivery, not of the message.
+  delete properties[PropertyName.POP_CK]
   delete properties[PropertyName.DEDUP_KEY]
   const route = await core.routes.load(topic)
   const queue = route.writeQueues[0]

@@ -29,6 +29,11 @@ export class StartOffsets {
     this.#decided.add(topic)
   }
 
+  /** For those who do not ask per queue: an unknown group gets its positions in `topic`, unless it starts at the beginning. */
+  async prepare(topic: string, allQueues: readonly MessageQueue[]): Promise<void> {
+    if (this.#startFrom !== 'first' && !this.#decided.has(topic)) await this.#decide(topic, allQueues)
+  }
+
   async of(queue: MessageQueue, allQueues: readonly MessageQueue[]): Promise<number> {
     const committed = await this.#store.read(queue)
     if (committed !== undefined) return committed

@@ -1,0 +1,50 @@
+import type { CacheBudget } from './cache-budget.ts'
+import type { ClientCore } from './client-core.ts'
+import type { Handlers } from './handler-runner.ts'
+import type { ConsumedMessage } from './consumed-message.ts'
+import type { ConsumerSettings } from './push-consumer-options.ts'
+import type { QueueConsumer } from './queue-consumer.ts'
+import type { MessageQueue } from './route.ts'
+import type { Subscription } from './subscription.ts'
+
+/** What the ways to consume share. */
+export interface ConsumptionPort {
+  readonly core: ClientCore
+  readonly group: string
+  readonly settings: ConsumerSettings
+  readonly budget: CacheBudget
+  topics(): readonly string[]
+  subscriptionOf(topic: string): Subscription | undefined
+  /** The application's own filter; false = count it as consumed without a handler. Undefined = there is none. */
+  readonly accepts: ((message: ConsumedMessage) => boolean) | undefined
+}
+
+/** Where messages wait or are asked for, as an operator sees it. */
+export interface PopSource {
+  /** Queue -1: any queue of the broker. */
+  readonly queue: MessageQueue
+  readonly lastPopAt: number
+  /** Messages that are neither acknowledged nor given back. */
+  readonly waitingForAck: number
+  readonly isStopped: boolean
+}
+
+/** How a push consumer gets its messages: from queues it was assigned, or as leases on single messages. */
+export interface Consumption {
+  readonly handlers: Handlers
+  /** Handles one message of a queue at a time. */
+  readonly isOrdered: boolean
+  readonly sources: number
+  start(): Promise<void>
+  /** Members, routes or subscriptions changed. Resolves when the picture is as new as this call. */
+  refresh(): Promise<void>
+  /** Asks for no more messages. */
+  stopFetching(): void
+  /** Tells the brokers what is done and returns the rest. Call when no handler runs any more, or nobody waits for it. */
+  giveBack(): Promise<void>
+  /** Assigned queues; none when messages are leased. */
+  queues(): readonly QueueConsumer[]
+  popSources(): readonly PopSource[]
+  /** An operator moved the group. Ignored for what is not ours. */
+  reset(queue: MessageQueue, offset: number): void
+}

@@ -1,0 +1,81 @@
+import type { DeliverySource } from './dispatcher.ts'
+import type { Lease } from './lease.ts'
+
+/**
+ * Leased messages that wait for a handler: all of a topic on a broker, or those of one queue when order counts. Then one
+ * runs at a time, and a message whose lease was lost takes along those behind it: they come again after it.
+ */
+export class LeaseLane implements DeliverySource<Lease> {
+  isQueued = false
+  readonly #isOrdered: boolean
+  readonly #dropped: (lease: Lease) => void
+  #ready: Lease[] = []
+  #head = 0
+  #running = 0
+  #isSuspended = false
+
+  /** @param dropped told of each message that was lost while it waited */
+  constructor(isOrdered: boolean, dropped: (lease: Lease) => void) {
+    this.#isOrdered = isOrdered
+    this.#dropped = dropped
+  }
+
+  get isEmpty(): boolean {
+    return this.#running === 0 && this.#head === this.#ready.length
+  }
+
+  add(lease: Lease): void {
+    this.#ready.push(lease)
+  }
+
+  hasWork(): boolean {
+    this.#dropLost()
+    if (this.#head === this.#ready.length) return false
+    return !this.#isOrdered || (this.#running === 0 && !this.#isSuspended)
+  }
+
+  next(): Lease | undefined {
+    if (!this.hasWork()) return undefined
+    const lease = this.#ready[this.#head++]
+    if (this.#head === this.#ready.length) this.#clear()
+    this.#running++
+    return lease
+  }
+
+  /** A handler that `next` was called for has ended. */
+  ended(): void {
+    this.#running--
+  }
+
+  /** The handler of `lease` ended, and it is next again, after {@link resume}. */
+  suspend(lease: Lease): void {
+    this.#running--
+    this.#isSuspended = true
+    this.#ready = [lease, ...this.#ready.slice(this.#head)]
+    this.#head = 0
+  }
+
+  resume(): void {
+    this.#isSuspended = false
+  }
+
+  /** Takes out everything that waits. */
+  takeAll(): Lease[] {
+    const waiting = this.#ready.slice(this.#head)
+    this.#clear()
+    return waiting
+  }
+
+  #dropLost(): void {
+    while (this.#ready[this.#head]?.state === 'lost') {
+      const lost = this.#isOrdered ? this.takeAll() : [this.#ready[this.#head++]]
+      for (const lease of lost) if (lease !== undefined) this.#dropped(lease)
+    }
+    if (this.#head > 0 && this.#head === this.#ready.length) this.#clear()
+  }
+
+  #clear(): void {
+    this.#ready = []
+    this.#head = 0
+  }
+}
