@@ -19,8 +19,30 @@ var consumes = []scenario{
 	{"broadcasting", broadcasting},
 	{"orderly", orderly},
 	{"retry", retry},
+	{"sqlFilter", sqlFilter},
 	{"deadLetter", deadLetter},
 	{"restart", restart},
+}
+
+func sqlFilter(w *world) error {
+	p, err := w.producer()
+	if err != nil {
+		return err
+	}
+	for at := 0; at < 20; at++ {
+		message := w.message(fmt.Sprintf("m%d", at))
+		message.WithTag([]string{"plain", "vip"}[at/19])
+		message.WithProperty("amount", strconv.Itoa(at))
+		message.WithProperty("region", []string{"eu", "us"}[at%2])
+		if _, err := p.SendSync(context.Background(), message); err != nil {
+			return err
+		}
+	}
+	selector := consumer.MessageSelector{Type: consumer.SQL92, Expression: "(amount BETWEEN 10 AND 15 AND region = 'eu') OR TAGS = 'vip'"}
+	if _, err := w.consumeSelected(w.topic, w.group, selector, w.keep); err != nil {
+		return err
+	}
+	return w.expect("m10", "m12", "m14", "m19")
 }
 
 func clustering(w *world) error {

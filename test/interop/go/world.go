@@ -63,6 +63,10 @@ func (w *world) keep(_ context.Context, messages ...*primitive.MessageExt) (cons
 }
 
 func (w *world) consume(topic, group, tags string, on listener, more ...consumer.Option) (rocketmq.PushConsumer, error) {
+	return w.consumeSelected(topic, group, consumer.MessageSelector{Type: consumer.TAG, Expression: tags}, on, more...)
+}
+
+func (w *world) consumeSelected(topic, group string, selector consumer.MessageSelector, on listener, more ...consumer.Option) (rocketmq.PushConsumer, error) {
 	options := append([]consumer.Option{
 		consumer.WithNameServer([]string{w.nameServer}),
 		consumer.WithGroupName(group),
@@ -74,7 +78,6 @@ func (w *world) consume(topic, group, tags string, on listener, more ...consumer
 	if err != nil {
 		return nil, err
 	}
-	selector := consumer.MessageSelector{Type: consumer.TAG, Expression: tags}
 	if err := c.Subscribe(topic, selector, on); err != nil {
 		return nil, err
 	}

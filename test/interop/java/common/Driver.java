@@ -12,6 +12,7 @@ public final class Driver {
         Map<String, Scenario> scenarios = new LinkedHashMap<>();
         Sends.add(scenarios);
         Consumes.add(scenarios);
+        Filters.add(scenarios);
         Transactions.add(scenarios);
         Queries.add(scenarios);
         Version.add(scenarios);

@@ -1,10 +1,17 @@
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyContext;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageRequestMode;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
@@ -13,6 +20,8 @@ final class Version {
     static void add(Map<String, Scenario> scenarios) {
         scenarios.put("timer", Version::timer);
         scenarios.put("recall", Version::recall);
+        scenarios.put("pop", Version::pop);
+        scenarios.put("brokerRebalance", Version::brokerRebalance);
     }
 
     static void broadcasting(DefaultMQPushConsumer consumer) {
@@ -29,6 +38,71 @@ final class Version {
 
     static Object consumeDirectly(DefaultMQAdminExt admin, String group, String clientId, String topic, String id) throws Exception {
         return admin.consumeMessageDirectly(group, clientId, topic, id);
+    }
+
+    /** Two consumers take messages one by one from the same queues; what fails comes again after its time. */
+    private static void pop(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        producer.send(world.message("warm-up"));
+        DefaultMQAdminExt admin = Queries.admin(world);
+        admin.setMessageRequestMode(world.nameServer, world.topic, world.group, MessageRequestMode.POP, 4, 3_000);
+        Map<String, AtomicInteger> byMember = new ConcurrentHashMap<>();
+        List<DefaultMQPushConsumer> members = new ArrayList<>();
+        for (String member : Arrays.asList("one", "two")) {
+            DefaultMQPushConsumer consumer = world.consumer(world.group, "*");
+            consumer.setClientRebalance(false);
+            consumer.setPopInvisibleTime(10_000);
+            consumer.registerMessageListener((List<MessageExt> messages, ConsumeConcurrentlyContext context) -> {
+                byMember.computeIfAbsent(member, name -> new AtomicInteger()).addAndGet(messages.size());
+                MessageExt first = messages.get(0);
+                if (World.text(first).equals("fails 7") && first.getReconsumeTimes() == 0) return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+                world.received.addAll(messages);
+                return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+            });
+            consumer.start();
+            members.add(consumer);
+        }
+        world.expectExactly(Arrays.asList("warm-up"));
+        World.await(40, "both take from queues", () -> {
+            for (DefaultMQPushConsumer member : members) {
+                if (member.getDefaultMQPushConsumerImpl().consumerRunningInfo().getMqPopTable().keySet().stream()
+                    .noneMatch(queue -> queue.getTopic().equals(world.topic))) return false;
+            }
+            return true;
+        });
+        List<String> bodies = new ArrayList<>();
+        for (int i = 0; i < 100; i++) {
+            String body = (i == 7 ? "fails " : "popped ") + i;
+            bodies.add(body);
+            producer.send(world.message(body));
+        }
+        world.expectExactly(bodies);
+        World.expect(byMember.size() == 2, "work for both, not " + byMember);
+        World.await(30, "the group has consumed everything", () -> admin.examineConsumeStats(world.group).computeTotalDiff() == 0);
+    }
+
+    /** The broker shares out the queues, and the members pull. */
+    private static void brokerRebalance(World world) throws Exception {
+        DefaultMQProducer producer = world.producer();
+        producer.send(world.message("warm-up"));
+        for (int member = 0; member < 2; member++) {
+            DefaultMQPushConsumer consumer = world.consumer(world.group, "*");
+            consumer.setClientRebalance(false);
+            consumer.registerMessageListener((List<MessageExt> messages, ConsumeConcurrentlyContext context) -> {
+                world.received.addAll(messages);
+                return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+            });
+            consumer.start();
+        }
+        World.expect(World.text(world.next(45, "for the first")).equals("warm-up"), "the warm-up");
+        Thread.sleep(25_000);
+        world.received.clear();
+        List<String> bodies = new ArrayList<>();
+        for (int i = 0; i < 50; i++) {
+            bodies.add("shared out " + i);
+            producer.send(world.message("shared out " + i));
+        }
+        world.expectExactly(bodies);
     }
 
     private static void timer(World world) throws Exception {
