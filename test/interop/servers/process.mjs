@@ -65,6 +65,11 @@ export class Program {
     this.#child.stdin.write(`${line}\n`)
   }
 
+  /** No more input: a program that reads its input ends. */
+  end() {
+    this.#child.stdin.end()
+  }
+
   /** Waits for a line. @returns it */
   async line(pattern, timeoutMs = 60_000) {
     await until(
@@ -111,7 +116,8 @@ export class Apache {
     return this.#java('192m', options, 'org.apache.rocketmq.namesrv.NamesrvStartup', '-c', conf)
   }
 
-  broker(name, port, nameServers) {
+  /** @param settings more lines of its configuration */
+  broker(name, port, nameServers, settings = {}) {
     const store = join(this.#scratch, name, 'store')
     const { conf, options } = this.#home(name, {
       ...{
@@ -127,7 +133,7 @@ export class Apache {
         mappedFileSizeCommitLog: 67_108_864,
         diskMaxUsedSpaceRatio: 95,
       },
-      ...{ autoCreateTopicEnable: true, autoCreateSubscriptionGroup: true },
+      ...{ autoCreateTopicEnable: true, autoCreateSubscriptionGroup: true, ...settings },
     })
     return this.#java('384m', options, 'org.apache.rocketmq.broker.BrokerStartup', '-c', conf)
   }
