@@ -155,7 +155,7 @@ export class Broker {
   async #close(): Promise<void> {
     this.#retention?.cancel()
     await this.#rooms.registrar.close()
-    const { store, pulls, leases, transactions, delay, offsets, groups, producers, nameServer } = this.#rooms
+    const { store, pulls, leases, transactions, delay, offsets, groups, producers, nameServer, queues } = this.#rooms
     transactions.close()
     delay.close()
     pulls.close()
@@ -163,6 +163,7 @@ export class Broker {
     offsets.flush()
     store.commitTurn()
     await this.#server.close()
+    await queues.close()
     nameServer.registry.close()
     groups.close()
     producers.close()

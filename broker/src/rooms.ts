@@ -2,7 +2,7 @@ import { DedupWindow } from './dedup/index.ts'
 import { DelayService } from './delay/index.ts'
 import { limitedLog } from './limited-log.ts'
 import { StoreLogWriter } from './log-writer.ts'
-import { BrokerRegistrar, BrokerRegistry, KvConfig, LocalBroker, NameServer } from './nameserver/index.ts'
+import { BrokerRegistrar, BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from './nameserver/index.ts'
 import type { ResolvedOptions } from './options.ts'
 import {
   ConsumerGroups,
@@ -45,6 +45,7 @@ export interface Rooms {
   retry: RetryService
   kvConfig: KvConfig
   nameServer: NameServer
+  queues: TopicQueues
   registrar: BrokerRegistrar
   /** By it the name server part knows registrations of this very process. */
   instanceId: string
@@ -124,6 +125,7 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     leases.onVisible(queue)
   }
   const registry = new BrokerRegistry({ clock, log: limitedLog(clock, options.log) })
+  const nameServer = new NameServer({ local, registry, kvConfig })
   const instanceId = options.nameServers.length === 0 ? '' : clock.randomBytes(8).toString('hex')
   const registrar = new BrokerRegistrar({ ...options, instanceId, topics: () => topics.list() })
   topics.listeners.push(({ name }, change) => registrar.changed(name, change === 'deleted'))
@@ -150,7 +152,8 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     dedup: replayed.dedup,
     retry: replayed.retry,
     kvConfig,
-    nameServer: new NameServer({ local, registry, kvConfig }),
+    nameServer,
+    queues: new TopicQueues({ ...options, own: nameServer }),
     registrar,
     instanceId,
   }

@@ -10,7 +10,7 @@ import { type Connection, type ConnectionOwner, RemotingClient, RemotingServer }
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
 import { DelayService } from '../../broker/src/delay/index.ts'
 import { StoreLogWriter } from '../../broker/src/log-writer.ts'
-import { BrokerRegistry, KvConfig, LocalBroker, NameServer } from '../../broker/src/nameserver/index.ts'
+import { BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from '../../broker/src/nameserver/index.ts'
 import {
   ConsumerGroups,
   LeaseService,
@@ -25,7 +25,7 @@ import {
   Topics,
 } from '../../broker/src/queueing/index.ts'
 import { adminHandlers } from '../../broker/src/server/admin-handlers.ts'
-import { assignmentHandlers, localQueues } from '../../broker/src/server/assignment-handlers.ts'
+import { assignmentHandlers } from '../../broker/src/server/assignment-handlers.ts'
 import { clientHandlers } from '../../broker/src/server/client-handlers.ts'
 import { Dispatcher } from '../../broker/src/server/dispatcher.ts'
 import { lockHandlers } from '../../broker/src/server/lock-handlers.ts'
@@ -165,6 +165,7 @@ export class BrokerRooms {
       list: () => topics.list(),
     })
     const nameServer = new NameServer({ local, registry: new BrokerRegistry({ clock }), kvConfig })
+    const queues = new TopicQueues({ clock, network: this.network, nameServers: [], own: nameServer })
     const read = (physicalOffset: number): Buffer | undefined => store.read(physicalOffset)
     const brokerName = 'tandemmq'
     const dispatcher = new Dispatcher({
@@ -176,7 +177,7 @@ export class BrokerRooms {
         lockHandlers({ locks, topics }),
         pullHandlers(pulls),
         popHandlers(leases),
-        assignmentHandlers({ groups, modes, queuesOf: localQueues(topics, brokerName) }),
+        assignmentHandlers({ groups, modes, queuesOf: (topic) => queues.of(topic) }),
         queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
         adminHandlers({
           ...{ topics, groups, producers, offsets, pulls, leases, read, brokerName },

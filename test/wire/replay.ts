@@ -235,6 +235,8 @@ export const recordCodes: readonly number[] = [
   RequestCode.LITE_PULL_MESSAGE,
   RequestCode.QUERY_MESSAGE,
   RequestCode.VIEW_MESSAGE_BY_ID,
+  RequestCode.POP_MESSAGE,
+  RequestCode.PEEK_MESSAGE,
 ]
 
 interface Found {

@@ -15,6 +15,8 @@ export class Translation {
   readonly #physical = new Map<string, string>()
   readonly #ids = new Map<string, string>()
   readonly #queueOffsets = new Map<string, string>()
+  /** Epochs of leases: pop time and revive queue. */
+  readonly #leases = new Map<string, [popTime: string, reviveQid: string]>()
   /** For offsets from outside the recording: any stored message will do. */
   #anyPhysical: string | undefined
 
@@ -28,6 +30,9 @@ export class Translation {
     }
     const [from, to] = [recorded.extFields['queueOffset'], ours.extFields['queueOffset']]
     if (from !== undefined && to !== undefined) this.#queueOffsets.set(from, to)
+    const { popTime, reviveQid } = ours.extFields
+    if (popTime !== undefined && reviveQid !== undefined)
+      this.#leases.set(leaseOf(recorded.extFields), [popTime, reviveQid])
   }
 
   learnRecord(recorded: StoredMessage, ours: StoredMessage): void {
@@ -60,9 +65,33 @@ export class Translation {
       case RequestCode.CONSUME_MESSAGE_DIRECTLY:
         to('msgId', this.#ids.get(extFields['msgId'] ?? ''))
         break
+      case RequestCode.ACK_MESSAGE:
+      case RequestCode.CHANGE_MESSAGE_INVISIBLETIME:
+        to('extraInfo', this.#receipt(extFields['extraInfo'] ?? ''))
+        break
+      case RequestCode.BATCH_ACK_MESSAGE:
+        command.body = this.#batchAck(command.body)
+        break
       default:
         return frame
     }
     return encodeCommand(command)
   }
+
+  #receipt(recorded: string): string {
+    const [start, popTime, invisibleTime, reviveQid, ...rest] = recorded.split(' ')
+    const lease = this.#leases.get(`${popTime} ${reviveQid}`)
+    return lease === undefined ? recorded : [start, lease[0], invisibleTime, lease[1], ...rest].join(' ')
+  }
+
+  #batchAck(body: Buffer): Buffer {
+    const value = JSON.parse(body.toString()) as { acks: { pt: number; rq: number }[] }
+    for (const ack of value.acks) {
+      const lease = this.#leases.get(`${ack.pt} ${ack.rq}`)
+      if (lease !== undefined) [ack.pt, ack.rq] = [Number(lease[0]), Number(lease[1])]
+    }
+    return Buffer.from(JSON.stringify(value))
+  }
 }
+
+const leaseOf = ({ popTime, reviveQid }: Record<string, string>): string => `${popTime} ${reviveQid}`

@@ -9,22 +9,12 @@ import {
   type RequestMode,
   type RequestModes,
   textOf,
-  type Topics,
 } from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { answer, answerAfter, jsonBody } from './request-body.ts'
 
 /** Every queue of a topic, of this broker and of others that serve it. Undefined: there is no such topic. */
 export type QueuesOf = (topic: string) => Promise<AssignedQueue[] | undefined>
-
-/** Those of this broker alone. */
-export function localQueues(topics: Topics, brokerName: string): QueuesOf {
-  return (name) => {
-    const topic = topics.find(name)
-    const queues = topic?.queues.slice(0, topic.readQueues)
-    return Promise.resolve(queues?.map(({ queueId }) => ({ brokerName, queueId, topic: name })))
-  }
-}
 
 /** Rebalancing by the broker, for clients with `clientRebalance=false`: assignment 400, its mode 401 and 402. */
 export function assignmentHandlers(options: {

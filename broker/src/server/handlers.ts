@@ -3,7 +3,7 @@ import type { Connection } from '@tandemmq/remoting'
 import type { ResolvedOptions } from '../options.ts'
 import type { Rooms } from '../rooms.ts'
 import { adminHandlers } from './admin-handlers.ts'
-import { assignmentHandlers, localQueues } from './assignment-handlers.ts'
+import { assignmentHandlers } from './assignment-handlers.ts'
 import { BatchHandler } from './batch-handler.ts'
 import { clientHandlers } from './client-handlers.ts'
 import type { Handler } from './handler.ts'
@@ -63,7 +63,7 @@ export function createHandlers(
       reply: createReplyHandlers({ producers, clock }),
       pull: pullHandlers(pulls),
       pop: popHandlers(rooms.leases),
-      assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: localQueues(topics, brokerName) }),
+      assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: (topic) => rooms.queues.of(topic) }),
       client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
       offset: offsetHandlers({ topics, groups, offsets, read }),
       lock: lockHandlers({ locks: rooms.locks, topics }),

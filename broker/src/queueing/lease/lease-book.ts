@@ -4,7 +4,7 @@ import type { Offsets, QueueLookup } from '../offsets.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Lease, LeaseQueue } from './lease-queue.ts'
 import type { LeaseTable } from './lease-table.ts'
-import { OrderBatch } from './order-batch.ts'
+import { OrderedLeases } from './ordered-leases.ts'
 import { ORDERED_REVIVE_QUEUE, type Receipt } from './receipt.ts'
 import type { Revival } from './revival.ts'
 
@@ -34,16 +34,15 @@ export class LeaseBook {
   readonly figures: LeaseFigures = { popped: 0, acked: 0, expired: 0, stale: 0, revoked: 0 }
   /** Set by whoever lets pops wait: the queue can give again, though nothing was appended to it. */
   onRoom: (queue: LeaseQueue) => void = () => {}
+  readonly ordered: OrderedLeases
   readonly #clock: Clock
   readonly #table: LeaseTable
   readonly #offsets: Offsets
   readonly #revival: Revival
   readonly #lookup: QueueLookup
-  readonly #redeliveriesMax: (group: string) => number
   readonly #perQueueMax: number
   readonly #totalMax: number
   readonly #deadlines: Deadlines<Lease>
-  readonly #orderDeadlines: Deadlines<LeaseQueue>
   #total = 0
 
   constructor(options: {
@@ -61,13 +60,13 @@ export class LeaseBook {
     this.#offsets = options.offsets
     this.#revival = options.revival
     this.#lookup = options.lookup
-    this.#redeliveriesMax = options.redeliveriesMax
     this.#perQueueMax = options.perQueueMax
     this.#totalMax = options.totalMax
     this.#deadlines = new Deadlines(options.clock, (lease) => this.#onExpired(lease))
-    this.#orderDeadlines = new Deadlines(options.clock, (queue) => {
-      queue.orderTimer = 0
-      this.onRoom(queue)
+    this.ordered = new OrderedLeases({
+      ...options,
+      onSettled: (queue) => this.#commit(queue),
+      onRoom: (queue) => this.onRoom(queue),
     })
     this.#offsets.onRewound = (group, topic, queueId, offset) => this.#onRewound(group, topic, queueId, offset)
     for (const queue of this.#table.all()) this.#recover(queue)
@@ -116,14 +115,6 @@ export class LeaseBook {
     return Math.min(this.#perQueueMax - queue.leased, this.#totalMax - this.#total)
   }
 
-  /** Whether somebody holds a part of the queue in order; a batch that nobody holds any more is forgotten. */
-  isHeldInOrder(queue: LeaseQueue): boolean {
-    if (queue.order === undefined) return false
-    if (queue.burying.size > 0 || queue.order.isBlocked(this.#clock.monotonic(), '')) return true
-    this.#setOrder(queue, undefined)
-    return false
-  }
-
   /** Everything before `next` that nobody holds is settled. */
   passOver(queue: LeaseQueue, next: number): void {
     if (next <= queue.next) return
@@ -148,35 +139,15 @@ export class LeaseBook {
     this.#commit(queue)
   }
 
-  /**
-   * Whether a pop in order may have the next messages now. Messages that had all their redeliveries are sent to the dead letter
-   * topic first, and the queue waits for it.
-   */
-  mayTakeInOrder(queue: LeaseQueue, attemptId: string): boolean {
-    if (queue.leased > 0 || queue.burying.size > 0) return false
-    const { order } = queue
-    if (order === undefined) return true
-    if (order.isBlocked(this.#clock.monotonic(), attemptId)) return false
-    const spent =
-      attemptId !== '' && attemptId === order.attemptId ? [] : order.spent(this.#redeliveriesMax(queue.group))
-    for (const offset of spent) this.#bury(queue, offset)
-    return spent.length === 0
-  }
-
-  /** @returns how often each message was delivered before */
+  /** As {@link take}, in order. @returns how often each message was delivered before */
   takeInOrder(
     queue: LeaseQueue,
     offsets: readonly number[],
     epoch: Omit<Epoch, 'reviveQueueId'>,
     attemptId: string,
   ): number[] {
-    const counts = queue.order?.countsOf(offsets, attemptId) ?? offsets.map(() => 0)
-    const visibleAt = this.#clock.monotonic() + epoch.invisibleMs
-    queue.next = offsets[0] as number
-    this.#setOrder(queue, new OrderBatch({ ...epoch, attemptId, offsets, counts, visibleAt }))
     this.figures.popped += offsets.length
-    this.#commit(queue)
-    return counts
+    return this.ordered.take(queue, offsets, epoch, attemptId)
   }
 
   /** Settles a message. `offset` is within the queue. */
@@ -217,18 +188,13 @@ export class LeaseBook {
 
   close(): void {
     this.#deadlines.close()
-    this.#orderDeadlines.close()
+    this.ordered.close()
   }
 
   #ack(queue: LeaseQueue | undefined, offset: number, receipt: Receipt): AckOutcome {
     if (queue === undefined) return 'stale'
-    const { order } = queue
-    if (receipt.reviveQueueId === ORDERED_REVIVE_QUEUE && order !== undefined && order.popTime === receipt.popTime) {
-      if (!order.has(offset)) return 'notOfBatch'
-      if (!order.ack(offset)) return 'again'
-      this.#afterOrderedAck(queue, order)
-      return 'acked'
-    }
+    const ordered = this.ordered.ack(queue, offset, receipt)
+    if (ordered !== undefined) return ordered
     const lease = queue.find(offset)
     if (lease === undefined) {
       const isOver = offset >= queue.next || this.#clock.now() >= receipt.popTime + receipt.invisibleMs
@@ -240,23 +206,15 @@ export class LeaseBook {
   }
 
   #hide(queue: LeaseQueue, offset: number, receipt: Receipt, invisibleMs: number): Epoch | undefined {
-    const now = this.#clock.now()
-    const visibleAt = this.#clock.monotonic() + invisibleMs
-    const { order } = queue
-    if (receipt.reviveQueueId === ORDERED_REVIVE_QUEUE) {
-      if (order?.popTime !== receipt.popTime || !order.hide(offset, visibleAt)) return undefined
-      this.#setOrder(queue, order)
-      const { popTime } = order
-      return { popTime, invisibleMs: Math.max(now + invisibleMs - popTime, 0), reviveQueueId: ORDERED_REVIVE_QUEUE }
-    }
+    if (receipt.reviveQueueId === ORDERED_REVIVE_QUEUE) return this.ordered.hide(queue, offset, receipt, invisibleMs)
     const lease = queue.find(offset)
     if (lease === undefined || !isOf(lease, receipt)) return undefined
     // Never the old epoch: the old receipt ends here.
-    lease.popTime = Math.max(now, lease.popTime + 1)
+    lease.popTime = Math.max(this.#clock.now(), lease.popTime + 1)
     lease.invisibleMs = invisibleMs
-    lease.deadline = visibleAt
+    lease.deadline = this.#clock.monotonic() + invisibleMs
     this.#deadlines.cancel(lease.timer)
-    lease.timer = this.#deadlines.add(visibleAt, lease)
+    lease.timer = this.#deadlines.add(lease.deadline, lease)
     this.#table.noteChanged(queue, lease)
     return lease
   }
@@ -270,23 +228,6 @@ export class LeaseBook {
     if (!queue.isHungry) return
     queue.isHungry = false
     this.onRoom(queue)
-  }
-
-  #afterOrderedAck(queue: LeaseQueue, order: OrderBatch): void {
-    queue.next = order.next
-    this.#setOrder(queue, order.isDone ? undefined : order)
-    this.#commit(queue)
-    if (!order.isBlocked(this.#clock.monotonic(), '')) this.onRoom(queue)
-  }
-
-  #setOrder(queue: LeaseQueue, order: OrderBatch | undefined): void {
-    if (queue.orderTimer !== 0) this.#orderDeadlines.cancel(queue.orderTimer)
-    if (queue.order !== order) queue.isOrderRestored = false
-    queue.order = order
-    queue.orderTimer = 0
-    const until = order?.blockedUntil ?? Number.NEGATIVE_INFINITY
-    if (until > this.#clock.monotonic()) queue.orderTimer = this.#orderDeadlines.add(until, queue)
-    this.#table.noteOrder(queue)
   }
 
   #onExpired(lease: Lease): void {
@@ -303,16 +244,6 @@ export class LeaseBook {
     })
   }
 
-  #bury(queue: LeaseQueue, offset: number): void {
-    queue.burying.add(offset)
-    this.#revival.bury(queue, offset, (error) => {
-      queue.burying.delete(offset)
-      if (error === undefined && queue.order?.ack(offset) === true) this.#afterOrderedAck(queue, queue.order)
-      else if (error !== undefined)
-        queue.orderTimer = this.#orderDeadlines.add(this.#clock.monotonic() + RETRY_FIRST_MS, queue)
-    })
-  }
-
   #onRewound(group: string, topic: string, queueId: number, offset: number): void {
     const queue = this.#table.find(group, topic, queueId)
     if (queue === undefined) return
@@ -322,8 +253,7 @@ export class LeaseBook {
   }
 
   #rewind(queue: LeaseQueue, offset: number): void {
-    if (queue.orderTimer !== 0) this.#orderDeadlines.cancel(queue.orderTimer)
-    queue.orderTimer = 0
+    this.ordered.forget(queue)
     this.#revoke(queue.clear(offset))
     this.#table.note(queue, ['cleared', offset])
   }
@@ -354,10 +284,7 @@ export class LeaseBook {
       lease.timer = this.#deadlines.add(lease.deadline, lease)
       this.#total++
     }
-    if (queue.order !== undefined) {
-      const until = queue.order.blockedUntil
-      if (until > this.#clock.monotonic()) queue.orderTimer = this.#orderDeadlines.add(until, queue)
-    }
+    this.ordered.recover(queue)
     this.#commit(queue)
   }
 

@@ -1,7 +1,4 @@
-import { encodeRecord, PROPERTIES_BYTES_MAX, PropertyName } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
-import { propertyHead, PropertyRewriter } from '../../property-rewriter.ts'
-import { RecordCopy } from '../../record-copy.ts'
 import type { ConsumeQueue } from '../../store/index.ts'
 import type { RecordReader } from '../record-reader.ts'
 import type { SqlMatcher } from '../sql/index.ts'
@@ -9,8 +6,9 @@ import { everything, type MessageFilter } from '../subscription.ts'
 import type { Topics } from '../topics.ts'
 import type { LeaseBook } from './lease-book.ts'
 import type { LeaseQueue } from './lease-queue.ts'
+import { OriginalMessages } from './original-messages.ts'
 import type { PopRequest } from './pop-request.ts'
-import { ORDERED_REVIVE_QUEUE, receiptText, type RetryFlag } from './receipt.ts'
+import { ORDERED_REVIVE_QUEUE, type RetryFlag } from './receipt.ts'
 import type { RetryTopics } from './retry-topics.ts'
 
 /** As for pulls: at least one message, and no more bytes than this. */
@@ -21,8 +19,6 @@ const SCAN_MAX = 800
 const REVIVE_QUEUES = 8
 /** Every fifth pop looks at retries first, so that a long backlog does not starve them (broker.md 6.2.2). */
 const RETRY_FIRST_EVERY = 5
-
-const HEAD = propertyHead(PropertyName.POP_CK)
 
 /** The messages of one queue in an answer. */
 export interface Part {
@@ -45,15 +41,6 @@ export interface Batch {
   isUnfinished: boolean
 }
 
-/** What a copy needs to look like the message it was made of. */
-interface RetryMark {
-  flag: RetryFlag
-  topic: Buffer
-  /** Undefined: nobody gets a lease. */
-  batch?: Batch
-  invisibleMs?: number
-}
-
 interface Found {
   offsets: number[]
   records: Buffer[]
@@ -69,9 +56,7 @@ export class LeaseReader {
   readonly #store: RecordReader
   readonly #retryTopics: RetryTopics
   readonly #sql: SqlMatcher
-  readonly #brokerName: string
-  readonly #copy = new RecordCopy()
-  readonly #rewriter = new PropertyRewriter({ drop: [PropertyName.POP_CK] })
+  readonly #originals: OriginalMessages
   #pops = 0
   #bytes = 0
   #count = 0
@@ -91,7 +76,7 @@ export class LeaseReader {
     this.#store = options.store
     this.#retryTopics = options.retryTopics
     this.#sql = options.sql
-    this.#brokerName = options.brokerName
+    this.#originals = new OriginalMessages(options.brokerName)
   }
 
   /** @throws {StoreError} LOG_DAMAGED; what was taken before it keeps its lease */
@@ -125,16 +110,14 @@ export class LeaseReader {
     this.#bytes = 0
     this.#count = 0
     const retry = this.#retrySource(request)
-    for (const source of [...this.#sourcesOf(request, this.#pops++), ...(retry ? [retry.source] : [])]) {
+    const sources = this.#sourcesOf(request, this.#pops++)
+    if (retry !== undefined) sources.push(retry.source)
+    for (const source of sources) {
       const from = this.#book.startOf(request.group.name, source, false)
-      const found = this.#scan(
-        source,
-        from,
-        everything,
-        request.countMax - this.#count,
-        source === retry?.source ? retry : undefined,
-      )
-      batch.records.push(...found.records)
+      const { records } = this.#scan(source, from, everything, request.countMax - this.#count)
+      const isCopy = source === retry?.source
+      const { nameBytes } = request.topic
+      batch.records.push(...records.map((one) => (isCopy ? this.#originals.of(one, nameBytes, undefined, 0) : one)))
       batch.restNum += Math.max(0, source.maxOffset - from)
     }
     return batch
@@ -149,7 +132,7 @@ export class LeaseReader {
     return sources.some((source) => {
       if (this.#book.startOf(group.name, source, false) >= source.maxOffset) return false
       if (!isOrdered) return true
-      return this.#book.mayTakeInOrder(this.#book.open(group.name, source, false), attemptId)
+      return this.#book.ordered.mayTake(this.#book.open(group.name, source, false), attemptId)
     })
   }
 
@@ -175,12 +158,10 @@ export class LeaseReader {
     return [...sources.slice(first), ...sources.slice(0, first)]
   }
 
-  #retrySource({ group, topic }: PopRequest): { source: ConsumeQueue; flag: RetryFlag; topic: Buffer } | undefined {
+  #retrySource({ group, topic }: PopRequest): { source: ConsumeQueue; flag: RetryFlag } | undefined {
     const retry = this.#retryTopics.find(group.name, topic.name)
     const source = retry === undefined ? undefined : this.#topics.find(retry.name)?.queues[0]
-    return retry === undefined || source === undefined
-      ? undefined
-      : { source, flag: retry.flag, topic: topic.nameBytes }
+    return retry === undefined || source === undefined ? undefined : { source, flag: retry.flag }
   }
 
   #takeRetries(request: PopRequest, batch: Batch): void {
@@ -191,7 +172,7 @@ export class LeaseReader {
 
   #takeFrom(request: PopRequest, batch: Batch, source: ConsumeQueue, filter: MessageFilter, flag: RetryFlag): void {
     const queue = this.#book.open(request.group.name, source, request.fromEnd && flag === 0)
-    if (this.#book.isHeldInOrder(queue)) return
+    if (this.#book.ordered.holds(queue)) return
     const backlog = source.maxOffset - queue.next
     if (backlog <= 0) return
     const room = this.#book.roomOf(queue)
@@ -202,13 +183,17 @@ export class LeaseReader {
     const countMax = Math.min(request.countMax - this.#count, room)
     const isSpent = filter.kind === 'sql' && (this.#sql.isTurnSpent || this.#sql.isRequestSpent)
     if (countMax > 0 && !isSpent && (this.#count === 0 || this.#bytes < BATCH_BYTES_MAX)) {
-      const retry =
-        flag === 0 ? undefined : { flag, topic: request.topic.nameBytes, batch, invisibleMs: request.invisibleMs }
-      const found = this.#scan(source, queue.next, filter, countMax, retry)
+      const found = this.#scan(source, queue.next, filter, countMax)
       const { popTime, reviveQueueId } = batch
-      const { invisibleMs } = request
+      const epoch = { popTime, invisibleMs: request.invisibleMs, reviveQueueId }
+      const [start = 0] = found.offsets
+      const { nameBytes } = request.topic
+      if (flag !== 0) {
+        const receipt = { ...epoch, retry: flag }
+        found.records = found.records.map((record) => this.#originals.of(record, nameBytes, receipt, start))
+      }
       if (found.offsets.length === 0) this.#book.passOver(queue, found.next)
-      else this.#book.take(queue, found.offsets, { popTime, invisibleMs, reviveQueueId }, found.next)
+      else this.#book.take(queue, found.offsets, epoch, found.next)
       add(batch, flag, queue, found)
     }
     batch.restNum += source.maxOffset - queue.next
@@ -218,7 +203,7 @@ export class LeaseReader {
   #takeInOrder(request: PopRequest, batch: Batch, source: ConsumeQueue): void {
     const queue = this.#book.open(request.group.name, source, request.fromEnd)
     // What waits behind a batch is not counted: it is not to be had (broker.md 6.6).
-    if (!this.#book.mayTakeInOrder(queue, request.attemptId) || queue.next >= source.maxOffset) return
+    if (!this.#book.ordered.mayTake(queue, request.attemptId) || queue.next >= source.maxOffset) return
     const { filter, invisibleMs, attemptId } = request
     const countMax = request.countMax - this.#count
     if (countMax <= 0 || (filter.kind === 'sql' && (this.#sql.isTurnSpent || this.#sql.isRequestSpent))) {
@@ -226,7 +211,7 @@ export class LeaseReader {
       batch.isUnfinished = true
       return
     }
-    const found = this.#scan(source, queue.next, filter, countMax, undefined)
+    const found = this.#scan(source, queue.next, filter, countMax)
     if (found.offsets.length === 0) this.#book.passOver(queue, found.next)
     else {
       const { popTime } = batch
@@ -237,14 +222,7 @@ export class LeaseReader {
     if (found.offsets.length === 0 && found.next < source.maxOffset) batch.isUnfinished = true
   }
 
-  /** @param retry the messages are copies: they get back their topic, and a receipt, which says that they are */
-  #scan(
-    source: ConsumeQueue,
-    from: number,
-    filter: MessageFilter,
-    countMax: number,
-    retry: RetryMark | undefined,
-  ): Found {
+  #scan(source: ConsumeQueue, from: number, filter: MessageFilter, countMax: number): Found {
     const found: Found = { offsets: [], records: [], next: from }
     const end = Math.min(source.maxOffset, from + SCAN_MAX)
     for (let at = from; at < end && found.offsets.length < countMax; at++) {
@@ -266,34 +244,7 @@ export class LeaseReader {
       }
       found.next = at + 1
     }
-    if (retry !== undefined) {
-      const start = found.offsets[0] ?? 0
-      found.records = found.records.map((record) => this.#asOriginal(record, start, retry))
-    }
     return found
-  }
-
-  #asOriginal(record: Buffer, startOffset: number, retry: RetryMark): Buffer {
-    const { view, fields } = this.#copy
-    this.#copy.load(record)
-    fields.topic = retry.topic
-    fields.queueOffset = view.queueOffset
-    fields.physicalOffset = view.physicalOffset
-    fields.storeTimestamp = view.storeTimestamp
-    fields.preparedTransactionOffset = view.preparedTransactionOffset
-    this.#rewriter.load(record, fields.propertiesStart, fields.propertiesEnd)
-    if (retry.batch !== undefined) {
-      const { popTime, reviveQueueId } = retry.batch
-      const receipt = { popTime, reviveQueueId, invisibleMs: retry.invisibleMs ?? 0, retry: retry.flag }
-      const text = receiptText(receipt, startOffset, this.#brokerName, fields.queueId, fields.queueOffset)
-      this.#rewriter.putText(HEAD, text)
-    }
-    // Without room for it the client makes the receipt itself, from the retry topic's name and the answer's header.
-    if (this.#rewriter.end > PROPERTIES_BYTES_MAX) return record
-    fields.properties = this.#rewriter.bytes
-    fields.propertiesStart = 0
-    fields.propertiesEnd = this.#rewriter.end
-    return encodeRecord(fields)
   }
 }
 

@@ -1,6 +1,7 @@
 import { errorTable, type HeaderView, ResponseCode, TandemError } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../../store/index.ts'
+import type { MessageFilter } from '../subscription.ts'
 import type { LeaseQueue } from './lease-queue.ts'
 import type { Batch, LeaseReader } from './lease-reader.ts'
 import type { LeaseTable } from './lease-table.ts'
@@ -103,20 +104,23 @@ export class PopService {
     this.#waits.close()
   }
 
-  #wake(topic: string, queueId: number, group?: string): void {
+  /** @param queueId of the topic where there is something new; undefined = in any */
+  #wake(topic: string, queueId?: number, group?: string): void {
     const retry = this.#retryTopics.owner(topic)
     const ofGroup = retry?.group ?? group
+    const ofQueue = retry === undefined ? queueId : undefined
     // Where one request got nothing, the same one of somebody else gets nothing either.
-    const dry = new Set<string>()
+    const dry = new Map<string, Set<MessageFilter>>()
     for (const waiting of this.#waits.ofTopic(retry?.topic ?? topic)) {
-      const { request } = waiting
+      const { request, key } = waiting
       if (ofGroup !== undefined && request.group.name !== ofGroup) continue
-      if (retry === undefined && request.queueId >= 0 && request.queueId !== queueId) continue
-      const { kind, isOrdered, attemptId, filter } = request
-      const same =
-        filter.kind === 'tag' && attemptId === '' ? `${waiting.key} ${kind} ${isOrdered} ${tagsOf(request)}` : ''
-      if (dry.has(same) || !waiting.isWaiting) continue
-      if (!this.#attempt(waiting) && same !== '') dry.add(same)
+      if (ofQueue !== undefined && request.queueId >= 0 && request.queueId !== ofQueue) continue
+      const same = request.isOrdered ? `${key} ${request.kind} ${request.attemptId}` : `${key} ${request.kind}`
+      if (dry.get(same)?.has(request.filter) === true || !waiting.isWaiting) continue
+      if (this.#attempt(waiting)) continue
+      const filters = dry.get(same)
+      if (filters === undefined) dry.set(same, new Set([request.filter]))
+      else filters.add(request.filter)
     }
   }
 
@@ -160,7 +164,11 @@ export class PopService {
   #onTurn(): void {
     const waiting = this.#again
     this.#again = new Set()
-    for (const one of waiting) if (one.isWaiting) this.#attempt(one)
+    for (const one of waiting) {
+      // Whoever waits with the same filter was passed over meanwhile, and may have what is left.
+      const { topic, group } = one.request
+      if (one.isWaiting && this.#attempt(one)) this.#wake(topic.name, undefined, group.name)
+    }
   }
 
   #onDeadline(waiting: WaitingPop): void {
@@ -189,6 +197,3 @@ export class PopService {
     if (request.connection.isOpen) request.connection.reply(request, answer)
   }
 }
-
-const tagsOf = ({ filter }: PopRequest): string =>
-  filter.kind === 'tag' && filter.codes !== undefined ? [...filter.codes].join() : ''

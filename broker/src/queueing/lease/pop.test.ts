@@ -1,116 +1,7 @@
-import { decodeRecords, RequestCode, type RemotingCommand, ResponseCode, type StoredMessage } from '@tandemmq/protocol'
+import { RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { expect, test } from 'vitest'
-import { BrokerRooms, heartbeatBody, type RoomsClient, type RoomsOptions } from '../../../../test/kit/broker-rooms.ts'
-
-type Fields = Record<string, string | number | boolean>
-
-const RETRY = '%RETRY%billing_orders'
-
-/** A broker with a topic `orders` of two queues, and what a POP client sends. */
-class Pops {
-  readonly rooms: BrokerRooms
-  readonly client: RoomsClient
-
-  private constructor(rooms: BrokerRooms) {
-    this.rooms = rooms
-    this.client = rooms.client()
-  }
-
-  static async start(options: RoomsOptions = {}, queues = 1): Promise<Pops> {
-    const rooms = await BrokerRooms.start(options)
-    if (rooms.topics.find('orders') === undefined) {
-      rooms.topics.create({ name: 'orders', readQueues: queues, writeQueues: queues })
-    }
-    return new Pops(rooms)
-  }
-
-  /** Messages with these bodies, visible. */
-  async send(bodies: string[], queueId = 0, message: { tag?: string } = {}): Promise<void> {
-    for (const body of bodies) this.rooms.append('orders', queueId, { body, uniqueKey: `id-${body}`, ...message })
-    await this.rooms.settle()
-  }
-
-  askPop(over: Fields = {}): Promise<RemotingCommand> {
-    return this.client.ask(RequestCode.POP_MESSAGE, this.#popFields(over))
-  }
-
-  async pop(over: Fields = {}): Promise<Popped> {
-    return new Popped(await this.client.request(RequestCode.POP_MESSAGE, this.#popFields(over)))
-  }
-
-  ack(receipt: string, over: Fields = {}): Promise<RemotingCommand> {
-    return this.client.request(RequestCode.ACK_MESSAGE, this.#receiptFields(receipt, over))
-  }
-
-  hide(receipt: string, invisibleTime: number, over: Fields = {}): Promise<RemotingCommand> {
-    const fields = { ...this.#receiptFields(receipt, over), invisibleTime }
-    return this.client.request(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, fields)
-  }
-
-  committed(topic = 'orders', queueId = 0): number {
-    return this.rooms.offsets.committed('billing', topic, queueId)
-  }
-
-  bodiesOf(topic: string): string[] {
-    const queue = this.rooms.topics.find(topic)?.queues[0]
-    const bodies: string[] = []
-    for (let at = queue?.minOffset ?? 0; at < (queue?.maxOffset ?? 0); at++) {
-      bodies.push(decodeRecords(this.rooms.store.read(queue!.physicalOffset(at))!)[0]!.body.toString())
-    }
-    return bodies
-  }
-
-  #popFields(over: Fields): Fields {
-    const now = this.rooms.clock.now()
-    return {
-      ...{ consumerGroup: 'billing', topic: 'orders', queueId: -1, maxMsgNums: 32, invisibleTime: 10_000, pollTime: 0 },
-      ...{ bornTime: now, initMode: 0, expType: 'TAG', exp: '*', order: false },
-      ...over,
-    }
-  }
-
-  #receiptFields(receipt: string, over: Fields): Fields {
-    const [, , , , retry, , queueId, offset] = receipt.split(' ')
-    const topic = retry === '1' ? RETRY : 'orders'
-    return { consumerGroup: 'billing', topic, queueId: queueId!, offset: offset!, extraInfo: receipt, ...over }
-  }
-}
-
-/** An answer to a pop as Apache's client reads it. */
-class Popped {
-  readonly code: number
-  readonly fields: Record<string, string>
-  readonly messages: StoredMessage[]
-
-  constructor({ code, extFields, body }: RemotingCommand) {
-    this.code = code
-    this.fields = extFields
-    this.messages = body.length === 0 ? [] : decodeRecords(body)
-  }
-
-  get bodies(): string[] {
-    return this.messages.map(({ body }) => body.toString())
-  }
-
-  /** POP_CK of each message, made like processPopResponse of MQClientAPIImpl.java does. */
-  get receipts(): string[] {
-    const { popTime, invisibleTime, reviveQid } = this.fields
-    const starts = new Map(this.#entries('startOffsetInfo'))
-    return this.messages.map(({ topic, queueId, queueOffset, properties }) => {
-      if (properties['POP_CK'] !== undefined) return properties['POP_CK']
-      expect(topic).toBe('orders')
-      return `${starts.get(`0 ${queueId}`)} ${popTime} ${invisibleTime} ${reviveQid} 0 tandemmq ${queueId} ${queueOffset}`
-    })
-  }
-
-  #entries(name: string): [string, string][] {
-    const entries = this.fields[name] === '' ? [] : this.fields[name]!.split(';')
-    return entries.map((entry) => {
-      const [retry, queueId, value] = entry.split(' ')
-      return [`${retry} ${queueId}`, value!]
-    })
-  }
-}
+import { heartbeatBody } from '../../../../test/kit/broker-rooms.ts'
+import { Popped, Pops, RETRY } from './lease-test-kit.ts'
 
 test('a pop leases messages, acks settle them, and the committed offset follows the first that is open', async () => {
   const pops = await Pops.start()
@@ -177,11 +68,11 @@ test('after the redeliveries of its group a message is a dead letter that names 
     await pops.rooms.clock.advance(200)
   }
   expect(times).toEqual([0, 1, 2])
-  const [dead] = await messagesOf(pops, '%DLQ%billing')
+  const [dead] = pops.messagesOf('%DLQ%billing')
   expect(dead!.body.toString()).toBe('a')
   expect(dead!.properties).toMatchObject({
     ...{ UNIQ_KEY: 'id-a', DLQ_ORIGIN_TOPIC: 'orders', RETRY_TOPIC: 'orders', DLQ_REASON: '3 deliveries failed' },
-    DLQ_ORIGIN_MESSAGE_ID: (await messagesOf(pops, 'orders'))[0]!.offsetMessageId,
+    DLQ_ORIGIN_MESSAGE_ID: pops.messagesOf('orders')[0]!.offsetMessageId,
   })
   expect(pops.committed(RETRY)).toBe(2)
   expect(pops.rooms.leases.stats()).toMatchObject({ live: 0, expired: 3, retried: 2, deadLettered: 1 })
@@ -228,12 +119,3 @@ test('a pop waits for a message, one message wakes one of them, and at its time 
   expect(pops.rooms.clock.now() - before).toBeGreaterThanOrEqual(4900)
   await pops.rooms.close()
 })
-
-async function messagesOf(pops: Pops, topic: string): Promise<StoredMessage[]> {
-  const queue = pops.rooms.topics.find(topic)!.queues[0]!
-  const messages: StoredMessage[] = []
-  for (let at = queue.minOffset; at < queue.maxOffset; at++) {
-    messages.push(decodeRecords(pops.rooms.store.read(queue.physicalOffset(at))!)[0]!)
-  }
-  return messages
-}
