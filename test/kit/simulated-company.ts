@@ -18,6 +18,7 @@ const MESSAGES = 60
 const TRANSACTIONS = 20
 /** Long enough for every retry, check-back and delay that may still be under way. */
 const SETTLE_MS = 240_000
+const FAULTS = ['cut', 'toServer', 'toClient', 'delay', 'reset', 'halfOpen', 'refuse', 'power'] as const
 
 /** What became of everything; {@link history} has each event with its virtual time. */
 export interface Outcome {
@@ -200,16 +201,18 @@ export class SimulatedCompany {
     return consumer
   }
 
-  /** One at a time, each healed before the next; the power fails at least once. */
+  /** One at a time, each healed before the next, none twice before all were drawn; the fourth is a power cut. */
   async #faults(): Promise<void> {
+    const deck: (typeof FAULTS)[number][] = []
     const clock = this.#clock
     const network = this.#network
     const hosts = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5']
     for (let n = 0; !this.#isOver; n++) {
       await sleep(clock, 500 + clock.random() * 4_000)
       const host = hosts[Math.floor(clock.random() * hosts.length)] ?? ADDRESS
-      const kinds = ['cut', 'toServer', 'toClient', 'delay', 'reset', 'halfOpen', 'refuse', 'power'] as const
-      const kind = n === 3 ? 'power' : (kinds[Math.floor(clock.random() * kinds.length)] ?? 'cut')
+      if (deck.length === 0) deck.push(...FAULTS)
+      const drawn = Math.floor(clock.random() * deck.length)
+      const kind = n === 3 ? 'power' : (deck.splice(drawn, 1)[0] ?? 'cut')
       const lastsMs = clock.random() * 6_000
       this.#note(`fault: ${kind} of ${host} for ${lastsMs} ms`)
       this.outcome.faults.push(kind)

@@ -38,7 +38,16 @@ test('another seed is another history', () => {
 
 test('the histories hold what they are meant to: faults, a power cut, retries, check-backs, delays', () => {
   const faults = new Set(SEEDS.flatMap((seed) => of(seed).faults))
-  expect([...faults].toSorted()).toEqual(expect.arrayContaining(['cut', 'halfOpen', 'power', 'reset']))
+  expect([...faults].toSorted()).toEqual([
+    'cut',
+    'delay',
+    'halfOpen',
+    'power',
+    'refuse',
+    'reset',
+    'toClient',
+    'toServer',
+  ])
   for (const seed of SEEDS) {
     const { checks, dueAt, deadLetters, history } = of(seed)
     expect(checks).toBeGreaterThan(0)
