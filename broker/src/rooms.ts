@@ -169,7 +169,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     checkIntervalMs: options.transactionCheckIntervalMs,
     verify: (properties, bytes) => void delay.deliverAt(properties, bytes, clock.now()),
     ask: (half, record) => {
-      const producer = producers.pick(half.group, half.connectionId)
+      const producer = producers.pick(half.group, half.connectionId, half.attempts)
       producer?.oneway(checkTransactionRequest(half, record, brokerName))
       return producer !== undefined
     },

@@ -98,6 +98,21 @@ test('another producer of the group is asked when the one that sent is gone, alt
   await expect.poll(() => seen, { timeout: 10_000 }).toEqual(['orphan'])
 })
 
+test.each([
+  ['a', 'b'],
+  ['b', 'a'],
+])('two open transactions, each known to one of two producers only, find theirs: %s and %s', async (left, right) => {
+  const sender = await producerWith(neverAsked, 'gone-soon')
+  for (const body of ['a', 'b']) await sender.prepare({ topic: 'payments', body })
+  await sender.close()
+  const knows = (own: string) => (message: ConsumedMessage) =>
+    message.text() === own ? ('commit' as const) : ('unknown' as const)
+  await using _left = await producerWith(knows(left), 'left')
+  await using _right = await producerWith(knows(right), 'right')
+  await consumer.start()
+  await expect.poll(() => seen.toSorted(), { timeout: 5_000 }).toEqual(['a', 'b'])
+})
+
 test('the first decision wins and the opposite one is told so', async () => {
   await using producer = await producerWith(() => 'unknown')
   const prepared = await producer.prepare({ topic: 'payments', body: 'x' })

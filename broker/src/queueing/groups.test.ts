@@ -218,7 +218,7 @@ test('with enablePropertyFilter off, SQL is answered 1 in code 46 and in pulls',
   expect(await client.request(11, carried)).toMatchObject({ code: 1, remark })
 })
 
-test('a check-back asks the producer that sent, then the others in turn, then nobody', async () => {
+test('a check-back asks the producer that sent, between times the others in turn, then nobody', async () => {
   const rooms = await start()
   const clients = [rooms.client(), rooms.client(), rooms.client()]
   for (const [n, client] of clients.entries()) {
@@ -226,13 +226,13 @@ test('a check-back asks the producer that sent, then the others in turn, then no
     await client.request(RequestCode.HEART_BEAT, {}, { body })
   }
   const ids = rooms.producers.members('orders-producer').map(({ connection }) => connection.id)
-  const pick = (id: number): number | undefined => rooms.producers.pick('orders-producer', id)?.id
-  expect([pick(ids[1]!), pick(ids[1]!)]).toEqual([ids[1], ids[1]])
+  const pick = (id: number, turn = 0): number | undefined => rooms.producers.pick('orders-producer', id, turn)?.id
+  expect([0, 1, 2, 3, 4].map((turn) => pick(ids[1]!, turn))).toEqual([ids[1], ids[0], ids[1], ids[2], ids[1]])
   ;(await clients[1]!.connection()).destroy()
   await rooms.settle()
-  expect(new Set([pick(ids[1]!), pick(ids[1]!)])).toEqual(new Set([ids[0], ids[2]]))
+  expect(new Set([pick(ids[1]!), pick(ids[1]!, 1)])).toEqual(new Set([ids[0], ids[2]]))
   expect(pick(-1)).toBeDefined()
-  expect(rooms.producers.pick('nobody', -1)).toBeUndefined()
+  expect(rooms.producers.pick('nobody', -1, 0)).toBeUndefined()
   const answer = await clients[0]!.request(RequestCode.GET_PRODUCER_CONNECTION_LIST, {
     producerGroup: 'orders-producer',
   })

@@ -24,14 +24,14 @@ export class MemberTable<M extends Member> {
   readonly #channelExpiryMs: number
   readonly #groups = new Map<string, Map<number, M>>()
   readonly #groupsOf = new Map<number, Set<string>>()
-  readonly #onLeft: (group: string, member: M) => void
+  readonly #onLeft: ((group: string, member: M) => void) | undefined
   #timer: Timer | undefined
 
   /**
    * @param options.channelExpiryMs default 120,000; Infinity trusts the connection alone
-   * @param options.onLeft called after each removal
+   * @param options.onLeft called after each removal, if given
    */
-  constructor(options: { clock: Clock; channelExpiryMs?: number; onLeft: (group: string, member: M) => void }) {
+  constructor(options: { clock: Clock; channelExpiryMs?: number; onLeft?: (group: string, member: M) => void }) {
     this.#clock = options.clock
     this.#channelExpiryMs = options.channelExpiryMs ?? 120_000
     this.#onLeft = options.onLeft
@@ -77,7 +77,7 @@ export class MemberTable<M extends Member> {
     const groups = this.#groupsOf.get(connectionId)
     groups?.delete(group)
     if (groups?.size === 0) this.#groupsOf.delete(connectionId)
-    this.#onLeft(group, member)
+    this.#onLeft?.(group, member)
     return member
   }
 

@@ -7,19 +7,13 @@ import { type Member, MemberTable } from './member-table.ts'
 export class ProducerGroups {
   readonly #clock: Clock
   readonly #members: MemberTable<Member>
-  readonly #turn = new Map<string, number>()
   /** A producer joined: open transactions of its group have somebody to ask. Set by the broker. */
   onJoined: ((group: string) => void) | undefined = undefined
 
   /** @param options.channelExpiryMs ms without heartbeat after which a producer is gone, default 120,000 */
   constructor(options: { clock: Clock; channelExpiryMs?: number }) {
     this.#clock = options.clock
-    this.#members = new MemberTable({
-      ...options,
-      onLeft: (group) => {
-        if (this.#members.membersOf(group) === undefined) this.#turn.delete(group)
-      },
-    })
+    this.#members = new MemberTable(options)
   }
 
   /**
@@ -51,19 +45,21 @@ export class ProducerGroups {
   }
 
   /**
-   * Whom to ask about a half message: the producer that sent it while it lives, else the others of its group in turn.
+   * Whom to ask about a half message: the producer that sent it, while it lives, every other time, since it may hang; in
+   * between, and when it is gone, the producers of its group in turn.
    * @param connectionId of the connection the half message came through, -1 when not known any more
+   * @param turn how often somebody was asked about this half message. Each has a count of its own: with one for the group,
+   *   as many open halves as producers would meet the same producer every time.
    */
-  pick(group: string, connectionId: number): Connection | undefined {
+  pick(group: string, connectionId: number, turn: number): Connection | undefined {
     const members = this.#members.membersOf(group)
     if (members === undefined) return undefined
     const first = members.get(connectionId)
-    if (first?.connection.isOpen) return first.connection
-    const open = [...members.values()].filter((member) => member.connection.isOpen)
-    if (open.length === 0) return undefined
-    const turn = (this.#turn.get(group) ?? -1) + 1
-    this.#turn.set(group, turn)
-    return open[turn % open.length]?.connection
+    const sender = first?.connection.isOpen ? first : undefined
+    if (sender !== undefined && turn % 2 === 0) return sender.connection
+    const open = [...members.values()].filter((member) => member.connection.isOpen && member !== sender)
+    if (open.length === 0) return sender?.connection
+    return open[(sender === undefined ? turn : (turn - 1) / 2) % open.length]?.connection
   }
 
   /** Live producers of the group; empty when there is none. */
