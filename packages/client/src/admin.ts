@@ -8,17 +8,22 @@ import {
   TandemRequestCode,
 } from '@tandemmq/protocol'
 import { formatAddress } from '@tandemmq/remoting'
+import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
+import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
+import type { GroupConnections, MemberConnection, OpenTransaction, QueueOffsets, QueueProgress } from './admin-views.ts'
+import { memberOf, progressOf, transactionOf } from './admin-views.ts'
 import { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer } from './client-error.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import type { JsonObject } from './json.ts'
-import { asArray, asNumber, asObject, asText } from './json.ts'
+import { asArray, asObject, asText } from './json.ts'
 import { commitInit, committedOffset, maxOffset, minOffset, offsetAt } from './offset-requests.ts'
 import type { ConnectionOptions } from './options.ts'
 import { checkGroup, checkTopic, settingsOf } from './options.ts'
 import { sortQueues } from './rebalance.ts'
 import { readMessages } from './record-reader.ts'
-import type { MessageQueue, TopicRoute } from './route.ts'
+import type { BrokerData, MessageQueue, TopicRoute } from './route.ts'
+import { compareText } from './route.ts'
 
 export type AdminOptions = ConnectionOptions
 
@@ -29,55 +34,6 @@ export interface TopicOptions {
   perm?: number | undefined
   /** Default false. */
   order?: boolean | undefined
-}
-
-export interface QueueOffsets {
-  readonly brokerName: string
-  readonly queueId: number
-  /** First message still there. */
-  readonly minOffset: bigint
-  /** One behind the last message. */
-  readonly maxOffset: bigint
-}
-
-/** Where a group is in one queue. */
-export interface QueueProgress {
-  readonly topic: string
-  readonly brokerName: string
-  readonly queueId: number
-  /** One behind the last message. */
-  readonly maxOffset: bigint
-  /** The next message of the group. */
-  readonly committedOffset: bigint
-}
-
-export interface MemberConnection {
-  readonly clientId: string
-  readonly address: string
-  readonly language: string
-  readonly version: number
-}
-
-export interface GroupConnections {
-  readonly members: readonly MemberConnection[]
-  readonly messageModel: string
-  readonly subscriptions: Readonly<Record<string, string>>
-}
-
-/** A half message nobody ended yet. Fields as the broker tells them; times in ms. */
-export interface OpenTransaction {
-  readonly brokerName: string
-  readonly transactionId: string
-  readonly messageId: string
-  readonly group: string
-  readonly topic: string
-  readonly keys: string
-  /** Position in the broker's log. */
-  readonly physicalOffset: bigint
-  readonly storedAt: Date
-  readonly ageMs: number
-  readonly attempts: number
-  readonly state: string
 }
 
 export interface KeyQuery {
@@ -262,6 +218,70 @@ export class Admin {
     return [...names].toSorted()
   }
 
+  /** The brokers of the cluster now, sorted by name. */
+  async brokers(): Promise<BrokerData[]> {
+    this.#core.requireStarted()
+    const brokers = await this.#core.routes.discover()
+    return brokers.toSorted((a, b) => compareText(a.name, b.name))
+  }
+
+  /** Creates the group on every broker, or changes what is given. Groups also come into being when a consumer joins. */
+  async createGroup(name: string, settings: GroupSettings = {}): Promise<void> {
+    checkGroup(name)
+    for (const address of (await this.#brokers()).values()) await writeGroup(this.#core, address, name, settings)
+  }
+
+  /** Of the first broker that knows the group; undefined when none does. */
+  async groupSettings(name: string): Promise<AllGroupSettings | undefined> {
+    checkGroup(name)
+    for (const address of (await this.#brokers()).values()) {
+      const config = await groupConfig(this.#core, address, name)
+      if (config !== undefined) return settingsOfConfig(config)
+    }
+    return undefined
+  }
+
+  /**
+   * Deletes the group from every broker. Its dead letters stay.
+   * @param options.positions also forget how far it was. Default false
+   */
+  async deleteGroup(name: string, options: { positions?: boolean | undefined } = {}): Promise<void> {
+    const extFields = { groupName: checkGroup(name), cleanOffset: options.positions ?? false }
+    await this.#everyBroker({ code: RequestCode.DELETE_SUBSCRIPTIONGROUP, extFields }, `delete group ${name}`)
+  }
+
+  /**
+   * Asks a running consumer about itself.
+   * @param options.work also what its handlers are doing. Default false
+   * @returns undefined when no broker has such a client in the group
+   * @throws {ClientError} SYSTEM_ERROR when the client did not answer in time
+   */
+  async consumerInfo(
+    group: string,
+    clientId: string,
+    options: { work?: boolean | undefined } = {},
+  ): Promise<ConsumerInfo | undefined> {
+    checkGroup(group)
+    for (const address of (await this.#brokers()).values()) {
+      const info = await consumerInfo(this.#core, address, group, clientId, options.work ?? false)
+      if (info !== undefined) return info
+    }
+    return undefined
+  }
+
+  /**
+   * Lets a running consumer handle one message now, beside what its group consumes: nothing is committed or given back.
+   * @throws {ClientError} SYSTEM_ERROR when the client is not there or has no handler of the topic
+   */
+  async consumeDirectly(group: string, clientId: string, message: ConsumedMessage): Promise<DirectOutcome> {
+    checkGroup(group)
+    const { topic, offsetMessageId } = message
+    // The broker that stored it: an offset message id holds the address.
+    const { host, port } = parseOffsetMessageId(offsetMessageId)
+    const question = { group, clientId, offsetMessageId, topic }
+    return consumeDirectly(this.#core, formatAddress(host, port), question)
+  }
+
   /** How far a group is in every queue it subscribes to or has a position in, its retry topic included. */
   async progress(group: string): Promise<QueueProgress[]> {
     const extFields = { consumerGroup: checkGroup(group) }
@@ -400,39 +420,4 @@ export class Admin {
 
 function jsonOf(body: Buffer): JsonObject {
   return asObject(parseLenientJson(body.toString('utf8')))
-}
-
-function progressOf(queue: JsonObject, offsets: JsonObject): QueueProgress {
-  return {
-    topic: asText(queue['topic']),
-    brokerName: asText(queue['brokerName']),
-    queueId: asNumber(queue['queueId']),
-    maxOffset: BigInt(asNumber(offsets['brokerOffset'])),
-    committedOffset: BigInt(asNumber(offsets['consumerOffset'])),
-  }
-}
-
-function memberOf(entry: JsonObject): MemberConnection {
-  return {
-    clientId: asText(entry['clientId']),
-    address: asText(entry['clientAddr']),
-    language: asText(entry['language']),
-    version: asNumber(entry['version']),
-  }
-}
-
-function transactionOf(entry: JsonObject, brokerName: string): OpenTransaction {
-  return {
-    brokerName,
-    transactionId: asText(entry['transactionId']),
-    messageId: asText(entry['messageId']),
-    group: asText(entry['group']),
-    topic: asText(entry['topic']),
-    keys: asText(entry['keys']),
-    physicalOffset: BigInt(asNumber(entry['physicalOffset'])),
-    storedAt: new Date(asNumber(entry['storedAt'])),
-    ageMs: asNumber(entry['ageMs']),
-    attempts: asNumber(entry['attempts']),
-    state: asText(entry['state']),
-  }
 }

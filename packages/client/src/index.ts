@@ -1,7 +1,7 @@
 export { ClientError } from './client-error.ts'
 export type { Logger } from './logger.ts'
 export type { ConnectionOptions, GroupOptions } from './options.ts'
-export type { MessageQueue } from './route.ts'
+export type { BrokerData, MessageQueue } from './route.ts'
 export type { MessageBody, OutgoingMessage } from './message.ts'
 export type { SendReceipt } from './send-receipt.ts'
 export type { ProducerOptions, SendOptions } from './producer-base.ts'
@@ -22,6 +22,15 @@ export { ConsumedMessage } from './consumed-message.ts'
 export type { Filter } from './heartbeat.ts'
 export { ReconsumeLater, RejectMessage } from './outcome.ts'
 export type { HandlerContext, MessageHandler } from './subscription.ts'
+export type { Allocate, MachineRooms } from './allocate.ts'
+export {
+  allocateAveragely,
+  allocateByCircle,
+  allocateByConfig,
+  allocateByMachineRoom,
+  allocateConsistentHash,
+  allocateNearby,
+} from './allocate.ts'
 export type { StartFrom } from './start-offsets.ts'
 export type { BroadcastOffsetStore } from './offset-store.ts'
 export type { PushConsumerOptions } from './push-consumer-options.ts'
@@ -37,15 +46,14 @@ export type {
 } from './pull-consumer.ts'
 export { PullConsumer } from './pull-consumer.ts'
 export type {
-  AdminOptions,
   GroupConnections,
-  KeyQuery,
   MemberConnection,
   OpenTransaction,
   QueueOffsets,
   QueueProgress,
-  TopicOptions,
-} from './admin.ts'
+} from './admin-views.ts'
+export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
+export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.
 export type { ErrorCode } from '@tandemmq/protocol'

@@ -1,9 +1,9 @@
-import { isRetryTopic, parseLenientJson, RequestCode, ResponseCode } from '@tandemmq/protocol'
+import { isRetryTopic } from '@tandemmq/protocol'
 import { AckBatcher } from './ack-batcher.ts'
+import { groupConfig, settingsOfConfig } from './admin-groups.ts'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
 import type { Consumption, ConsumptionPort, PopSource } from './consumption.ts'
 import { HandlerRunner } from './handler-runner.ts'
-import { asObject } from './json.ts'
 import type { Lease } from './lease.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import type { LeaseLane } from './lease-lane.ts'
@@ -195,12 +195,10 @@ export class LeaseConsumer implements Consumption {
   /** @returns true when the answer counts: the group is configured for order or not, or is not configured at all */
   async #askForOrder(): Promise<boolean> {
     const { core, group } = this.#port
-    const init = { code: RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, extFields: { group } }
     for (const address of core.brokerAddresses()) {
       try {
-        const answer = await core.request(address, init)
-        const body = answer.code === ResponseCode.SUCCESS ? answer.body.toString('utf8') : '{}'
-        this.#isOrdered = asObject(parseLenientJson(body))['consumeMessageOrderly'] === true
+        const config = await groupConfig(core, address, group)
+        this.#isOrdered = config !== undefined && settingsOfConfig(config).ordered
         this.#isOrderOpen = false
         return true
       } catch (error) {

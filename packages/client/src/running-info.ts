@@ -58,7 +58,8 @@ function handlersAtWork({ consumption }: AskedConsumer): string {
   const lines = consumption.handlers
     .atWork()
     .map(
-      ({ message, runningMs }) => `${message.topic} ${message.messageId} attempt ${message.attempt}: ${runningMs} ms`,
+      ({ message, runningMs }) =>
+        `${message.topic} ${message.messageId} attempt ${message.attempt}: ${Math.round(runningMs)} ms`,
     )
   return [`${lines.length} handlers at work`, ...lines].join('\n')
 }

@@ -1,0 +1,86 @@
+import type { JsonObject } from './json.ts'
+import { asNumber, asText } from './json.ts'
+
+export interface QueueOffsets {
+  readonly brokerName: string
+  readonly queueId: number
+  /** First message still there. */
+  readonly minOffset: bigint
+  /** One behind the last message. */
+  readonly maxOffset: bigint
+}
+
+/** Where a group is in one queue. */
+export interface QueueProgress {
+  readonly topic: string
+  readonly brokerName: string
+  readonly queueId: number
+  /** One behind the last message. */
+  readonly maxOffset: bigint
+  /** The next message of the group. */
+  readonly committedOffset: bigint
+}
+
+export interface MemberConnection {
+  readonly clientId: string
+  readonly address: string
+  readonly language: string
+  readonly version: number
+}
+
+export interface GroupConnections {
+  readonly members: readonly MemberConnection[]
+  readonly messageModel: string
+  readonly subscriptions: Readonly<Record<string, string>>
+}
+
+/** A half message nobody ended yet. Fields as the broker tells them; times in ms. */
+export interface OpenTransaction {
+  readonly brokerName: string
+  readonly transactionId: string
+  readonly messageId: string
+  readonly group: string
+  readonly topic: string
+  readonly keys: string
+  /** Position in the broker's log. */
+  readonly physicalOffset: bigint
+  readonly storedAt: Date
+  readonly ageMs: number
+  readonly attempts: number
+  readonly state: string
+}
+
+export function progressOf(queue: JsonObject, offsets: JsonObject): QueueProgress {
+  return {
+    topic: asText(queue['topic']),
+    brokerName: asText(queue['brokerName']),
+    queueId: asNumber(queue['queueId']),
+    maxOffset: BigInt(asNumber(offsets['brokerOffset'])),
+    committedOffset: BigInt(asNumber(offsets['consumerOffset'])),
+  }
+}
+
+export function memberOf(entry: JsonObject): MemberConnection {
+  return {
+    clientId: asText(entry['clientId']),
+    address: asText(entry['clientAddr']),
+    language: asText(entry['language']),
+    version: asNumber(entry['version']),
+  }
+}
+
+export function transactionOf(entry: JsonObject, brokerName: string): OpenTransaction {
+  return {
+    brokerName,
+    transactionId: asText(entry['transactionId']),
+    messageId: asText(entry['messageId']),
+    group: asText(entry['group']),
+    topic: asText(entry['topic']),
+    keys: asText(entry['keys']),
+    physicalOffset: BigInt(asNumber(entry['physicalOffset'])),
+    storedAt: new Date(asNumber(entry['storedAt'])),
+    ageMs: asNumber(entry['ageMs']),
+    attempts: asNumber(entry['attempts']),
+    state: asText(entry['state']),
+  }
+}
