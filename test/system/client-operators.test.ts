@@ -99,3 +99,14 @@ test('a running consumer tells its queues and handles one message on request', a
     code: 'SYSTEM_ERROR',
   })
 })
+
+test('a unique message id that is not there is not taken for the address of a broker', async () => {
+  await admin.createTopic('orders', { queues: 1 })
+  await using producer = new Producer({ nameServers: broker.address, group: 'p' })
+  await producer.start()
+  const { messageId } = await producer.send({ topic: 'orders', body: 'here' })
+  expect((await admin.messageById(messageId, 'orders'))?.text()).toBe('here')
+  const other = `${messageId.slice(0, -4)}${messageId.endsWith('FFFF') ? '0000' : 'FFFF'}`
+  expect(await admin.messageById(other, 'orders')).toBeUndefined()
+  expect(await admin.messageById(other)).toBeUndefined()
+})

@@ -410,6 +410,8 @@ export class Admin {
     } catch {
       return undefined
     }
+    // A unique id is as long: where an offset id has the port, it has process number and a hash, which no port is as large as.
+    if (place.port < 1 || place.port > 65_535) return undefined
     const init = { code: RequestCode.VIEW_MESSAGE_BY_ID, extFields: { offset: place.physicalOffset } }
     const answer = await this.#core.request(formatAddress(place.host, place.port), init)
     const view = new RecordView()
