@@ -2,10 +2,10 @@
 // between. One thread; frames are made from a template, answers are read as far as their code.
 //
 //   node frame-load.mjs produce|half|pull|e2e HOST PORT TOPIC [--connections 4] [--window 64] [--messages 100000] [--bytes 1024]
-//     [--queues 4] [--topics 1] [--rate 500] [--seconds 60]
+//     [--queues 4] [--readers 1] [--topics 1] [--rate 500] [--seconds 60]
 //
 // produce: sends, `window` of them under way on each connection. half: half messages, each followed by a one-way commit. pull: one
-// connection for each queue, 32 messages at a time, from offset 0. e2e: `rate` sends a second, and pulls that wait for them.
+// connection for each queue and reader, 32 messages at a time, from offset 0. e2e: `rate` sends a second, and pulls that wait for them.
 import { Buffer } from 'node:buffer'
 import { connect } from 'node:net'
 import { parseArgs } from 'node:util'
@@ -18,6 +18,7 @@ const { positionals, values } = parseArgs({
     messages: { type: 'string', default: '100000' },
     bytes: { type: 'string', default: '1024' },
     queues: { type: 'string', default: '4' },
+    readers: { type: 'string', default: '1' },
     topics: { type: 'string', default: '1' },
     rate: { type: 'string', default: '500' },
     seconds: { type: 'string', default: '60' },
@@ -62,6 +63,7 @@ class Template {
 }
 
 const OPAQUE = 1_000_000_000
+const OUT_BYTES = 64 << 10
 const KEY = '########'
 
 function sendTemplate(name, queueId, isHalf) {
@@ -147,7 +149,7 @@ class Peer {
     this.socket = socket
     this.queueId = queueId
     this.inFlight = 0
-    this.out = Buffer.allocUnsafeSlow(1 << 20)
+    this.out = Buffer.allocUnsafeSlow(OUT_BYTES)
     this.outEnd = 0
     this.kept = Buffer.alloc(0)
     socket.setNoDelay(true)
@@ -168,7 +170,7 @@ class Peer {
     if (this.outEnd === 0) return
     this.socket.write(this.out.subarray(0, this.outEnd))
     // The socket keeps the bytes until they are gone.
-    this.out = Buffer.allocUnsafeSlow(1 << 20)
+    this.out = Buffer.allocUnsafeSlow(OUT_BYTES)
     this.outEnd = 0
   }
 
@@ -276,10 +278,10 @@ function dial(queueId) {
   })
 }
 
-const pullers = mode === 'pull' || mode === 'e2e' ? queues : 0
+const pullers = mode === 'pull' ? queues * option('readers') : mode === 'e2e' ? queues : 0
 const producers = mode === 'pull' ? 0 : mode === 'e2e' ? 1 : option('connections')
 const peers = []
-for (let queueId = 0; queueId < pullers; queueId++) peers.push(await dial(queueId))
+for (let n = 0; n < pullers; n++) peers.push(await dial(n % queues))
 for (let n = 0; n < producers; n++) peers.push(await dial(-1))
 
 const begun = performance.now()

@@ -46,7 +46,7 @@ const measures = [
     flush: 'sync',
   },
   { name: 'half + commit 4 x 64', args: ['half', 'halves', '--connections', '4', '--window', '64'], floor: 8, aim: 12 },
-  { name: 'pull 32', args: ['pull', 'load'], floor: 5, aim: 10, flush: 'async' },
+  { name: 'pull 32 by 2 readers', args: ['pull', 'load', '--readers', '2'], floor: 5, aim: 10, flush: 'async' },
 ]
 
 function drive(server, args, { messages = 3_000_000, limit = seconds } = {}) {
