@@ -4,11 +4,14 @@ import { Aftermath, type Moment } from './crash-point.ts'
 import { RecordedHistory, type HistoryOptions, type StartBroker } from './recorded-history.ts'
 import { Replay } from './recorded-disk.ts'
 
-const KEEPS = ['none', 'all', 'some', 'sectors'] as const
+/** What a power cut leaves of un-synced writes (FaultDiskOptions.keeps). */
+export const KEEPS = ['none', 'all', 'some', 'sectors'] as const
 type Keeps = (typeof KEEPS)[number]
 const START_MS = 1_704_067_200_000
-/** Every so manieth point the power goes again, in the first start or after it. */
+/** Every so manieth recovery loses its power too, and every so manieth loses it when it is done. */
 const AGAIN_EVERY = 5
+/** Changes of the disk the recovery is let to make at most: the start needs about ten, the rest hits its first messages. */
+const AGAIN_STEPS = 40
 
 export interface Finding {
   /** Index among the steps of the disk, and what survived of un-synced writes. */
@@ -19,97 +22,100 @@ export interface Finding {
 }
 
 export interface LabResult {
-  /** Places in the history where the power may go, and recoveries tried. */
+  /** Places in the history where the power went. */
   points: number
   recoveries: number
-  /** Of them with a second power cut: in the middle of the recovery, and after it. */
-  inRecovery: number
+  /** Of them with a second power cut: in the start or its first messages, and at its end. */
+  interrupted: number
   again: number
-  acknowledged: number
+  /** Messages known to be acknowledged, over all recoveries: none may be lost. */
+  promises: number
   findings: Finding[]
 }
 
-export interface LabOptions extends HistoryOptions {
-  /** Variants of what survives at each point. */
-  seeds: number
-  /** Points to try, spread over the history. Default all. */
-  pointsMax?: number
-  /** Stop at the first finding. */
-  untilFound?: boolean
-  log?(line: string): void
+export interface Crashes {
+  /** Each so manieth point (a mean), beginning with point `from`. Default 1 and 0: all. */
+  every?: number
+  from?: number
+  /** Ways to keep and lose un-synced writes tried at each point, 1 to 4, of {@link KEEPS}. */
+  variants: number
+  log?: ((line: string) => void) | undefined
 }
 
-/** Crash after every step of the disk in a recorded history, recover, live on, judge. */
-export async function crashEverywhere(options: LabOptions): Promise<LabResult> {
-  const { seeds, pointsMax = Infinity, startBroker } = options
-  const history = await RecordedHistory.record(options)
-  const points = history.disk.crashPoints()
-  const chosen = spread(points, pointsMax)
-  const result: LabResult = {
-    points: points.length,
-    recoveries: 0,
-    inRecovery: 0,
-    again: 0,
-    acknowledged: 0,
-    findings: [],
-  }
-  result.acknowledged = history.ledger.events.filter(({ event }) => event === 'send.ok').length
-  const replay = new Replay(history.disk)
-  for (const [number, at] of chosen.entries()) {
-    const step = points[at] as number
-    replay.advanceTo(step)
-    // What the clients saw before the next step that changes the disk, they saw with this disk.
-    const moment = momentAt(history, points[at + 1] ?? Infinity)
-    for (let variant = 0; variant < seeds; variant++) {
-      const keeps = KEEPS[(number + variant) % KEEPS.length] as Keeps
-      const seed = options.seed * 1_000_003 + step * 31 + variant
-      const wrong = await crashOnce({ replay, moment, keeps, seed, startBroker, result })
-      result.recoveries++
-      if (wrong.length > 0) result.findings.push({ step, keeps, seed, wrong })
-      if (options.untilFound === true && wrong.length > 0) return result
-    }
-    if ((number + 1) % 250 === 0)
-      options.log?.(`${number + 1} of ${chosen.length} points, ${result.findings.length} wrong`)
-  }
-  return result
-}
+/** A recorded history, and power cuts after each step of its disk: recover, live on, judge. */
+export class CrashLab {
+  readonly #startBroker: StartBroker
+  readonly #seed: number
+  readonly history: RecordedHistory
+  /** Steps of the disk after which the power may go with another outcome than before them. */
+  readonly points: readonly number[]
 
-async function crashOnce(crash: {
-  replay: Replay
-  moment: Moment
-  keeps: Keeps
-  seed: number
-  startBroker: StartBroker
-  result: LabResult
-}): Promise<string[]> {
-  const { replay, moment, keeps, seed, startBroker, result } = crash
-  const chance = seededChance(seed)
-  const aftermath = new Aftermath(moment, startBroker)
-  const soon = (end: () => void): void => void queueMicrotask(end)
-  const twice = result.recoveries % AGAIN_EVERY
-  try {
-    let disk = replay.disk.survivors({
-      keeps,
-      seed,
-      soon,
-      ...(twice === 0 && { crashAt: 1 + Math.floor(chance() * 12) }),
-    })
-    if (twice === 0) {
-      await aftermath.live(disk).catch((error: unknown) => {
-        if (!disk.isDead) throw error
-      })
-      if (disk.isDead) result.inRecovery++
-      disk = disk.powerCut({ seed: seed + 1, soon })
-    }
-    await aftermath.live(disk)
-    if (twice === 1) {
-      result.again++
-      await aftermath.live(disk.powerCut({ seed: seed + 2, soon }))
-    }
-  } catch (error) {
-    return [`the recovery failed: ${error instanceof Error ? error.message : String(error)}`]
+  private constructor(history: RecordedHistory, { seed, startBroker }: HistoryOptions) {
+    this.history = history
+    this.points = history.disk.crashPoints()
+    this.#seed = seed
+    this.#startBroker = startBroker
   }
-  return aftermath.violations().map(({ rule, text }) => `${rule}: ${text}`)
+
+  static async open(options: HistoryOptions): Promise<CrashLab> {
+    return new CrashLab(await RecordedHistory.record(options), options)
+  }
+
+  async crash({ every = 1, from = 0, variants, log }: Crashes): Promise<LabResult> {
+    const result: LabResult = { points: 0, recoveries: 0, interrupted: 0, again: 0, promises: 0, findings: [] }
+    const replay = new Replay(this.history.disk)
+    for (let at = from; at < this.points.length; at += every) {
+      const step = this.points[Math.floor(at)] as number
+      replay.advanceTo(step)
+      // What the clients saw before the next step that changes the disk, they saw with this disk.
+      const moment = momentAt(this.history, this.points[Math.floor(at) + 1] ?? Infinity)
+      const acknowledged = moment.events.filter(({ event }) => event === 'send.ok').length
+      for (let variant = 0; variant < variants; variant++) {
+        const keeps = KEEPS[(result.points + variant) % KEEPS.length] as Keeps
+        const seed = this.#seed * 1_000_003 + step * 31 + variant
+        const wrong = await this.#crashOnce({ replay, moment, keeps, seed, result })
+        result.recoveries++
+        result.promises += acknowledged
+        if (wrong.length > 0) result.findings.push({ step, keeps, seed, wrong })
+      }
+      result.points++
+      if (result.points % 250 === 0) log?.(`${result.points} points, ${result.findings.length} wrong`)
+    }
+    return result
+  }
+
+  async #crashOnce(crash: {
+    replay: Replay
+    moment: Moment
+    keeps: Keeps
+    seed: number
+    result: LabResult
+  }): Promise<string[]> {
+    const { replay, moment, keeps, seed, result } = crash
+    const chance = seededChance(seed)
+    const aftermath = new Aftermath(moment, this.#startBroker)
+    const soon = (end: () => void): void => void queueMicrotask(end)
+    const second = Math.floor(chance() * AGAIN_EVERY)
+    const crashAt = second === 0 ? { crashAt: 1 + Math.floor(chance() * AGAIN_STEPS) } : {}
+    try {
+      let disk = replay.disk.survivors({ keeps, seed, soon, ...crashAt })
+      if (second === 0) {
+        await aftermath.live(disk).catch((error: unknown) => {
+          if (!disk.isDead) throw error
+        })
+        if (disk.isDead) result.interrupted++
+        disk = disk.powerCut({ seed: seed + 1, soon })
+      }
+      await aftermath.live(disk)
+      if (second === 1) {
+        result.again++
+        await aftermath.live(disk.powerCut({ seed: seed + 2, soon }))
+      }
+    } catch (error) {
+      return [`the recovery failed: ${error instanceof Error ? error.message : String(error)}`]
+    }
+    return aftermath.violations().map(({ rule, text }) => `${rule}: ${text}`)
+  }
 }
 
 function momentAt(history: RecordedHistory, nextStep: number): Moment {
@@ -119,12 +125,4 @@ function momentAt(history: RecordedHistory, nextStep: number): Moment {
   const known: HistoryEvent[] = events.slice(0, count)
   const last = known.at(-1)
   return { events: known, now: (last?.t ?? 0) / 1e6, wall: last?.wall ?? START_MS }
-}
-
-/** Indexes of at most `max` of them, evenly spread. */
-function spread(points: readonly number[], max: number): number[] {
-  const every = Math.max(1, points.length / max)
-  const chosen: number[] = []
-  for (let at = 0; at < points.length; at += every) chosen.push(Math.floor(at))
-  return chosen
 }

@@ -10,10 +10,14 @@ import { MemoryWire } from './memory-wire.ts'
 import { brokerOptions, HOST, PORT, SETTINGS, type StartBroker, topics } from './recorded-history.ts'
 
 const READER = 'auditors'
+/** A broker whose disk is gone answers nothing any more. */
+const LIFE_MS = 60_000
 /** Longest delay of a message, and two rounds of check-backs. */
 const SETTLE_MS = 7_000
-/** Acknowledged sends that are sent once more: the broker must know them. */
+/** Acknowledged sends that are sent once more: the broker must know them. As many of the newest, and of some time ago. */
 const REPEATS = 4
+/** Of the newest so many; retention has not come so far yet. */
+const REPEATS_FROM = 80
 
 /** What the clients know when the power goes. */
 export interface Moment {
@@ -48,7 +52,7 @@ export class Aftermath {
     this.#wall = moment.wall
   }
 
-  /** Lives on with `disk`. @returns the disk as it is then, in the middle of things */
+  /** Lives on with `disk`, and leaves it in the middle of things. */
   async live(disk: FaultDisk): Promise<void> {
     const clock = new VirtualClock({ seed: ++this.#rounds, startAt: Math.ceil(this.#wall) })
     const ledger = new Ledger(clock, this.#now, () => 0)
@@ -57,7 +61,7 @@ export class Aftermath {
     const network = new MemoryNetwork({ clock, latencyMs: 0.1 })
     try {
       broker = await clock.run(this.#startBroker(brokerOptions(clock, network, disk)))
-      await clock.run(this.#work(clock, network, ledger))
+      await clock.run(this.#work(clock, network, ledger), LIFE_MS)
     } finally {
       this.#events.push(...ledger.events)
       this.#now = ledger.now
@@ -115,8 +119,10 @@ export class Aftermath {
       open.delete(one.id)
       if (sent !== undefined) answered.push([one.id, sent])
     }
-    const repeated = answered.filter(([, { kind }]) => isSingle(kind)).slice(-REPEATS)
-    for (const [id, { kind, topic, delayMs }] of [...open, ...repeated]) {
+    const known = answered.filter(([, { kind, topic }]) => isSingle(kind) && topic !== 'quiet').slice(-REPEATS_FROM)
+    const every = (REPEATS_FROM - REPEATS) / REPEATS
+    const old = known.slice(0, -REPEATS).filter((_, index) => index % every === 0)
+    for (const [id, { kind, topic, delayMs }] of [...open, ...old, ...known.slice(-REPEATS)]) {
       if (isSingle(kind)) await clients.send(kind, id, topic, 0, delayMs)
     }
   }

@@ -43,6 +43,23 @@ export class RecordedDisk {
     return this.steps.flatMap((step, index) => (changes(step) ? [index] : []))
   }
 
+  /** How often the history met what a crash may interrupt. */
+  census(): Record<'segments' | 'segmentsRemoved' | 'indexFiles' | 'checkpoints' | 'journalFiles', number> {
+    const named = (folder: string): number =>
+      this.steps.filter((step) => step.kind === 'rename' && step.to.includes(folder)).length
+    const ofLog = (kind: Step['kind']): number =>
+      this.steps.filter((step) => step.kind === kind && 'path' in step && step.path.includes('/commitlog/')).length
+    return {
+      segments: new Set(
+        this.steps.flatMap((step) => (step.kind === 'open' && step.path.includes('/commitlog/') ? [step.path] : [])),
+      ).size,
+      segmentsRemoved: ofLog('discard') + ofLog('remove'),
+      indexFiles: named('/index/'),
+      checkpoints: named('/checkpoint/'),
+      journalFiles: named('/journal/'),
+    }
+  }
+
   #recorded(): Disk {
     const inner = this.#inner
     const note = (step: Step): void => void this.steps.push(step)

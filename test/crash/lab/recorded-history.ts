@@ -10,11 +10,12 @@ import { type Disk, RecordedDisk } from './recorded-disk.ts'
 export const HOST = '10.0.0.1'
 export const PORT = 9876
 export const DATA_DIR = '/data'
-/** Topics of the company and their queues; `temporary` comes and goes. */
-export const topics: Readonly<Record<string, number>> = { orders: 3, audit: 2, temporary: 1 }
+/** Topics of the company and their queues; `temporary` comes and goes, `quiet` has messages in the first part only. */
+export const topics: Readonly<Record<string, number>> = { orders: 3, audit: 2, temporary: 1, quiet: 1 }
 export const SETTINGS = ['a', 'b'] as const
 /** Retention looks once a minute. */
 const PART_MS = 60_000
+const QUIET_SENDS = 4
 const KINDS = ['plain', 'plain', 'plain', 'dedup', 'delayed', 'half', 'batch'] as const
 
 export type StartBroker = (options: BrokerOptions) => Promise<Broker>
@@ -81,6 +82,7 @@ export class RecordedHistory {
     await clients.heartbeat([...Object.keys(topics), RETRY])
     for (let part = 0; part < parts; part++) {
       const from = this.clock.monotonic()
+      if (part === 0) for (let n = 0; n < QUIET_SENDS; n++) await clients.send('plain', `quiet-${n}`, 'quiet', 0)
       await this.#work(clients, reading)
       // The last part ends in the middle of things.
       if (part === parts - 1) return
