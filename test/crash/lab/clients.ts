@@ -88,6 +88,16 @@ export class Clients {
     return { code: answer.code, next, min: Number(minOffset), max: Number(maxOffset), messages }
   }
 
+  /** @returns the first offset of a queue and the one behind its last; undefined when there is no such queue */
+  async rangeOf(topic: string, queueId: number): Promise<{ min: number; max: number } | undefined> {
+    const [least, end] = [
+      await this.#wire.request(31, { topic, queueId }),
+      await this.#wire.request(30, { topic, queueId, committed: true }),
+    ]
+    if (least.code !== 0 || end.code !== 0) return undefined
+    return { min: Number(least.extFields?.offset), max: Number(end.extFields?.offset) }
+  }
+
   async commit(topic: string, queueId: number, offset: number): Promise<void> {
     const fields = { group: READERS, topic, queueId, offset }
     this.#ledger.note({ event: 'commit.start', ...fields })

@@ -1,7 +1,7 @@
 import { seededChance } from '@tandemmq/broker/simulation'
 import type { HistoryEvent } from '../history.ts'
-import { Aftermath, type Moment } from './crash-point.ts'
-import { RecordedHistory, type HistoryOptions, type StartBroker } from './recorded-history.ts'
+import { Aftermath } from './crash-point.ts'
+import { RecordedHistory, type HistoryOptions, type Moment, type StartBroker } from './recorded-history.ts'
 import { Replay } from './recorded-disk.ts'
 
 /** What a power cut leaves of un-synced writes (FaultDiskOptions.keeps). */

@@ -7,7 +7,7 @@ import type { HistoryEvent } from '../history.ts'
 import { Clients, RETRY, type SingleKind } from './clients.ts'
 import { Ledger } from './ledger.ts'
 import { MemoryWire } from './memory-wire.ts'
-import { brokerOptions, HOST, PORT, SETTINGS, type StartBroker, topics } from './recorded-history.ts'
+import { brokerOptions, HOST, type Moment, PORT, SETTINGS, type StartBroker, topics } from './recorded-history.ts'
 
 const READER = 'auditors'
 /** A broker whose disk is gone answers nothing any more. */
@@ -18,14 +18,6 @@ const SETTLE_MS = 7_000
 const REPEATS = 4
 /** Of the newest so many; retention has not come so far yet. */
 const REPEATS_FROM = 80
-
-/** What the clients know when the power goes. */
-export interface Moment {
-  readonly events: readonly HistoryEvent[]
-  /** ms since the history began, and the wall clock. */
-  readonly now: number
-  readonly wall: number
-}
 
 interface Pending {
   kind: string
@@ -44,8 +36,13 @@ export class Aftermath {
   #now: number
   #wall: number
   #rounds = 0
+  readonly #passesOver: boolean
+  /** `topic/queue/offset` of what the broker could not read. */
+  readonly unreadable: string[] = []
 
-  constructor(moment: Moment, startBroker: StartBroker) {
+  /** @param passesOver whether readers leave out what the broker cannot read; default: that is a failure */
+  constructor(moment: Moment, startBroker: StartBroker, passesOver = false) {
+    this.#passesOver = passesOver
     this.#events = [...moment.events]
     this.#startBroker = startBroker
     this.#now = moment.now
@@ -102,9 +99,23 @@ export class Aftermath {
     await sleep(clock, SETTLE_MS)
     for (const [topic, queues] of queuesRead()) {
       ledger.note({ event: 'join', group: READER, topic })
-      for (let queueId = 0; queueId < queues; queueId++) await readAll(clients, ledger, topic, queueId)
+      for (let queueId = 0; queueId < queues; queueId++) await this.#readAll(clients, ledger, topic, queueId)
     }
+    await findByKey(clients, ledger)
     wire.close()
+  }
+
+  async #readAll(clients: Clients, ledger: Ledger, topic: string, queueId: number): Promise<void> {
+    const range = await clients.rangeOf(topic, queueId)
+    if (range === undefined) return
+    const { min: minOffset, max: maxOffset } = range
+    for (let offset = minOffset; offset < maxOffset; ) {
+      const { code, next, messages } = await clients.pull(READER, topic, queueId, offset)
+      if (code === 0 && messages.length > 0 && next > offset) offset = next
+      else if (this.#passesOver) this.unreadable.push(`${topic}/${queueId}/${offset++}`)
+      else throw new Error(`a pull from ${topic}/${queueId}/${offset} of ${minOffset} to ${maxOffset} answered ${code}`)
+    }
+    ledger.note({ event: 'read.all', group: READER, topic, queueId, minOffset, maxOffset })
   }
 
   /** What a producer does that had no answer, and one that forgot that it had. */
@@ -136,15 +147,14 @@ function queuesRead(): [topic: string, queues: number][] {
   return [...Object.entries(topics), [RETRY, 1]]
 }
 
-async function readAll(clients: Clients, ledger: Ledger, topic: string, queueId: number): Promise<void> {
-  const first = await clients.pull(READER, topic, queueId, 0)
-  if (first.code === 17) return
-  const { min: minOffset, max: maxOffset } = first
-  for (let offset = minOffset; offset < maxOffset; ) {
-    const { code, next, messages } = await clients.pull(READER, topic, queueId, offset)
-    if (code !== 0 || messages.length === 0 || next <= offset)
-      throw new Error(`a pull from ${topic}/${queueId}/${offset} of ${minOffset} to ${maxOffset} answered ${code}`)
-    offset = next
+/** Of each topic the last message read with a key is found by it; the query looks into every file of the index. */
+async function findByKey(clients: Clients, ledger: Ledger): Promise<void> {
+  const last = new Map<string, string>()
+  for (const event of ledger.events) {
+    if (event.event === 'recv' && event.group === READER && event.topic !== RETRY) last.set(event.topic, event.id)
   }
-  ledger.note({ event: 'read.all', group: READER, topic, queueId, minOffset, maxOffset })
+  for (const [topic, id] of last) {
+    const found = await clients.findByKey(topic, id)
+    if (!found.includes(id)) throw new Error(`a query for the key ${id} of ${topic} found ${found.join() || 'nothing'}`)
+  }
 }

@@ -38,6 +38,11 @@ export class RecordedDisk {
     this.disk = this.#recorded()
   }
 
+  /** The disk as it is now; this one goes on. */
+  copy(soon: (callback: () => void) => void): FaultDisk {
+    return this.#inner.survivors({ keeps: 'all', soon })
+  }
+
   /** Indexes of the steps after which the power may go with another outcome than before them. */
   crashPoints(): number[] {
     return this.steps.flatMap((step, index) => (changes(step) ? [index] : []))

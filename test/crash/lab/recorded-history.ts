@@ -2,6 +2,7 @@ import type { Broker, BrokerOptions } from '@tandemmq/broker'
 import { sleep } from '@tandemmq/remoting'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
 import { SeededRandom } from '../../kit/seeded-random.ts'
+import type { HistoryEvent } from '../history.ts'
 import { Clients, READERS, RETRY, type SingleKind } from './clients.ts'
 import { Ledger } from './ledger.ts'
 import { MemoryWire } from './memory-wire.ts'
@@ -17,6 +18,14 @@ export const SETTINGS = ['a', 'b'] as const
 const PART_MS = 60_000
 const QUIET_SENDS = 4
 const KINDS = ['plain', 'plain', 'plain', 'dedup', 'delayed', 'half', 'batch'] as const
+
+/** What the clients know at some time. */
+export interface Moment {
+  readonly events: readonly HistoryEvent[]
+  /** ms since the history began, and the wall clock. */
+  readonly now: number
+  readonly wall: number
+}
 
 export type StartBroker = (options: BrokerOptions) => Promise<Broker>
 
@@ -51,7 +60,7 @@ export class RecordedHistory {
   readonly #network: MemoryNetwork
   readonly #random: SeededRandom
   #ids = 0
-  broker: Broker | undefined
+  #broker: Broker | undefined
 
   private constructor(options: HistoryOptions) {
     this.#options = options
@@ -69,9 +78,15 @@ export class RecordedHistory {
     return history
   }
 
+  /** Ends the broker as an operator does. @returns what the clients know then */
+  async close(): Promise<Moment> {
+    await this.clock.run(this.#broker?.close() ?? Promise.resolve())
+    return { events: this.ledger.events, now: this.clock.monotonic(), wall: this.clock.now() }
+  }
+
   async #play(): Promise<void> {
     const { parts, startBroker } = this.#options
-    this.broker = await startBroker(brokerOptions(this.clock, this.#network, this.disk.disk))
+    this.#broker = await startBroker(brokerOptions(this.clock, this.#network, this.disk.disk))
     const wire = await MemoryWire.open(this.#network, HOST, PORT)
     const clients = new Clients(wire, this.ledger)
     wire.onRequest = (frame) => {
