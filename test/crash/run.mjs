@@ -16,6 +16,7 @@ const tests = {
   outbox: { files: ['test/crash/outbox-kill.test.ts'], defaults: { rounds: '10' } },
   powercut: { files: ['test/crash/power-cut.test.ts'], defaults: { cycles: '500', strict: '1' } },
 }
+const FOUND_CHARS = 130
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const { values, positionals } = parseArgs({
   allowPositionals: true,

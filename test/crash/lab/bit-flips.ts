@@ -24,6 +24,8 @@ const folders: Readonly<Record<Kind, string>> = {
   format: DATA_DIR,
 }
 
+const LOG_FILES = 9
+
 export interface Flip {
   readonly kind: Kind
   readonly path: string
@@ -76,7 +78,9 @@ export class FlipLab {
     const random = new SeededRandom(seed)
     const flips: Flip[] = []
     for (const kind of KINDS) {
-      const files = filesIn(this.#disk, folders[kind])
+      const all = filesIn(this.#disk, folders[kind])
+      // The first thing a start does is to remove older files of the log, which everybody has consumed.
+      const files = kind.startsWith('log') ? all.slice(-LOG_FILES) : all
       const bytes = files.reduce((sum, { size }) => sum + size, 0)
       for (let left = Math.ceil((count * SHARES[kind]) / 100); left > 0; left--) {
         let at = random.between(0, bytes - 1)

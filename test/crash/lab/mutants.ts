@@ -141,3 +141,39 @@ export const mutants: readonly Mutant[] = [
     patches: [{ file: 'store/recovered-index.js', from: 'queue.skipTo(queueOffset + 1);', to: '' }],
   },
 ]
+
+/** Each serves or believes bytes it should have checked, or keeps to itself what it found. */
+export const flipMutants: readonly Mutant[] = [
+  {
+    name: 'a record is served whatever its checksum',
+    patches: [
+      {
+        file: 'store/cold-reader.js',
+        from: 'if (at >= 0) {',
+        to: 'if (at >= 0) {\n            return this.bytes.subarray(at, at + size);',
+      },
+    ],
+  },
+  {
+    name: 'a page of the index is taken whatever its checksum',
+    patches: [{ file: 'store/page-cache.js', from: 'if (!whole)', to: 'if (false)' }],
+  },
+  {
+    name: 'a checkpoint is taken whatever its checksum',
+    patches: [
+      {
+        file: 'store/checkpoints.js',
+        from: 'if (crc32Of(bytes, at + TABLE_HEAD_BYTES, end) !== bytes.readUInt32BE(at + 8))',
+        to: 'if (false)',
+      },
+    ],
+  },
+  {
+    name: 'a damaged journal is cut where the damage begins',
+    patches: [{ file: 'store/state-journal.js', from: 'content.damagedUntil > content.end)', to: 'false)' }],
+  },
+  {
+    name: 'a damaged log ends where the damage begins',
+    patches: [{ file: 'store/log-scanner.js', from: 'if (this.#durable <= offset)', to: 'if (true)' }],
+  },
+]
