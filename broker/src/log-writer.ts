@@ -14,8 +14,11 @@ export interface LogWriter {
   append(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void
   /** As append, but a DELAY or TIMER property parks the message first; a missing %RETRY% or %DLQ% topic is created. */
   publish(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void
-  /** One stored record, copied; undefined when retention removed it. */
-  read(physicalOffset: number): Buffer | undefined
+  /**
+   * One stored record, copied; undefined when retention removed it.
+   * @param isKnown it starts there for certain: if it does not look like one, that is LOG_DAMAGED; default false: undefined
+   */
+  read(physicalOffset: number, isKnown?: boolean): Buffer | undefined
   /**
    * Copies a record known to begin there, unchecked: for rooms that keep its place themselves.
    * @param size bytes of the record
@@ -66,8 +69,8 @@ export class StoreLogWriter implements LogWriter {
     return this.#open.store.readInto(physicalOffset, size, target, at)
   }
 
-  read(physicalOffset: number): Buffer | undefined {
-    return this.#parts?.store.read(physicalOffset)
+  read(physicalOffset: number, isKnown?: boolean): Buffer | undefined {
+    return this.#parts?.store.read(physicalOffset, isKnown)
   }
 
   get #open(): { store: MessageStore; topics: Topics; delay: DelayService } {

@@ -19,6 +19,7 @@ import {
   SqlExpressions,
   Topics,
 } from './queueing/index.ts'
+import { recoveryLines } from './recovery-log.ts'
 import { RetryService } from './retry/index.ts'
 import { checkTransactionRequest } from './server/transaction-handlers.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreError } from './store/index.ts'
@@ -91,6 +92,7 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
     },
     onFenced,
   })
+  for (const line of recoveryLines(store.recovery)) options.log(line)
   const { topics, groups, offsets, kvConfig, leaseTables, modes } = tables ?? openTables(options, store.journal)
   topics.open(store)
   // remoting.md 12.1: tools look up cluster and broker by the route of a topic of that name.

@@ -214,8 +214,15 @@ test('deliveries again are counted and no violation', () => {
 })
 
 test('checker and logs know nothing of the product', () => {
-  for (const file of ['history-checker.ts', 'history.ts', '../kit/history-writer.mjs']) {
+  for (const file of [
+    'history-checker.ts',
+    'history.ts',
+    'group-progress.ts',
+    'removals.ts',
+    'settings-kept.ts',
+    '../kit/history-writer.mjs',
+  ]) {
     const source = readFileSync(new URL(file, import.meta.url), 'utf8')
-    for (const [, from] of source.matchAll(/from '([^']+)'/g)) expect(from).toMatch(/^node:|^\.\/history\.ts$/)
+    for (const [, from] of source.matchAll(/from '([^']+)'/g)) expect(from).toMatch(/^node:|^\.\/[a-z-]+\.ts$/)
   }
 })

@@ -1,4 +1,7 @@
+import { GroupProgress } from './group-progress.ts'
 import type { HistoryEvent } from './history.ts'
+import { Removals } from './removals.ts'
+import { SettingsKept } from './settings-kept.ts'
 
 export type Rule =
   | 'NoLoss'
@@ -9,6 +12,10 @@ export type Rule =
   | 'OffsetsOrdered'
   | 'TxnAtomic'
   | 'DelayNeverEarly'
+  | 'OffsetsKept'
+  | 'Deleted'
+  | 'Retention'
+  | 'SettingsKept'
 
 export interface Violation {
   readonly rule: Rule
@@ -45,6 +52,7 @@ interface Message {
   place: string | undefined
   hashReceived: string | undefined
   firstReceivedAt: number
+  lastReceivedAt: number
 }
 
 // The broker counts in whole ms, on both ends of a delay.
@@ -60,6 +68,9 @@ export class HistoryChecker {
   readonly #groups = new Map<string, { topics: Set<string>; received: Map<string, number>; again: number }>()
   readonly #readAll: (HistoryEvent & { event: 'read.all' })[] = []
   readonly #readOffsets = new Map<string, Set<number>>()
+  readonly #progress = new GroupProgress()
+  readonly #removals = new Removals(this.#progress)
+  readonly #settings = new SettingsKept()
   readonly #seen: Violation[] = []
   #unknown = 0
   #failed = 0
@@ -101,9 +112,22 @@ export class HistoryChecker {
         return this.#received(event)
       case 'read.all':
         this.#readAll.push(event)
-        return
+        return this.#removals.takeStart(event.topic, event.queueId, event.minOffset)
       case 'fault':
+        this.#progress.fault(event.t)
         this.#faults++
+        return
+      case 'delete.start':
+      case 'delete.ok':
+        return this.#removals.takeDeletion(event)
+      case 'commit.start':
+      case 'commit.ok':
+      case 'offset.read':
+        return this.#progress.take(event)
+      case 'put.start':
+      case 'put.ok':
+      case 'put.read':
+        return this.#settings.take(event)
     }
   }
 
@@ -112,6 +136,7 @@ export class HistoryChecker {
     const missing: { id: string; group: string }[] = []
     for (const [id, message] of this.#messages) {
       if (message.okAt === 0 || (message.kind === 'half' && message.decision !== 'commit')) continue
+      if (this.#removals.mayBeGone(message)) continue
       for (const [group, { topics, received }] of this.#groups) {
         if (topics.has(message.topic) && !received.has(id)) missing.push({ id, group })
       }
@@ -130,7 +155,11 @@ export class HistoryChecker {
       if (message.decision === 'commit') committed++
       if (message.decision === 'rollback') rolledBack++
       this.#judge(id, message, violations)
+      const removal = this.#removals.judge(id, message)
+      if (removal !== undefined) violations.push({ ...removal, ids: [id] })
     }
+    violations.push(...this.#progress.violations((topic) => this.#removals.wasDeleted(topic)))
+    violations.push(...this.#settings.violations())
     this.#judgeDensity(violations)
     this.#judgeOrder(violations)
     const groups: Record<string, { received: number; again: number }> = {}
@@ -165,6 +194,7 @@ export class HistoryChecker {
         place: undefined,
         hashReceived: undefined,
         firstReceivedAt: 0,
+        lastReceivedAt: 0,
       }
       this.#messages.set(id, message)
     }
@@ -200,6 +230,7 @@ export class HistoryChecker {
       this.#seen.push({ rule: 'Stable', text: `the body of ${id} changed between two reads`, ids: [id] })
     }
     message.hashReceived = hash
+    message.lastReceivedAt = Math.max(message.lastReceivedAt, t)
     const queue = `${topic}/${queueId}`
     this.#at(message, id, `${queue}/${offset}`)
     const group = this.#group(event.group)

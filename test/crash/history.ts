@@ -36,6 +36,17 @@ export type HistoryEvent = { readonly t: number; readonly wall: number; readonly
       readonly maxOffset: number
     }
   | { readonly event: 'fault'; readonly kind: string; readonly readyMs?: number }
+  /** A group says how far it is, and what the broker says it is; -1 for nothing. */
+  | {
+      readonly event: 'commit.start' | 'commit.ok' | 'offset.read'
+      readonly group: string
+      readonly topic: string
+      readonly queueId: number
+      readonly offset: number
+    }
+  | { readonly event: 'delete.start' | 'delete.ok'; readonly topic: string }
+  /** A setting of the broker, -1 for none. */
+  | { readonly event: 'put.start' | 'put.ok' | 'put.read'; readonly key: string; readonly value: number }
 )
 
 /** The logs of a folder, read on from where the last call stopped. */

@@ -101,9 +101,10 @@ export class ParkedRecords {
   /**
    * Appends the copy that is delivered.
    * @returns false when the parked record is gone from the log
+   * @throws {StoreError} LOG_DAMAGED when it cannot be read
    */
   appendFired(physicalOffset: number, completion: AppendCompletion): boolean {
-    const record = this.#log.read(physicalOffset)
+    const record = this.#log.read(physicalOffset, true)
     if (record === undefined) return false
     const { fields } = this.#copy
     this.#copy.load(record)

@@ -1,5 +1,6 @@
 import { decodeRecords, RequestCode, type RemotingCommand } from '@tandemmq/protocol'
 import { afterEach, expect, test } from 'vitest'
+import { StoreError } from '../store/store-error.ts'
 import { BrokerRooms, heartbeatBody, pullFields, type RoomsOptions } from '../../../test/kit/broker-rooms.ts'
 
 let open: BrokerRooms | undefined
@@ -297,3 +298,23 @@ test('records that retention took while they were read are left out', async () =
   expect(offsetsOf(await client.request(11, pullFields({ queueOffset: 1 })))).toMatchObject({ code: 20, next: 2 })
   expect(bodies(await client.request(11, pullFields({ queueOffset: 2 })))).toEqual(['m2'])
 })
+
+for (const filter of ['*', 'TRUE'] as const) {
+  const expressionType = filter === '*' ? 'TAG' : 'SQL92'
+  test(`F15: a damaged record hides none that stands before or behind it (${expressionType})`, async () => {
+    const rooms = await roomsWith(3)
+    const damaged = rooms.topics.find('orders')!.queues[0]!.physicalOffset(1)
+    const readInto = rooms.store.readInto.bind(rooms.store)
+    rooms.store.readInto = (physicalOffset, size, target, at) => {
+      if (physicalOffset === damaged) throw new StoreError('LOG_DAMAGED', `bytes ${damaged} of the log are damaged`)
+      return readInto(physicalOffset, size, target, at)
+    }
+    const client = rooms.client()
+    const ask = (queueOffset: number): Promise<RemotingCommand> =>
+      client.request(11, pullFields({ queueOffset, subscription: filter, expressionType }))
+    const first = await ask(0)
+    expect([bodies(first), offsetsOf(first)]).toMatchObject([['m0'], { code: 0, next: 1 }])
+    expect((await ask(1)).remark).toContain('LOG_DAMAGED')
+    expect(bodies(await ask(2))).toEqual(['m2'])
+  })
+}

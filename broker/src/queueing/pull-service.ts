@@ -225,9 +225,15 @@ export class PullService {
       if (filter.kind === 'tag') {
         if (!filter.matches(queue.tagsCode(at))) continue
       } else {
-        const isWanted = this.#sql.matches(filter, queue, at)
-        isSpent = this.#sql.isRequestSpent
-        if (!isWanted) continue
+        try {
+          if (!this.#sql.matches(filter, queue, at)) continue
+        } catch (error) {
+          // Damaged: what stands before it is answered first.
+          if (count === 0) throw error
+          break
+        } finally {
+          isSpent = this.#sql.isRequestSpent
+        }
       }
       if (count > 0 && bytes + size > BATCH_BYTES_MAX) break
       this.#unitOffsets[count] = at
@@ -255,9 +261,7 @@ export class PullService {
     let at = writePullHeader(connection, start, reader.opaque, reader.serialization, answer)
     for (let unit = 0; unit < count; unit++) {
       const size = this.#unitSizes[unit] as number
-      if (!this.#store.readInto(this.#unitPlaces[unit] as number, size, connection.output, at)) {
-        return this.#replyWithout(reader, unit)
-      }
+      if (!this.#readUnit(unit, connection.output, at)) return this.#replyWithout(reader, unit)
       at += size
     }
     this.#messages += count
@@ -265,7 +269,20 @@ export class PullService {
     finishFrame(connection, start, at)
   }
 
-  /** Retention overtook the reader at `unit`: answers what is before it, or sends the reader on. Nothing was committed yet. */
+  /**
+   * @returns false when the record is gone, or damaged and others stand before it: those are answered first
+   * @throws {StoreError} LOG_DAMAGED when the damaged one is the next
+   */
+  #readUnit(unit: number, target: Buffer, at: number): boolean {
+    try {
+      return this.#store.readInto(this.#unitPlaces[unit] as number, this.#unitSizes[unit] as number, target, at)
+    } catch (error) {
+      if (unit === 0) throw error
+      return false
+    }
+  }
+
+  /** Retention or damage met the reader at `unit`: answers what is before it, or sends the reader on. Nothing was committed yet. */
   #replyWithout(reader: Reader, unit: number): void {
     const offset = this.#unitOffsets[unit] as number
     if (unit > 0) this.#reply(reader, ResponseCode.SUCCESS, offset, unit)

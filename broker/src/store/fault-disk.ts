@@ -38,7 +38,11 @@ export interface FaultDiskOptions {
   capacityBytes?: number
   /** Runs the end of a sync; default queueMicrotask. */
   soon?: (callback: () => void) => void
+  /** What a power cut leaves of un-synced writes: all, none, some whole ones, or some sectors. Default: the seed chooses. */
+  keeps?: 'all' | 'none' | 'some' | 'sectors'
 }
+
+const KEEPS = ['all', 'none', 'some', 'sectors'] as const
 
 /** Thrown by every operation once the power is gone. */
 export class PowerCut extends Error {}
@@ -98,6 +102,7 @@ export class FaultDisk implements Disk {
 
   /** The process dies, the machine goes on: the next process sees every write. */
   killed(options: Partial<FaultDiskOptions> = {}): FaultDisk {
+    this.#dead = true
     return this.#next(options, (next) => {
       next.#names = this.#names
       next.#durableNames = this.#durableNames
@@ -107,16 +112,24 @@ export class FaultDisk implements Disk {
 
   /** The power goes: the next start sees what was synced and whatever else `seed` lets through. */
   powerCut(options: Partial<FaultDiskOptions> = {}): FaultDisk {
+    const next = this.survivors(options)
+    this.#dead = true
+    return next
+  }
+
+  /** What a power cut now would leave; this disk goes on. */
+  survivors(options: Partial<FaultDiskOptions> = {}): FaultDisk {
     const chance = seededChance(options.seed ?? this.#options.seed)
-    // All, none, some writes, some sectors: the extremes find other mistakes than the mixtures.
-    const mode = Math.floor(chance() * 4)
-    const keeps = (): boolean => (mode === 0 ? true : mode === 1 ? false : chance() < 0.5)
+    // The extremes find other mistakes than the mixtures.
+    const drawn = KEEPS[Math.floor(chance() * KEEPS.length)]
+    const mode = options.keeps ?? drawn
+    const keeps = (): boolean => (mode === 'all' ? true : mode === 'none' ? false : chance() < 0.5)
     return this.#next(options, (next) => {
       const names: Names = new Map(this.#durableNames)
       for (const change of this.#unsyncedNames) if (keeps()) change.apply(names)
       for (const [path, file] of names) {
         const bytes = file.durable.copy()
-        for (const change of file.unsynced) replay(bytes, change, keeps, mode === 3)
+        for (const change of file.unsynced) replay(bytes, change, keeps, mode === 'sectors')
         next.#names.set(path, { seen: bytes, durable: bytes.copy(), unsynced: [], settled: 0 })
       }
       next.#durableNames = new Map(next.#names)
@@ -310,7 +323,6 @@ export class FaultDisk implements Disk {
     const { soon } = this.#options
     const next = new FaultDisk({ seed: this.#options.seed, ...(soon && { soon }), ...options })
     fill(next)
-    this.#dead = true
     return next
   }
 }

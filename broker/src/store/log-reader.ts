@@ -52,6 +52,13 @@ export class LogReader {
     return isMarker ? 'marker' : 'record'
   }
 
+  /** @returns where the first valid entry behind a damaged one at `offset` starts, or the end of the segment */
+  nextEntry(segment: Segment, offset: number): number {
+    let at = offset + 1
+    while (at < segment.limit && this.kindAt(segment, at) === 'none') at++
+    return at
+  }
+
   /**
    * Brings log bytes [offset, offset + size) into `bytes` at `at`.
    * @returns false when the file ends before

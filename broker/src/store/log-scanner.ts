@@ -170,8 +170,10 @@ export class LogScanner {
     let last = end
     for (const segment of this.#segments.list.toReversed()) {
       if (segment.limit <= end) break
-      const used = this.#usedEnd(segment, Math.max(end, segment.start))
-      last = Math.max(last, used)
+      const from = Math.max(end, segment.start)
+      const used = this.#usedEnd(segment, from)
+      // One that was only filled ahead holds nothing to be cut.
+      if (used > from) last = Math.max(last, used)
       if (segment === own) this.#zero(segment, end, used)
       else if (used > segment.start) this.#segments.remove([segment])
     }

@@ -232,11 +232,12 @@ export class MessageStore {
   }
 
   /**
+   * @param isKnown a record starts there for certain: what does not look like one is damage, not an offset somebody made up
    * @returns a copy of the record that starts at `physicalOffset` and is in a queue; undefined for any other offset
    * @throws {StoreError} LOG_DAMAGED
    */
-  read(physicalOffset: number): Buffer | undefined {
-    return this.#reader.read(physicalOffset)
+  read(physicalOffset: number, isKnown = false): Buffer | undefined {
+    return this.#reader.read(physicalOffset, isKnown)
   }
 
   /**

@@ -66,14 +66,25 @@ export class RecordReader {
     this.#onDamage?.(error)
   }
 
-  read(physicalOffset: number): Buffer | undefined {
+  read(physicalOffset: number, isKnown: boolean): Buffer | undefined {
     const size = this.#sizeAt(physicalOffset)
-    if (size < RECORD_BYTES_MIN || physicalOffset + size > this.#tail.position) return undefined
+    const fits = size >= RECORD_BYTES_MIN && physicalOffset + size <= this.#tail.position
+    const hot = fits ? this.#hot.find(physicalOffset, size) : undefined
+    if (hot === undefined && (!fits || !this.#coldLooksLike(physicalOffset, size))) {
+      if (isKnown) this.#refuse(physicalOffset, fits ? size : RECORD_BYTES_MIN)
+      return undefined
+    }
     const bytes = Buffer.allocUnsafe(size)
-    const hot = this.#hot.find(physicalOffset, size)
-    if (hot === undefined && !this.#coldLooksLike(physicalOffset, size)) return undefined
     if (!this.readInto(physicalOffset, size, bytes, 0)) return undefined
     return this.#isIndexed(physicalOffset, bytes) ? bytes : undefined
+  }
+
+  /** A record begins there, and nothing that looks like one is found: unless retention took it, that is damage. */
+  #refuse(offset: number, size: number): void {
+    if (offset < this.#segments.firstOffset || offset >= this.#tail.written) return
+    const error = new StoreError('LOG_DAMAGED', `bytes ${offset} to ${offset + size} of the log are damaged`)
+    this.#report(offset, error)
+    throw error
   }
 
   #sizeAt(offset: number): number {

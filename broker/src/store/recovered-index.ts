@@ -49,9 +49,13 @@ export class RecoveredIndex {
       this.#builder = new IndexBuilder(this.#segment?.start ?? 0)
     }
     const tagsCode = this.#builder?.add(record, this.#parts.indexing) ?? 0
-    if (physicalOffset < (state.deletedBefore.get(topic) ?? 0)) return
     const queue = queues.get(topic, record.queueId)
     const { queueOffset } = record
+    if (physicalOffset < (state.deletedBefore.get(topic) ?? 0)) {
+      // Empty so far, since all before was deleted as well; else its segment's file of the index would bring the record back.
+      queue.skipTo(queueOffset + 1)
+      return
+    }
     // Taken already: the record that came first keeps the offset, since it may have been consumed under it.
     if (queueOffset < queue.nextOffset) {
       this.conflicts++

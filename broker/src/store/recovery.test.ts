@@ -25,6 +25,20 @@ test('a killed process loses nothing that was written', async () => {
   expect(store.recovery.cut).toBeUndefined()
 })
 
+test('a file that was only filled ahead is not reported as cut', async () => {
+  const disk = await logOf(20, true, 8_192)
+  expect(disk.list('data/commitlog').length).toBeGreaterThan(1)
+  const ahead = disk.open(`data/commitlog/${'24576'.padStart(20, '0')}`, 'create')
+  ahead.write(Buffer.alloc(8_192), 0, 8_192, 0)
+  const clean = openStore(disk, virtualClock(), { segmentBytes: 8_192 })
+  expect([clean.endOffset < 24_576, clean.recovery.cut]).toEqual([true, undefined])
+  const next = disk.killed()
+  const used = next.open(`data/commitlog/${'24576'.padStart(20, '0')}`, 'write')
+  used.write(Buffer.of(7), 0, 1, 99)
+  const cut = openStore(next, virtualClock(), { segmentBytes: 8_192 }).recovery.cut
+  expect(cut?.to).toBe(24_576 + 100)
+})
+
 test('what a killed process left unsynced is on the disk before it is served again', async () => {
   for (let seed = 0; seed < 8; seed++) {
     const disk = new FaultDisk({ seed })

@@ -10,6 +10,7 @@ import { RecoveredIndex } from './recovered-index.ts'
 import { SegmentIndexer } from './segment-indexer.ts'
 import { Segments } from './segments.ts'
 import { StateJournal } from './state-journal.ts'
+import { StoreError } from './store-error.ts'
 import type { RecoveryReport, StoreOptions } from './store-options.ts'
 import { StoreState } from './store-state.ts'
 
@@ -131,7 +132,10 @@ function openIndex(
   return { index, queues, indexer }
 }
 
-/** @returns log offset whose state is restored; 0 when the log must say it from its first byte */
+/**
+ * @returns log offset whose state is restored; 0 when the log must say it from its first byte
+ * @throws {StoreError} LOG_DAMAGED when a record the checkpoint needs cannot be read
+ */
 function restore(options: StoreOptions, directory: DataDirectory, segments: Segments, state: StoreState): number {
   const { disk, derived } = options
   const checkpoint = newestCheckpoint(disk, directory.checkpoint)
@@ -140,9 +144,14 @@ function restore(options: StoreOptions, directory: DataDirectory, segments: Segm
   const reader = new LogReader(segments)
   const read = (offset: number): Buffer | undefined => {
     const segment = segments.find(offset)
-    if (segment === undefined || offset >= segment.limit || reader.kindAt(segment, offset) !== 'record')
-      return undefined
-    return Buffer.from(reader.bytes.subarray(reader.at, reader.at + reader.size))
+    if (segment !== undefined && offset < segment.limit && reader.kindAt(segment, offset) === 'record')
+      return Buffer.from(reader.bytes.subarray(reader.at, reader.at + reader.size))
+    // The checkpoint needs it, so it was there once.
+    if (state.damage.some(({ from, to }) => from <= offset && offset < to)) return undefined
+    const end = segment === undefined ? checkpoint.position : reader.nextEntry(segment, offset)
+    const where = segment?.path ?? 'a missing file'
+    const what = `bytes ${offset} to ${end} of the log are damaged, from byte ${offset - (segment?.start ?? offset)} of ${where}`
+    throw new StoreError('LOG_DAMAGED', `${what}; restore the file, or start with acceptDamage to go on without them`)
   }
   for (const [name, table] of derived) table.restore(checkpoint.tables.get(name) as Buffer, state.first, read)
   return checkpoint.position

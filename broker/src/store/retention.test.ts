@@ -81,6 +81,24 @@ test('F63: a deleted topic stays empty after a restart, and a new one of its nam
   expect(last.queue('orders', 0).minOffset).toBe(5)
 })
 
+test('F63: a start that writes the index file of a segment does not bring the deleted messages in it back', async () => {
+  const { clock, disk, store, fill } = await world()
+  await fill('orders', 14)
+  const deleted = store.deleteTopic('orders')
+  await clock.advance(10)
+  await deleted
+  await fill('others', 4)
+  await clock.advance(100)
+  const left = disk.powerCut({ keeps: 'all' })
+  const indexed = left.list('data/index')
+  expect(indexed.length).toBe(2)
+  // The second file holds deleted messages only.
+  left.remove(`data/index/${indexed[1]}`)
+  const after = openStore(left, clock, options)
+  expect(after.stats().indexFiles).toBe(2)
+  expect(bodiesOf(after, after.queue('orders', 0))).toEqual([])
+})
+
 test('a deletion while messages are on their way leaves the queue consistent', async () => {
   const { clock, store } = await world()
   append(store, 'orders', 'on its way')

@@ -121,7 +121,7 @@ export class CheckBack {
 
   #hand(half: HalfMessage): boolean {
     try {
-      const record = this.#log.read(half.physicalOffset)
+      const record = this.#log.read(half.physicalOffset, true)
       return record !== undefined && this.#ask(half, record)
     } catch (error) {
       // A record that cannot be read, a connection that broke: nobody was asked, and the others must be.

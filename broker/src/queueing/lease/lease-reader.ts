@@ -229,17 +229,23 @@ export class LeaseReader {
       const size = source.size(at)
       if (size > 0) {
         if (filter.kind === 'sql' && (this.#sql.isRequestSpent || this.#sql.isTurnSpent)) break
-        const isWanted =
-          filter.kind === 'tag' ? filter.matches(source.tagsCode(at)) : this.#sql.matches(filter, source, at)
-        if (isWanted) {
-          if (this.#count > 0 && this.#bytes + size > BATCH_BYTES_MAX) break
-          const record = Buffer.allocUnsafe(size)
-          if (this.#store.readInto(source.physicalOffset(at), size, record, 0)) {
-            found.offsets.push(at)
-            found.records.push(record)
-            this.#count++
-            this.#bytes += size
+        try {
+          const isWanted =
+            filter.kind === 'tag' ? filter.matches(source.tagsCode(at)) : this.#sql.matches(filter, source, at)
+          if (isWanted) {
+            if (this.#count > 0 && this.#bytes + size > BATCH_BYTES_MAX) break
+            const record = Buffer.allocUnsafe(size)
+            if (this.#store.readInto(source.physicalOffset(at), size, record, 0)) {
+              found.offsets.push(at)
+              found.records.push(record)
+              this.#count++
+              this.#bytes += size
+            }
           }
+        } catch (error) {
+          // Damaged: what was found before it must not stay leased to nobody.
+          if (this.#count === 0) throw error
+          break
         }
       }
       found.next = at + 1

@@ -1,6 +1,7 @@
 import { RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { expect, test } from 'vitest'
 import { heartbeatBody } from '../../../../test/kit/broker-rooms.ts'
+import { StoreError } from '../../store/store-error.ts'
 import { Popped, Pops, RETRY } from './lease-test-kit.ts'
 
 test('a pop leases messages, acks settle them, and the committed offset follows the first that is open', async () => {
@@ -117,5 +118,28 @@ test('a pop waits for a message, one message wakes one of them, and at its time 
     fields: { startOffsetInfo: '', msgOffsetInfo: '' },
   })
   expect(pops.rooms.clock.now() - before).toBeGreaterThanOrEqual(4900)
+  await pops.rooms.close()
+})
+
+test('F15: a damaged record is told, and hides none that stands before it or in another queue', async () => {
+  const pops = await Pops.start({}, 2)
+  await pops.send(['a', 'b'])
+  await pops.send(['c'], 1)
+  const { store, topics } = pops.rooms
+  const damaged = topics.find('orders')!.queues[0]!.physicalOffset(1)
+  const readInto = store.readInto.bind(store)
+  store.readInto = (physicalOffset, size, target, at) => {
+    if (physicalOffset === damaged) throw new StoreError('LOG_DAMAGED', `bytes ${damaged} of the log are damaged`)
+    return readInto(physicalOffset, size, target, at)
+  }
+  const seen: string[] = []
+  let told = ''
+  for (let n = 0; n < 6; n++) {
+    const popped = await pops.rooms.clock.run(pops.askPop())
+    told += popped.remark ?? ''
+    if (popped.code === 0) seen.push(...new Popped(popped).bodies)
+  }
+  expect(seen.toSorted()).toEqual(['a', 'c'])
+  expect(told).toContain('LOG_DAMAGED')
   await pops.rooms.close()
 })

@@ -1,0 +1,84 @@
+import type { GroupProgress } from './group-progress.ts'
+import type { HistoryEvent } from './history.ts'
+
+/** What must be known of a message to say whether it may be gone. */
+export interface Removable {
+  readonly topic: string
+  readonly startedAt: number
+  readonly okAt: number
+  readonly lastReceivedAt: number
+  /** `topic/queue/offset` */
+  readonly place: string | undefined
+}
+
+/** From the request to the answer; Infinity while there was none. */
+interface Deletion {
+  from: number
+  to: number
+}
+
+/** Messages that are gone for a reason: their topic was deleted, or retention removed what every group had consumed. */
+export class Removals {
+  readonly #progress: GroupProgress
+  readonly #deletions = new Map<string, Deletion[]>()
+  readonly #starts = new Map<string, number>()
+
+  constructor(progress: GroupProgress) {
+    this.#progress = progress
+  }
+
+  takeDeletion({ event, topic, t }: HistoryEvent & { event: 'delete.start' | 'delete.ok' }): void {
+    const deletions = this.#deletions.get(topic) ?? []
+    this.#deletions.set(topic, deletions)
+    const last = deletions.at(-1)
+    if (event === 'delete.start') deletions.push({ from: t, to: Number.POSITIVE_INFINITY })
+    else if (last !== undefined) last.to = t
+  }
+
+  /** The queue begins at `minOffset` now. */
+  takeStart(topic: string, queueId: number, minOffset: number): void {
+    this.#starts.set(`${topic}/${queueId}`, minOffset)
+  }
+
+  wasDeleted(topic: string): boolean {
+    return this.#deletions.has(topic)
+  }
+
+  /** Nobody has to get it any more. */
+  mayBeGone(message: Removable): boolean {
+    return this.#deletionOf(message) !== undefined || this.#isBeforeStart(message.place)
+  }
+
+  /** @returns what is wrong with the removal of this message, or with its presence */
+  judge(id: string, message: Removable): { rule: 'Deleted' | 'Retention'; text: string } | undefined {
+    const { place } = message
+    const deletion = this.#deletionOf(message)
+    if (deletion !== undefined) {
+      const isBack = message.okAt < deletion.from && message.lastReceivedAt > deletion.to
+      return isBack
+        ? { rule: 'Deleted', text: `${id} arrived after its topic ${message.topic} was deleted` }
+        : undefined
+    }
+    if (place === undefined || !this.#isBeforeStart(place)) return undefined
+    const { queue, offset } = split(place)
+    const consumed = this.#progress.consumed(queue)
+    if (consumed > offset) return undefined
+    return { rule: 'Retention', text: `${id} at ${place} was removed, and the groups are at ${consumed}` }
+  }
+
+  /** The deletion that took the message, or may have. */
+  #deletionOf({ topic, startedAt }: Removable): Deletion | undefined {
+    return this.#deletions.get(topic)?.find(({ to }) => startedAt <= to)
+  }
+
+  #isBeforeStart(place: string | undefined): boolean {
+    if (place === undefined) return false
+    const { queue, offset } = split(place)
+    return offset < (this.#starts.get(queue) ?? 0)
+  }
+}
+
+function split(place: string): { queue: string; offset: number } {
+  const at = place.lastIndexOf('/')
+  return { queue: place.slice(0, at), offset: Number(place.slice(at + 1)) }
+}
