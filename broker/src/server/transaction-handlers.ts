@@ -141,13 +141,12 @@ function bodyOf(header: { bytes: Buffer; bodyStart: number; bodyEnd: number }): 
   throw new BrokerError('INVALID_PARAMETER', 'the body is no JSON object')
 }
 
-const { REAL_TOPIC, REAL_QID, TRAN_MSG, TRANSACTION_CHECK_TIMES, UNIQ_KEY, TRANSACTION_ID } = PropertyName
+const { REAL_TOPIC, REAL_QID, TRANSACTION_CHECK_TIMES, UNIQ_KEY, TRANSACTION_ID } = PropertyName
 const copy = new RecordCopy()
 const rewriter = new PropertyRewriter({
   drop: [REAL_TOPIC, REAL_QID, TRANSACTION_CHECK_TIMES],
   note: [UNIQ_KEY, TRANSACTION_ID],
 })
-const tranMsgHead = propertyHead(TRAN_MSG)
 const checkTimesHead = propertyHead(TRANSACTION_CHECK_TIMES)
 
 /**
@@ -165,8 +164,6 @@ export function checkTransactionRequest(half: HalfMessage, record: Buffer, broke
   const textOf = (start: number | undefined, end: number | undefined): string | undefined =>
     start === undefined || start < 0 ? undefined : record.toString('utf8', start, end)
   const msgId = textOf(uniqKeyAt, ends[3])
-  // The half record does without it; a client looks for it (remoting.md 3.3).
-  rewriter.putText(tranMsgHead, 'true')
   rewriter.putNumber(checkTimesHead, half.attempts + 1)
   fields.topic = Buffer.from(record.subarray(topicAt, ends[0]))
   fields.queueId = decimalAt(record, queueAt as number, ends[1] as number)

@@ -10,7 +10,7 @@ import type { HalfMessage } from './half-message.ts'
 
 const PROPERTY_END = 0x02
 const HALF_TOPIC = Buffer.from(SystemTopic.HALF)
-const { REAL_TOPIC, REAL_QID, PGROUP, UNIQ_KEY, KEYS, TRAN_MSG } = PropertyName
+const { REAL_TOPIC, REAL_QID, PGROUP, UNIQ_KEY, KEYS } = PropertyName
 const TRANSACTION_ID = PropertyName.TRANSACTION_ID
 const IMMUNITY = PropertyName.CHECK_IMMUNITY_TIME_IN_SECONDS
 const CHECK_TIMES = PropertyName.TRANSACTION_CHECK_TIMES
@@ -20,8 +20,11 @@ const realTopicHead = propertyHead(REAL_TOPIC)
 const realQueueHead = propertyHead(REAL_QID)
 const groupHead = propertyHead(PGROUP)
 
-/** Of the broker alone: what a producer writes under these names is dropped. TRAN_MSG is what the half topic says already. */
-const BROKERS_OWN = [REAL_TOPIC, REAL_QID, TRAN_MSG, CHECK_TIMES, PREPARED_QUEUE_OFFSET]
+/**
+ * Of the broker alone: what a producer writes under these names is dropped. TRAN_MSG stays, also on the committed message: a
+ * Java consumer fills getTransactionId() from it.
+ */
+const BROKERS_OWN = [REAL_TOPIC, REAL_QID, CHECK_TIMES, PREPARED_QUEUE_OFFSET]
 const DELAYS = [
   PropertyName.DELAY,
   PropertyName.TIMER_DELAY_SEC,
@@ -30,7 +33,7 @@ const DELAYS = [
 ]
 const NOTED = [PGROUP, TRANSACTION_ID, UNIQ_KEY, IMMUNITY, KEYS, ...DELAYS]
 /** Places of the noted properties in the rewriter. */
-const AT = { topic: 0, queue: 1, group: 5, transactionId: 6, uniqKey: 7, immunity: 8, keys: 9, firstDelay: 10 }
+const AT = { topic: 0, queue: 1, group: 4, transactionId: 5, uniqKey: 6, immunity: 7, keys: 8, firstDelay: 9 }
 
 /** Half records in the log: how a message becomes one, what one says, and what is written when it is settled. */
 export class HalfRecords {

@@ -44,7 +44,7 @@ function setUp(options: { timeoutMs?: number; checkIntervalMs?: number; log?: Sc
   return { clock, log, asks, world, service, half, end }
 }
 
-test('a half message is in no queue a consumer reads until it is committed, then in the real one without a trace of the half', () => {
+test('a half message is in no queue a consumer reads until it is committed, then in the real one, with TRAN_MSG as its consumers expect it', () => {
   const { log, half, end } = setUp()
   const at = half('m1', { KEYS: 'o-1', region: 'eu', CHECK_IMMUNITY_TIME_IN_SECONDS: '5' })
   expect(log.delivered()).toEqual([])
@@ -59,6 +59,7 @@ test('a half message is in no queue a consumer reads until it is committed, then
   expect({ ...committed?.properties }).toEqual({
     TAGS: 'created',
     UNIQ_KEY: 'm1',
+    TRAN_MSG: 'true',
     PGROUP: 'shop',
     KEYS: 'o-1',
     region: 'eu',
