@@ -269,10 +269,7 @@ export class PullService {
     finishFrame(connection, start, at)
   }
 
-  /**
-   * @returns false when the record is gone, or damaged and others stand before it: those are answered first
-   * @throws {StoreError} LOG_DAMAGED when the damaged one is the next
-   */
+  /** @returns false when the record is gone, or damaged behind others: those are answered first, and the next pull throws */
   #readUnit(unit: number, target: Buffer, at: number): boolean {
     try {
       return this.#store.readInto(this.#unitPlaces[unit] as number, this.#unitSizes[unit] as number, target, at)
