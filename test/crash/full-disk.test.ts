@@ -58,11 +58,11 @@ possible(
     onDisk({ mib: 32 }, async (disk, start) => {
       const queue = new NumberedQueue('full')
       let { broker, wire } = await start()
-      expect(await queue.fill(wire, 100, 20_000)).toBe(undefined)
+      expect(await queue.store(wire, 100, 20_000)).toBe(undefined)
       const ballast = join(disk.path, 'ballast')
       fill(ballast, 200_000)
       // One message waits for room and its sender with it; whoever comes then is told.
-      const last = queue.fill(wire, 400, 20_000).catch(() => 'unknown')
+      const last = queue.store(wire, 400, 20_000).catch(() => 'unknown')
       await until(() => broker.err.includes('has no room'), 20_000)
       fill(join(disk.path, 'dust'), 0)
       expect(await queue.send(wire)).toMatchObject(DISK_FULL)
@@ -85,7 +85,7 @@ possible(
       rmSync(join(disk.path, 'dust'))
       await until(async () => (await queue.send(wire)).code === 0, 10_000)
       console.log(JSON.stringify({ fault: 'disk full', resumedMs: Math.round(performance.now() - freed) }))
-      expect(await queue.fill(wire, 100, 20_000)).toBe(undefined)
+      expect(await queue.store(wire, 100, 20_000)).toBe(undefined)
       expect(await queue.wrong(wire)).toEqual([])
       expect(await broker.stop('SIGTERM')).toBe('0')
       ;({ broker, wire } = await start())
@@ -101,9 +101,9 @@ possible(
       const queue = new NumberedQueue('retained')
       const { broker, wire } = await start()
       // More than retention leaves, and before it looks again.
-      expect(await queue.fill(wire, 500, 20_000)).toBe(undefined)
+      expect(await queue.store(wire, 500, 20_000)).toBe(undefined)
       fill(join(disk.path, 'ballast'), 200_000)
-      const rest = queue.fill(wire, 400, 20_000)
+      const rest = queue.store(wire, 400, 20_000)
       await until(() => broker.err.includes('has no room'), 20_000)
       await until(
         () => broker.err.includes('has room again'),
@@ -126,7 +126,7 @@ possible(
     onDisk({ mib: 64, inodes: 64 }, async (disk, start) => {
       const queue = new NumberedQueue('inodes')
       const { broker, wire } = await start()
-      expect(await queue.fill(wire, 10, 20_000)).toBe(undefined)
+      expect(await queue.store(wire, 10, 20_000)).toBe(undefined)
       const dust = join(disk.path, 'dust')
       const files: string[] = []
       const take = (): void => {
@@ -141,12 +141,12 @@ possible(
         }
       }
       take()
-      const refused = await queue.fill(wire, 400, 20_000)
+      const refused = await queue.store(wire, 400, 20_000)
       expect(refused).toMatchObject(DISK_FULL)
       expect(await queue.wrong(wire)).toEqual([])
       for (const file of files) rmSync(file)
       await until(async () => (await queue.send(wire)).code === 0, 10_000)
-      expect(await queue.fill(wire, 200, 20_000)).toBe(undefined)
+      expect(await queue.store(wire, 200, 20_000)).toBe(undefined)
       expect(await queue.wrong(wire)).toEqual([])
       expect(await broker.stop('SIGTERM')).toBe('0')
     }),

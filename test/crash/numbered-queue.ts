@@ -37,7 +37,7 @@ export class NumberedQueue {
   }
 
   /** Sends until something other than success comes, or `count` are stored. */
-  async fill(wire: Wire, count: number, bytes: number): Promise<Answer | undefined> {
+  async store(wire: Wire, count: number, bytes: number): Promise<Answer | undefined> {
     for (let index = 0; index < count; index++) {
       const answer = await this.send(wire, bytes)
       if (answer.code !== 0) return answer
