@@ -9,6 +9,7 @@ import {
 import type { Connection } from '@tandemmq/remoting'
 import { RemotingServer, systemClock, systemNetwork, type Timer } from '@tandemmq/remoting'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
+import { limitedLog } from './limited-log.ts'
 import { openRooms, type Rooms } from './rooms.ts'
 import { Dispatcher } from './server/dispatcher.ts'
 import { createHandlers } from './server/handlers.ts'
@@ -43,6 +44,7 @@ export class Broker {
   readonly #rooms: Rooms
   readonly #dispatcher: Dispatcher
   readonly #server: RemotingServer
+  readonly #logRoom: (line: string) => void
   #retention: Timer | undefined
   #commitRequested = false
   #nonsense = { since: Number.NEGATIVE_INFINITY, lines: 0 }
@@ -50,7 +52,11 @@ export class Broker {
 
   private constructor(options: ResolvedOptions) {
     this.#options = options
-    this.#rooms = openRooms(options, (error) => options.log(`tandem: ${error.message}`))
+    this.#logRoom = limitedLog(options.clock, options.log)
+    this.#rooms = openRooms(options, {
+      onFenced: (error) => options.log(`tandem: ${error.message}`),
+      onFull: (isFull) => this.#onFull(isFull),
+    })
     const handlers = createHandlers(
       options,
       this.#rooms,
@@ -204,6 +210,20 @@ export class Broker {
     if (removed > 0) this.#options.log(`retention removed ${removed} bytes of the log`)
     if (forced > 0) this.#logLoss(forced)
     this.#retention = this.#options.clock.setTimer(RETENTION_INTERVAL_MS, () => this.#retain())
+  }
+
+  #onFull(isFull: boolean): void {
+    const { dataDir, clock } = this.#options
+    if (!isFull) return this.#logRoom(`${dataDir} has room again: messages are taken`)
+    this.#logRoom(
+      `${dataDir} has no room (disk, inodes, quota or file handles): messages are refused until there is some`,
+    )
+    clock.soon(() => {
+      // Before the start is complete there is no timer, and the start retains itself.
+      if (this.#retention === undefined || this.#closing !== undefined) return
+      this.#retention.cancel()
+      this.#retain()
+    })
   }
 
   /** Somebody asked for it by a hard limit, and must see what it cost. */

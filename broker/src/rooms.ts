@@ -22,7 +22,7 @@ import {
 import { recoveryLines } from './recovery-log.ts'
 import { RetryService } from './retry/index.ts'
 import { checkTransactionRequest } from './server/transaction-handlers.ts'
-import { type DerivedState, MessageStore, type StateJournal, type StoreError } from './store/index.ts'
+import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
 import { TransactionService } from './transaction/index.ts'
 
 const HOUR_MS = 3_600_000
@@ -56,7 +56,7 @@ export interface Rooms {
  * Builds the rooms and recovers them: the journal's tables first, then every record of the log in order.
  * @throws {StoreError} what opening the directory can throw
  */
-export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError) => void): Rooms {
+export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, 'onFenced' | 'onFull'>): Rooms {
   const { clock } = options
   const producers = new ProducerGroups({ clock, channelExpiryMs: options.channelExpiryMs })
   const log = new StoreLogWriter(clock)
@@ -90,7 +90,7 @@ export function openRooms(options: ResolvedOptions, onFenced: (error: StoreError
       replayed.retry.replay(record, bytes)
       replayed.dedup?.replay(record, bytes)
     },
-    onFenced,
+    ...events,
   })
   for (const line of recoveryLines(store.recovery)) options.log(line)
   const { topics, groups, offsets, kvConfig, leaseTables, modes } = tables ?? openTables(options, store.journal)

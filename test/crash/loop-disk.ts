@@ -6,10 +6,15 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 /** @returns why power cuts cannot be made here; undefined when they can */
 export function missingForPowerCuts(): string | undefined {
-  if (process.getuid?.() !== 0) return 'power cuts need root: they mount a file system'
-  for (const tool of ['mkfs.ext4', 'mount', 'xfs_io']) {
+  return missingForLoopDisks('power cuts', ['mkfs.ext4', 'mount', 'xfs_io'])
+}
+
+/** @returns why `what` cannot be had here; undefined when it can */
+export function missingForLoopDisks(what: string, tools = ['mkfs.ext4', 'mount']): string | undefined {
+  if (process.getuid?.() !== 0) return `${what} need root: they mount a file system`
+  for (const tool of tools) {
     if (spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0) {
-      return `power cuts need ${tool} (packages e2fsprogs, mount, xfsprogs)`
+      return `${what} need ${tool} (packages e2fsprogs, mount, xfsprogs)`
     }
   }
   const folder = mkdtempSync(join(tmpdir(), 'tandemmq-loop-'))
@@ -18,7 +23,7 @@ export function missingForPowerCuts(): string | undefined {
     disk.unmount()
     return undefined
   } catch (error) {
-    return `power cuts need loop devices: ${error instanceof Error ? error.message : String(error)}`
+    return `${what} need loop devices: ${error instanceof Error ? error.message : String(error)}`
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -34,12 +39,13 @@ export class LoopDisk {
   readonly image: string
   readonly path: string
 
-  constructor(folder: string, mib: number) {
+  /** @param inodes files and folders it can hold; default as many as mkfs likes */
+  constructor(folder: string, mib: number, inodes?: number) {
     this.image = join(folder, 'disk.img')
     this.path = join(folder, 'mnt')
     mkdirSync(this.path, { recursive: true })
     sh('dd', 'if=/dev/zero', `of=${this.image}`, 'bs=1M', `count=${mib}`, 'status=none')
-    sh('mkfs.ext4', '-q', '-F', this.image)
+    sh('mkfs.ext4', '-q', '-F', '-m', '0', ...(inodes === undefined ? [] : ['-N', `${inodes}`]), this.image)
     this.mount()
   }
 

@@ -9,6 +9,8 @@ export interface ChildProgramOptions {
   file: string
   args?: readonly string[]
   env?: Readonly<Record<string, string>>
+  /** Files and sockets it may have open at once (`ulimit -n`); default as many as this process. */
+  openFilesMax?: number
   /** The line of standard output that says it is ready; its first group is the result of `ready()`. */
   readyLine?: RegExp
 }
@@ -24,7 +26,10 @@ export class ChildProgram {
 
   constructor(options: ChildProgramOptions) {
     this.#readyLine = options.readyLine
-    this.#child = spawn(process.execPath, [`${root}${options.file}`, ...(options.args ?? [])], {
+    const command = [process.execPath, `${root}${options.file}`, ...(options.args ?? [])]
+    const limit = options.openFilesMax === undefined ? '' : `ulimit -n ${options.openFilesMax} && `
+    const [file = '', ...args] = limit === '' ? command : ['/bin/sh', '-c', `${limit}exec "$0" "$@"`, ...command]
+    this.#child = spawn(file, args, {
       env: { ...process.env, NODE_OPTIONS: '', ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

@@ -11,6 +11,8 @@ import type { DerivedState, StoreOptions } from '../../broker/src/store/store-op
 
 /** Helpers of this folder's tests. */
 export const host = Buffer.from([127, 0, 0, 1, 0, 0, 0x26, 0x94])
+/** Disks in memory are copied a thousand times. */
+export const RESERVE_BYTES = 16 << 10
 const NOTHING = Buffer.alloc(0)
 
 export function fieldsOf(topic: string, body: string | Buffer): RecordFields {
@@ -35,7 +37,15 @@ export function virtualClock(): VirtualClock {
 }
 
 export function openStore(disk: Disk, clock: Clock, options: Partial<StoreOptions> = {}): MessageStore {
-  return MessageStore.open({ disk, clock, directory: 'data', flush: 'sync', describe: () => 7, ...options })
+  return MessageStore.open({
+    disk,
+    clock,
+    directory: 'data',
+    flush: 'sync',
+    reserveBytes: RESERVE_BYTES,
+    describe: () => 7,
+    ...options,
+  })
 }
 
 /** Remembers what became of one append. */

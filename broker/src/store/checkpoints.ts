@@ -79,6 +79,7 @@ export class Checkpoints {
       this.#writeWhole(this.#pathOf(position), taken.parts)
     } catch (error) {
       if (!isOutOfRoom(error)) throw error
+      this.#removeUnnamed()
     }
   }
 
@@ -191,8 +192,19 @@ export class Checkpoints {
   /** Without room there is no shortcut; any other failure is a failing disk. */
   #give(error: unknown): void {
     this.#writing = false
-    if (isOutOfRoom(error) || this.#stopped) return
+    if (this.#stopped) return
+    try {
+      if (isOutOfRoom(error)) return this.#removeUnnamed()
+    } catch (failure) {
+      error = failure
+    }
     this.#options.onBroken(error instanceof Error ? error : new Error(messageOf(error)))
+  }
+
+  /** A part of a checkpoint only takes room that is missing elsewhere. */
+  #removeUnnamed(): void {
+    const { disk, directory } = this.#options
+    for (const name of disk.list(directory)) if (offsetOfName(name) < 0) disk.remove(`${directory}/${name}`)
   }
 }
 

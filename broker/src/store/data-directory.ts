@@ -12,6 +12,8 @@ export interface DataDirectory {
   journal: string
   index: string
   checkpoint: string
+  /** A file that only takes room. */
+  reserve: string
   /** No store was ever completed here. */
   isNew: boolean
   /** Says that everything the format needs exists now. */
@@ -36,6 +38,7 @@ export function takeDirectory(disk: Disk, path: string): DataDirectory {
       journal: `${path}/journal`,
       index: `${path}/index`,
       checkpoint: `${path}/checkpoint`,
+      reserve: `${path}/reserve`,
       isNew: !disk.exists(`${path}/${FORMAT_FILE}`),
       complete: () => writeFormat(disk, path),
       release: () => lock.release(),

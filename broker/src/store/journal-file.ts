@@ -2,10 +2,13 @@ import type { Clock } from '@tandemmq/remoting'
 import type { Disk, DiskFile } from './disk.ts'
 import { headerEntry, syncedEntry } from './journal-entry.ts'
 import { offsetName, offsetOfName } from './log-entry.ts'
+import { isOutOfHandles, isOutOfRoom } from './store-error.ts'
 
 /** One write of a generation: about a millisecond. */
 const PIECE_BYTES = 1 << 20
 const PAUSE_MS = 4
+/** How often it is tried again when the process had no handle left to open the folder. */
+const NAME_RETRY_MS = 500
 
 /** @returns the newest generation in `directory`, 0 without one. Files that never got their name do not count. */
 export function newestGeneration(disk: Disk, directory: string): number {
@@ -34,6 +37,7 @@ export function writeGeneration(
     disk.syncDirectoryNow(directory)
   } catch (error) {
     file.close()
+    if (isOutOfRoom(error) && disk.exists(temporary)) disk.remove(temporary)
     throw error
   }
   return { file, size: bytes.length }
@@ -97,8 +101,13 @@ export class NextGeneration {
     this.size += bytes.length
   }
 
+  /** Frees the room of the file, which is closed and has no name yet. */
+  discard(): void {
+    if (this.#disk.exists(this.#temporary)) this.#disk.remove(this.#temporary)
+  }
+
   /** Syncs what was appended and gives the file its name, durably. */
-  publish(done: (error: unknown) => void): void {
+  publish(clock: Clock, done: (error: unknown) => void): void {
     this.file.sync((failure) => {
       if (failure !== null) return done(failure)
       try {
@@ -106,7 +115,15 @@ export class NextGeneration {
       } catch (error) {
         return done(error)
       }
-      this.#disk.syncDirectory(this.#directory, (error) => done(error))
+      this.#syncName(clock, done)
+    })
+  }
+
+  /** From the rename on there is no way back: the next start would take this file, whatever the running one got since. */
+  #syncName(clock: Clock, done: (error: unknown) => void): void {
+    this.#disk.syncDirectory(this.#directory, (error) => {
+      if (isOutOfHandles(error)) clock.setTimer(NAME_RETRY_MS, () => this.#syncName(clock, done))
+      else done(error === null ? null : new Error(`${this.#directory}: ${error.message}`, { cause: error }))
     })
   }
 }

@@ -2,6 +2,7 @@ import { BLANK_MAGIC, crc32Of, writeInt64 } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
 import type { HotChunk, HotMemory } from './hot-memory.ts'
 import { BLANK_BYTES, CHECKSUM_BYTES, EntryAt, MARKER_BYTES, MARKER_MAGIC } from './log-entry.ts'
+import type { RoomReserve } from './room-reserve.ts'
 import type { Segment, Segments } from './segments.ts'
 import { isOutOfRoom, messageOf, StoreError } from './store-error.ts'
 import type { ZeroFiller } from './zero-filler.ts'
@@ -17,8 +18,11 @@ export interface LogTailOptions {
   hot: HotMemory
   segmentBytes: number
   filler?: ZeroFiller
+  /** A full disk is written again only when this is whole. */
+  reserve: RoomReserve
   /** `durable` moved. */
   onDurable(): void
+  onFull?(isFull: boolean): void
   /** A full disk took everything that waited. */
   onRoom(): void
   /** A write or sync failed: nothing more may be promised. */
@@ -39,8 +43,7 @@ export class LogTail {
   position: number
   written: number
   durable: number
-  /** The disk has no room: nothing is accepted, everything assigned is kept and written when there is. */
-  isFull = false
+  #isFull = false
 
   constructor(options: LogTailOptions, segment: Segment, position: number) {
     this.#options = options
@@ -61,6 +64,11 @@ export class LogTail {
   advance(chunk: HotChunk, size: number): void {
     chunk.used += size
     this.position += size
+  }
+
+  /** The disk has no room: nothing is accepted, everything assigned is kept and written when there is. */
+  get isFull(): boolean {
+    return this.#isFull
   }
 
   get segment(): Segment {
@@ -197,14 +205,36 @@ export class LogTail {
       this.#break(error)
       return false
     }
-    this.isFull = true
+    this.waitForRoom()
+    return false
+  }
+
+  /** Nothing is accepted until what waits could be written. */
+  waitForRoom(): void {
+    this.#setFull(true)
     this.#retry ??= this.#options.clock.setTimer(FULL_RETRY_MS, () => {
       this.#retry = undefined
-      if (this.#broken || !this.write()) return
-      this.isFull = false
+      if (this.#broken) return
+      if (!this.#hasReserve()) return this.waitForRoom()
+      if (!this.write()) return
+      this.#setFull(false)
       this.#options.onRoom()
     })
-    return false
+  }
+
+  #setFull(isFull: boolean): void {
+    if (this.#isFull === isFull) return
+    this.#isFull = isFull
+    this.#options.onFull?.(isFull)
+  }
+
+  #hasReserve(): boolean {
+    try {
+      return this.#options.reserve.restore()
+    } catch (error) {
+      this.#break(error)
+      return false
+    }
   }
 
   #break(error: unknown): void {

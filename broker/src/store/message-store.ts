@@ -98,13 +98,16 @@ export class MessageStore {
         hot: this.#hot,
         segmentBytes,
         ...(filler && { filler }),
+        reserve: recovered.reserve,
         onDurable: () => this.#onDurable(),
         onRoom: () => this.#onWritten(),
+        onFull: (isFull) => options.onFull?.(isFull),
         onBroken,
       },
       scan.segment,
       scan.end,
     )
+    if (recovered.reserve.isSpent) this.#tail.waitForRoom()
     const { onDamage } = options
     const parts = { segments, hot: this.#hot, tail: this.#tail, queues: this.#queues }
     this.#reader = new RecordReader({ ...parts, ...(onDamage && { onDamage: (error) => onDamage(error) }) })

@@ -7,19 +7,23 @@ import { LogScanner } from './log-scanner.ts'
 import type { ScanResult } from './log-scanner.ts'
 import { QueueTable } from './queue-table.ts'
 import { RecoveredIndex } from './recovered-index.ts'
+import { RoomReserve } from './room-reserve.ts'
 import { SegmentIndexer } from './segment-indexer.ts'
 import { Segments } from './segments.ts'
 import { StateJournal } from './state-journal.ts'
-import { StoreError } from './store-error.ts'
+import { isOutOfRoom, messageOf, StoreError } from './store-error.ts'
 import type { RecoveryReport, StoreOptions } from './store-options.ts'
 import { StoreState } from './store-state.ts'
 
 export const SEGMENT_BYTES = 64 << 20
 const PROGRESS_MS = 1_000
+/** More than the words of one round of retention with 10,000 queues. */
+const RESERVE_BYTES = 1 << 20
 
 /** What a store is made of, as the disk had it. */
 export interface Recovered {
   directory: DataDirectory
+  reserve: RoomReserve
   journal: StateJournal
   state: StoreState
   segments: Segments
@@ -41,7 +45,17 @@ export function recover(options: StoreOptions, onBroken: (error: Error) => void)
   try {
     const acceptDamage = options.acceptDamage ?? false
     const { isNew } = directory
-    const journal = new StateJournal({ disk, clock, directory: directory.journal, acceptDamage, isNew, onBroken })
+    const { reserveBytes = RESERVE_BYTES } = options
+    const reserve = new RoomReserve({ disk, path: directory.reserve, bytes: reserveBytes, onBroken })
+    const journal = new StateJournal({
+      disk,
+      clock,
+      directory: directory.journal,
+      acceptDamage,
+      isNew,
+      reserve,
+      onBroken,
+    })
     const state = new StoreState()
     journal.register('store', state)
     options.onJournal?.(journal)
@@ -84,11 +98,12 @@ export function recover(options: StoreOptions, onBroken: (error: Error) => void)
     const elapsedMs = clock.monotonic() - startedAt
     const { conflicts } = known
     const report = { records, from, elapsedMs, cut, damage, journalDamage: journal.damage, conflicts }
-    return { directory, journal, state, segments, index, indexer, queues, scan, checkpoint, report }
+    return { directory, reserve, journal, state, segments, index, indexer, queues, scan, checkpoint, report }
   } catch (error) {
     segments?.closeAll()
     directory.release()
-    throw error
+    if (!isOutOfRoom(error) || error instanceof StoreError) throw error
+    throw new StoreError('DISK_FULL', `no room to start in ${options.directory}: ${messageOf(error)}`, { cause: error })
   }
 }
 

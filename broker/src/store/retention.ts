@@ -1,9 +1,10 @@
+import type { ConsumeQueue } from './consume-queue.ts'
 import type { LogIndex } from './log-index.ts'
 import type { QueueTable } from './queue-table.ts'
 import type { Segment, Segments } from './segments.ts'
 import type { StateJournal } from './state-journal.ts'
 import type { Removed, StoreOptions } from './store-options.ts'
-import type { StoreState } from './store-state.ts'
+import type { StoreEntry, StoreState } from './store-state.ts'
 
 type RetentionLimits = Pick<StoreOptions, 'retentionMs' | 'retentionBytes' | 'retentionMsMax' | 'retentionBytesMax'>
 
@@ -79,13 +80,12 @@ export class Retention {
     this.#forcedBytes += forced
     this.#firstOffset = last.limit
     this.#state.first = last.limit
+    const entries: StoreEntry[] = [{ kind: 'first', offset: last.limit }]
     for (const queue of this.#queues.all()) {
-      if (queue.dropBefore(last.limit) && queue.minOffset === queue.nextOffset) {
-        this.#rememberBase(queue.topic, queue.queueId, queue.nextOffset)
-      }
+      if (queue.dropBefore(last.limit) && queue.minOffset === queue.nextOffset) entries.push(this.#base(queue))
     }
     // The files go when the journal can answer for them, not before: a crash between must not restart a queue at 0.
-    this.#running = this.#journal.appendDurable(TABLE, { kind: 'first', offset: last.limit }).then(
+    this.#running = this.#journal.appendFreeing(TABLE, entries).then(
       () => this.#removeFiles(due),
       // The store is fenced, and said so.
       () => {},
@@ -95,12 +95,13 @@ export class Retention {
   }
 
   deleteTopic(topic: string, end: number): Promise<void> {
+    const entries: StoreEntry[] = [{ kind: 'deleted', topic, before: end }]
     for (const queue of this.#queues.ofTopic(topic)) {
       queue.clear()
-      if (queue.nextOffset > 0) this.#rememberBase(topic, queue.queueId, queue.nextOffset)
+      if (queue.nextOffset > 0) entries.push(this.#base(queue))
     }
     this.#state.deletedBefore.set(topic, end)
-    const durable = this.#journal.appendDurable(TABLE, { kind: 'deleted', topic, before: end })
+    const durable = this.#journal.appendFreeing(TABLE, entries)
     // A failure fences the store and is told there, so nobody has to wait for this promise.
     durable.catch(() => {})
     this.#journal.commit()
@@ -138,9 +139,10 @@ export class Retention {
     })
   }
 
-  #rememberBase(topic: string, queueId: number, offset: number): void {
-    const entry = { kind: 'base', topic, queueId, offset }
+  /** The queue has no record left to say its next offset. */
+  #base({ topic, queueId, nextOffset }: ConsumeQueue): StoreEntry {
+    const entry: StoreEntry = { kind: 'base', topic, queueId, offset: nextOffset }
     this.#state.apply(entry)
-    this.#journal.append(TABLE, entry)
+    return entry
   }
 }

@@ -88,6 +88,7 @@ export class SegmentIndexer {
 
   /** Log offsets of records before `end` with a key of this hash that no file of the index knows yet, newest first. */
   *find(hash: number, end: number): Generator<number> {
+    this.#skipRemoved()
     while (!this.#stopped && this.#offset < end && this.#read(end));
     const parts = this.#reading === undefined ? this.#finished : [...this.#finished, this.#reading]
     for (const { segment, builder } of parts.toReversed()) {
@@ -160,6 +161,7 @@ export class SegmentIndexer {
 
   /** @returns false when there is nothing to do */
   #step(): boolean {
+    this.#skipRemoved()
     const first = this.#finished[0]
     if (this.#steps === undefined && first !== undefined && first.segment.limit <= this.#durable) {
       this.#steps = this.#write(first)
@@ -251,12 +253,34 @@ export class SegmentIndexer {
     })
   }
 
+  /** A part of a file only takes room that is missing elsewhere. */
+  #waitForRoom(): void {
+    this.#arm(RETRY_MS)
+    const { disk, index } = this.#options
+    for (const name of disk.list(index.directory)) if (name.endsWith('.tmp')) disk.remove(`${index.directory}/${name}`)
+  }
+
+  /** Retention may be faster, above all when the index has to wait for room. */
+  #skipRemoved(): void {
+    const { firstOffset } = this.#options.segments
+    if (this.#steps === undefined) {
+      while (this.#finished[0] !== undefined && this.#finished[0].segment.limit <= firstOffset) this.#finished.shift()
+    }
+    if (this.#offset >= firstOffset) return
+    this.#reading = undefined
+    this.#offset = firstOffset
+  }
+
   /** The index can be had again from the log: without it units stay in memory and the next start reads more, no message suffers. */
   #give(error: unknown): void {
     this.#steps = undefined
     if (this.#stopped) return
     this.failures++
-    if (isOutOfRoom(error)) return this.#arm(RETRY_MS)
+    try {
+      if (isOutOfRoom(error)) return this.#waitForRoom()
+    } catch (failure) {
+      error = failure
+    }
     this.stop()
     this.#options.onBroken(error instanceof Error ? error : new Error(messageOf(error)))
   }

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
 import { turns, virtualClock } from '../../../test/kit/store-kit.ts'
 import type { Disk } from './disk.ts'
+import { RoomReserve } from './room-reserve.ts'
 import { FaultDisk } from './fault-disk.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import { StateJournal } from './state-journal.ts'
-import type { JournalOptions } from './state-journal.ts'
+import type { JournalOptions } from './journal-options.ts'
 
 const DIRECTORY = 'data/journal'
 
@@ -222,6 +223,47 @@ test('F12: on a full disk it keeps a bounded buffer and writes a snapshot when t
   await clock.advance(5000)
   expect(durable).toBe(true)
   expect(table(open(disk.powerCut({ seed: 2 })))).toEqual(map)
+})
+
+test('F12: entries that free room, written during a rewrite or not, take no other entry with them', async () => {
+  for (let pause = 0; pause < 12; pause++) {
+    const clock = virtualClock()
+    const disk = new FaultDisk({ seed: 1, soon: (callback) => clock.soon(callback) })
+    const reserve = new RoomReserve({
+      disk,
+      path: 'data/reserve',
+      bytes: 4_096,
+      onBroken: (error) => expect.fail(String(error)),
+    })
+    const journal = open(disk, { clock, reserve })
+    const map = table(journal)
+    const put = (key: string, value: number): void => {
+      map.set(key, value)
+      journal.append('offsets', [key, value])
+    }
+    for (let index = 0; index < 1_200; index++) put(`${'x'.repeat(1_000)}${index % 900}`, index)
+    journal.commit()
+    put('begins the rewrite', 1)
+    if (pause % 2 === 0) disk.capacityBytes = 1_000_000
+    journal.commit()
+    for (let turn = 0; turn < pause; turn++) await (turn % 3 === 2 ? clock.advance(2) : turns(1))
+    disk.capacityBytes = 1_000_000
+    put('waits', pause)
+    journal.commit()
+    map.set('frees', 1)
+    let freed = false
+    void journal.appendFreeing('offsets', [['frees', 1]]).then(() => (freed = true))
+    journal.commit()
+    await clock.advance(500)
+    put('later', pause)
+    disk.capacityBytes = Infinity
+    await clock.advance(10_000)
+    expect(freed, `after ${pause}`).toBe(true)
+    put('last', pause)
+    journal.commit()
+    await clock.advance(5_000)
+    expect(table(open(disk.powerCut({ seed: 2 }))), `after ${pause}`).toEqual(map)
+  }
 })
 
 test('closed at any moment of a rewrite it keeps everything that was appended', async () => {

@@ -1,7 +1,9 @@
-import type { Clock, Timer } from '@tandemmq/remoting'
-import type { Disk, DiskFile } from './disk.ts'
+import type { Timer } from '@tandemmq/remoting'
+import type { DiskFile } from './disk.ts'
 import type { JournalContent } from './journal-entry.ts'
 import { decodeJournal, encodeEntry, ENTRY_BYTES_MAX, syncedEntry } from './journal-entry.ts'
+import type { Endable, JournalOptions, JournalOwner, Waiter } from './journal-options.ts'
+import { endable } from './journal-options.ts'
 import { newestGeneration, NextGeneration, removeOthers, writeGeneration } from './journal-file.ts'
 import { offsetName } from './log-entry.ts'
 import { isOutOfRoom, messageOf, StoreError } from './store-error.ts'
@@ -14,32 +16,6 @@ const COMPACT_BYTES_MIN = 1 << 20
 const COMPACT_FACTOR = 4
 /** On a full disk entries are not kept beyond this: the next file written is a snapshot, which holds them all. */
 const BUFFERED_BYTES_MAX = 4 << 20
-
-/** A table of small entries that survives the process. */
-export interface JournalOwner {
-  /** One entry, in the order they were appended. The same entry may come twice around a snapshot: last one wins. */
-  apply(entry: unknown): void
-  /** Entries that rebuild the whole table. */
-  snapshot(): Iterable<unknown>
-}
-
-export interface JournalOptions {
-  disk: Disk
-  clock: Clock
-  /** Folder of the journal's files alone. */
-  directory: string
-  /** Start with what is readable instead of refusing. */
-  acceptDamage: boolean
-  /** There may be no file yet. */
-  isNew: boolean
-  /** A write or sync failed; nothing is written any more. */
-  onBroken(error: Error): void
-}
-
-interface Waiter {
-  resolve(): void
-  reject(error: Error): void
-}
 
 /**
  * Everything the log does not say (topics, groups, consumer offsets, ...) in one append-only file with checksums. When it has
@@ -61,6 +37,11 @@ export class StateJournal {
   #buffered = 0
   /** The buffer was given up on a full disk: only a snapshot can go on from here. */
   #behind = false
+  /** Entries that free room, and who waits for them: written behind the buffer, or without it when it does not fit. */
+  #freeing: Buffer[] = []
+  #unwrittenFreeing: Waiter[] = []
+  /** No room at the last write: the timer tries again. */
+  #isStarved = false
   /** Who waits for an entry that is still in the buffer, and for one that is in the file. */
   #unwritten: Waiter[] = []
   #unsynced: Waiter[] = []
@@ -70,7 +51,7 @@ export class StateJournal {
   /** Being written, while the running generation goes on; `late` was appended since its snapshot. */
   #next: { writer: NextGeneration; late: Buffer[] } | undefined
   /** The last entries are on their way to the next generation: what comes now waits until it counts. */
-  #switching: { done: Promise<void>; end(): void } | undefined
+  #switching: Endable | undefined
   #broken: Error | undefined
   #closed = false
   /** Byte ranges given up because the caller accepts damage. */
@@ -126,17 +107,29 @@ export class StateJournal {
     })
   }
 
+  /**
+   * Keeps entries that free room once they are on the disk; resolves then. On a full disk they overtake what waits for room, so
+   * their order among others of the table must not matter. Their owner's snapshot holds them already.
+   */
+  appendFreeing(table: string, entries: readonly unknown[]): Promise<void> {
+    this.#refuseIfOver()
+    for (const entry of entries) this.#freeing.push(encodeEntry(table, entry))
+    return new Promise((resolve, reject) => this.#unwrittenFreeing.push({ resolve, reject }))
+  }
+
   /** Writes what is buffered, with one write, and starts a sync for who waits. */
   commit(): void {
     if (this.#broken !== undefined || this.#closed) return
-    if (this.#hasUnwritten && !this.#write()) return
-    if (this.#unsynced.length > 0) this.#sync()
+    const isWritten = this.#isStarved ? this.#writeFreeing() : !this.#hasUnwritten || this.#write()
+    if (isWritten && this.#unsynced.length > 0) this.#sync()
   }
 
   /** Writes and syncs everything on this thread. */
   commitNow(): void {
     this.#refuseIfOver()
-    if (this.#hasUnwritten && !this.#write()) throw new StoreError('DISK_FULL', 'no room for the state journal')
+    if (this.#hasUnwritten) this.#write()
+    if (this.#hasUnwritten && !this.#writeWithReserve())
+      throw new StoreError('DISK_FULL', 'no room for the state journal')
     this.#guard(() => this.#file.syncNow())
     const waiters = this.#unsynced.splice(0)
     this.#synced = this.#size
@@ -153,8 +146,7 @@ export class StateJournal {
       if (this.#broken === undefined) {
         this.commitNow()
         // Says on the next start that nothing before it may be missing.
-        const last = syncedEntry(this.#synced)
-        this.#guard(() => this.#file.write(last, 0, last.length, this.#size))
+        this.#guard(() => this.#writeLast(syncedEntry(this.#synced)))
         this.#guard(() => this.#file.syncNow())
       }
     } finally {
@@ -170,7 +162,8 @@ export class StateJournal {
     this.#broken = error
     this.#cancelTimers()
     const failure = new StoreError('STORE_FENCED', `the state journal is fenced: ${messageOf(error)}`, { cause: error })
-    for (const waiter of [...this.#unsynced.splice(0), ...this.#unwritten.splice(0)]) waiter.reject(failure)
+    const waiters = [this.#unsynced, this.#unwritten, this.#unwrittenFreeing].flatMap((list) => list.splice(0))
+    for (const waiter of waiters) waiter.reject(failure)
   }
 
   get bytes(): number {
@@ -211,7 +204,7 @@ export class StateJournal {
   }
 
   get #hasUnwritten(): boolean {
-    return this.#buffered > 0 || this.#behind
+    return this.#buffered > 0 || this.#behind || this.#freeing.length > 0
   }
 
   #keepUnclaimed(table: string, entry: unknown): void {
@@ -222,6 +215,7 @@ export class StateJournal {
 
   #onWriteTimer(): void {
     this.#writeTimer = undefined
+    this.#isStarved = false
     this.commit()
   }
 
@@ -231,19 +225,22 @@ export class StateJournal {
     this.#writeTimer = undefined
     if (this.#switching !== undefined) return true
     try {
+      this.#requireRoom()
       if (this.#behind) this.#compactNow()
       else if (this.#size > Math.max(COMPACT_BYTES_MIN, COMPACT_FACTOR * this.#snapshotBytes)) this.#compact()
-      if (this.#buffered === 0) return this.#noteWritten()
-      const note = this.#noted < this.#synced ? [syncedEntry(this.#synced)] : []
-      const bytes = Buffer.concat([...note, ...this.#buffer])
-      this.#file.write(bytes, 0, bytes.length, this.#size)
-      this.#size += bytes.length
-      this.#noted = this.#synced
-      this.#next?.late.push(...this.#buffer)
+      const entries = [...this.#buffer, ...this.#freeing]
+      if (entries.length > 0) {
+        const note = this.#noted < this.#synced ? [syncedEntry(this.#synced)] : []
+        this.#writeBytes(Buffer.concat([...note, ...entries]))
+        this.#noted = this.#synced
+        this.#next?.late.push(...entries)
+      }
     } catch (error) {
       return this.#refuse(error)
     }
+    this.#isStarved = false
     this.#clearBuffer()
+    this.#noteFreeing()
     this.#noteWritten()
     this.#syncTimer ??= this.#options.clock.setTimer(SYNC_DELAY_MS, () => {
       this.#syncTimer = undefined
@@ -252,8 +249,65 @@ export class StateJournal {
     return true
   }
 
-  #noteWritten(): true {
+  #noteWritten(): void {
     this.#unsynced.push(...this.#unwritten.splice(0))
+  }
+
+  #noteFreeing(): void {
+    this.#freeing = []
+    this.#unsynced.push(...this.#unwrittenFreeing.splice(0))
+  }
+
+  #writeBytes(bytes: Buffer): void {
+    this.#file.write(bytes, 0, bytes.length, this.#size)
+    this.#size += bytes.length
+  }
+
+  /** What was kept for entries that free room is not taken by others: it comes back first. */
+  #requireRoom(): void {
+    if (this.#options.reserve?.restore() === false) throw new StoreError('DISK_FULL', 'no room for the reserve')
+  }
+
+  /** The entries that free room, alone, in the room that was kept for them. @returns false when there are none, or no room */
+  #writeFreeing(): boolean {
+    if (this.#freeing.length === 0 || this.#switching !== undefined) return false
+    try {
+      // The part of a refused write behind the end takes room, and would lie behind these entries.
+      this.#file.truncate(this.#size)
+      this.#options.reserve?.spend()
+      this.#writeBytes(Buffer.concat(this.#freeing))
+    } catch (error) {
+      if (!isOutOfRoom(error)) this.#break(error)
+      return false
+    }
+    this.#noteFreeing()
+    return true
+  }
+
+  #writeLast(bytes: Buffer): void {
+    try {
+      this.#file.write(bytes, 0, bytes.length, this.#size)
+    } catch (error) {
+      if (!isOutOfRoom(error) || this.#options.reserve === undefined) throw error
+      this.#options.reserve.spend()
+      this.#file.write(bytes, 0, bytes.length, this.#size)
+    }
+  }
+
+  /** The last write of all may use the reserve: the next start makes a new one. */
+  #writeWithReserve(): boolean {
+    const { reserve } = this.#options
+    if (this.#broken !== undefined || reserve === undefined || this.#behind) return false
+    try {
+      reserve.spend()
+      this.#writeBytes(Buffer.concat([...this.#buffer, ...this.#freeing]))
+    } catch (error) {
+      if (!isOutOfRoom(error)) this.#break(error)
+      return false
+    }
+    this.#clearBuffer()
+    this.#noteFreeing()
+    this.#noteWritten()
     return true
   }
 
@@ -284,19 +338,20 @@ export class StateJournal {
     const { disk, directory, clock } = this.#options
     const writer = new NextGeneration(disk, directory, this.#generation + 1, this.#snapshotParts())
     const next = { writer, late: [] as Buffer[] }
-    // What is in the buffer now is in the snapshot: it goes to the running generation only.
-    const known = this.#buffer.length
+    // What waits now is in the snapshot: it goes to the running generation only.
+    const known = this.#buffer.length + this.#freeing.length
     this.#next = next
     writer.write(clock, (error) => {
-      if (this.#next !== next || this.#broken !== undefined || this.#closed) return writer.file.close()
+      if (this.#broken !== undefined || this.#closed) return writer.file.close()
+      if (this.#next !== next) return this.#abandon(writer)
       if (error !== null) return this.#giveUp(next.writer, error)
       try {
         next.writer.append(next.late.slice(known))
       } catch (failure) {
         return this.#giveUp(next.writer, failure)
       }
-      this.#switching = waiting()
-      next.writer.publish((failure) => this.#switch(next.writer, failure))
+      this.#switching = endable()
+      next.writer.publish(clock, (failure) => this.#switch(next.writer, failure))
     })
   }
 
@@ -321,11 +376,18 @@ export class StateJournal {
     this.commit()
   }
 
+  /** A refused write ended it. Its name may be in use again already. */
+  #abandon(writer: NextGeneration): void {
+    writer.file.close()
+    if (this.#next === undefined) this.#guard(() => writer.discard())
+  }
+
   /** Without room the running generation simply grows on. */
   #giveUp(writer: NextGeneration, error: unknown): void {
     writer.file.close()
     this.#next = undefined
-    if (!isOutOfRoom(error)) this.#break(error)
+    if (!isOutOfRoom(error)) return this.#break(error)
+    this.#guard(() => writer.discard())
   }
 
   #compactNow(): void {
@@ -362,7 +424,8 @@ export class StateJournal {
     this.#buffered = 0
   }
 
-  #refuse(error: unknown): false {
+  /** @returns true when entries that free room were written all the same */
+  #refuse(error: unknown): boolean {
     if (!isOutOfRoom(error)) {
       this.#break(error)
       return false
@@ -372,8 +435,12 @@ export class StateJournal {
       this.#clearBuffer()
       this.#behind = true
     }
-    this.#writeTimer ??= this.#options.clock.setTimer(SYNC_DELAY_MS, () => this.#onWriteTimer())
-    return false
+    this.#isStarved = true
+    // A second file has even less room; and what waits would reach it in another order than this one.
+    this.#next = undefined
+    this.#writeTimer?.cancel()
+    this.#writeTimer = this.#options.clock.setTimer(SYNC_DELAY_MS, () => this.#onWriteTimer())
+    return this.#writeFreeing()
   }
 
   #guard(action: () => void): void {
@@ -401,12 +468,4 @@ export class StateJournal {
     this.#writeTimer?.cancel()
     this.#syncTimer?.cancel()
   }
-}
-
-function waiting(): { done: Promise<void>; end(): void } {
-  let end = (): void => {}
-  const done = new Promise<void>((resolve) => {
-    end = resolve
-  })
-  return { done, end }
 }

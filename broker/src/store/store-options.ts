@@ -53,6 +53,8 @@ export interface StoreOptions extends RecordIndexing {
   retentionBytesMax?: number
   /** Growth of the log after which a checkpoint is written, and so about what a start has to read. Default 256 MiB. */
   checkpointBytes?: number
+  /** Room kept on the disk, so that log files can still be removed when it is full. Default 1 MiB. */
+  reserveBytes?: number
   /** By name: what checkpoints hold. A name the program does not know is ignored, a missing one makes the start read the log from its first byte. */
   derived?: ReadonlyMap<string, DerivedState>
   /**
@@ -71,6 +73,8 @@ export interface StoreOptions extends RecordIndexing {
   onProgress?(read: number, total: number): void
   /** A record or a file of the index could not be read; called once for each place. The read fails, others go on. */
   onDamage?(error: StoreError): void
+  /** There is no room for the log any more, or again. Called from within a write. */
+  onFull?(isFull: boolean): void
   /** A write or sync failed. Nothing is acknowledged from now on; reading goes on; restart to recover. */
   onFenced?(error: StoreError): void
 }

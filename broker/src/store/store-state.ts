@@ -1,4 +1,4 @@
-import type { JournalOwner } from './state-journal.ts'
+import type { JournalOwner } from './journal-options.ts'
 
 /** A damaged range of the log that somebody decided to live with: bytes [from, to). */
 export interface DamagedRange {
@@ -6,14 +6,14 @@ export interface DamagedRange {
   to: number
 }
 
-type Entry =
+export type StoreEntry =
   | { kind: 'base'; topic: string; queueId: number; offset: number }
   | { kind: 'durable'; offset: number }
   | { kind: 'first'; offset: number }
   | { kind: 'damage'; from: number; to: number }
   | { kind: 'deleted'; topic: string; before: number }
 
-/** What the store must know and the log cannot say. Table `store` of the journal. */
+/** What the store must know and the log cannot say. Table `store` of the journal: entries may come in any order. */
 export class StoreState implements JournalOwner {
   /** topic -> queue id -> next offset of a queue that has no record left. */
   readonly bases = new Map<string, number[]>()
@@ -26,11 +26,11 @@ export class StoreState implements JournalOwner {
   first = 0
 
   apply(entry: unknown): void {
-    const known = entry as Entry
+    const known = entry as StoreEntry
     switch (known.kind) {
       case 'base': {
         const offsets = this.bases.get(known.topic) ?? []
-        offsets[known.queueId] = known.offset
+        offsets[known.queueId] = Math.max(known.offset, offsets[known.queueId] ?? 0)
         this.bases.set(known.topic, offsets)
         return
       }
@@ -48,7 +48,7 @@ export class StoreState implements JournalOwner {
     }
   }
 
-  *snapshot(): Iterable<Entry> {
+  *snapshot(): Iterable<StoreEntry> {
     yield { kind: 'durable', offset: this.durable }
     yield { kind: 'first', offset: this.first }
     for (const { from, to } of this.damage) if (to > this.first) yield { kind: 'damage', from, to }

@@ -66,7 +66,12 @@ export class ZeroFiller {
     this.#end()
     this.#start = next
     try {
-      this.#segments.prepare(next, (error) => this.#give(error))
+      let isPrepared = true
+      this.#segments.prepare(next, (error) => {
+        isPrepared = false
+        this.#give(error)
+      })
+      if (!isPrepared) return
       this.#file = this.#disk.open(this.#segments.pathOf(next), 'write')
       this.#filled = this.#synced = this.#file.size()
       this.#arm()

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest'
+import { faultTests, faultTestsOf, isNamed } from './fault-rows.ts'
+
+/** Faults of one broker's machine and disk that the broker has to answer; each has a test that makes it happen. */
+const rows = [
+  ...['F01', 'F02', 'F04', 'F05', 'F06', 'F07', 'F08', 'F09', 'F11', 'F12', 'F13', 'F14', 'F15', 'F16', 'F17'],
+  ...['F18', 'F19', 'F20', 'F21', 'F62', 'F63', 'F65'],
+]
+
+const tests = faultTests()
+
+test('names of tests are read from the source, with one row or several, quoted or computed', () => {
+  const source = [
+    'test("F01: a", () => {})',
+    'possible(`F02 F03: ${b} of it`, { timeout: 1 }, async () => {})',
+    'test("about F04: a", () => {})',
+    'console.log("F05: a")',
+    '// test("F06: a", () => {})',
+  ]
+  const found = faultTestsOf('a.test.ts', source.join('\n'))
+  expect(found.map(({ rows: named }) => named)).toEqual([['F01'], ['F02', 'F03']])
+  const [first, second] = found as [(typeof found)[0], (typeof found)[0]]
+  expect([isNamed(first, 'F01: a'), isNamed(first, 'F01: ab'), isNamed(first, 'F01:')]).toEqual([true, false, false])
+  expect([isNamed(second, 'F02 F03: (x) of it'), isNamed(second, 'F02 F03: of')]).toEqual([true, false])
+})
+
+test('each row of the fault matrix has a test that is named after it', () => {
+  const tested = new Set(tests.flatMap(({ rows: named }) => named))
+  expect(rows.filter((row) => !tested.has(row))).toEqual([])
+})
