@@ -20,6 +20,8 @@ export interface RequestRow {
   /** Key of {@link assemble}'s `rooms`. */
   readonly servedBy?: string
   readonly refusal?: Refusal
+  /** Brokers of RocketMQ do not serve it either: it is asked of clients or of controllers. */
+  readonly isElsewhere?: true
 }
 
 const served = (name: RequestName, servedBy: string): RequestRow => ({ name, code: requestCodes[name], servedBy })
@@ -29,6 +31,8 @@ const refused = (name: RequestName, advice: string): RequestRow => {
   const remark = ` request type ${code} not supported: ${advice}`
   return { name, code, refusal: { code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark } }
 }
+
+const elsewhere = (name: RequestName, advice: string): RequestRow => ({ ...refused(name, advice), isElsewhere: true })
 
 const pushed = 'brokers ask this of clients'
 const noController = 'there is one broker per name and no controller; its data are safe as the option flush says'
@@ -41,7 +45,7 @@ const viaReset = 'reset offsets with INVOKE_BROKER_TO_RESET_OFFSET (222)'
 
 /**
  * Every request code of RocketMQ 5.3.3 and of TandemMQ with what this broker does: the one place to look it up. `docs/compatibility.md` is
- * generated from it (`npm run compatibility`). A code in no row is answered like one that no RocketMQ knows (remoting.md 1.4).
+ * generated from it (`npm run docs:compatibility`). A code in no row is answered like one that no RocketMQ knows (remoting.md 1.4).
  */
 export const requestTable: readonly RequestRow[] = [
   // producers (remoting.md 2A, 2C)
@@ -174,11 +178,11 @@ export const requestTable: readonly RequestRow[] = [
   refused('SET_COMMITLOG_READ_MODE', noColdFlow),
 
   // broker to client (2F)
-  refused('CHECK_TRANSACTION_STATE', pushed),
-  refused('NOTIFY_CONSUMER_IDS_CHANGED', pushed),
-  refused('RESET_CONSUMER_CLIENT_OFFSET', `${pushed}; ${viaReset}`),
-  refused('GET_CONSUMER_STATUS_FROM_CLIENT', `${pushed}; ask INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223)`),
-  refused('PUSH_REPLY_MESSAGE_TO_CLIENT', pushed),
+  elsewhere('CHECK_TRANSACTION_STATE', pushed),
+  elsewhere('NOTIFY_CONSUMER_IDS_CHANGED', pushed),
+  elsewhere('RESET_CONSUMER_CLIENT_OFFSET', `${pushed}; ${viaReset}`),
+  elsewhere('GET_CONSUMER_STATUS_FROM_CLIENT', `${pushed}; ask INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223)`),
+  elsewhere('PUSH_REPLY_MESSAGE_TO_CLIENT', pushed),
 
   // slaves and controllers
   refused('GET_ALL_CONSUMER_OFFSET', noSlave),
@@ -190,24 +194,24 @@ export const requestTable: readonly RequestRow[] = [
   refused('EXCHANGE_BROKER_HA_INFO', noSlave),
   refused('GET_BROKER_HA_STATUS', noSlave),
   refused('RESET_MASTER_FLUSH_OFFSET', noSlave),
-  refused('CONTROLLER_ALTER_SYNC_STATE_SET', noController),
-  refused('CONTROLLER_ELECT_MASTER', noController),
-  refused('CONTROLLER_REGISTER_BROKER', noController),
-  refused('CONTROLLER_GET_REPLICA_INFO', noController),
-  refused('CONTROLLER_GET_METADATA_INFO', noController),
-  refused('CONTROLLER_GET_SYNC_STATE_DATA', noController),
+  elsewhere('CONTROLLER_ALTER_SYNC_STATE_SET', noController),
+  elsewhere('CONTROLLER_ELECT_MASTER', noController),
+  elsewhere('CONTROLLER_REGISTER_BROKER', noController),
+  elsewhere('CONTROLLER_GET_REPLICA_INFO', noController),
+  elsewhere('CONTROLLER_GET_METADATA_INFO', noController),
+  elsewhere('CONTROLLER_GET_SYNC_STATE_DATA', noController),
   refused('GET_BROKER_EPOCH_CACHE', noController),
   refused('NOTIFY_BROKER_ROLE_CHANGED', noController),
-  refused('UPDATE_CONTROLLER_CONFIG', noController),
-  refused('GET_CONTROLLER_CONFIG', noController),
-  refused('CLEAN_BROKER_DATA', noController),
-  refused('CONTROLLER_GET_NEXT_BROKER_ID', noController),
-  refused('CONTROLLER_APPLY_BROKER_ID', noController),
-  refused('BROKER_CLOSE_CHANNEL_REQUEST', noController),
-  refused('CHECK_NOT_ACTIVE_BROKER_REQUEST', noController),
-  refused('GET_BROKER_LIVE_INFO_REQUEST', noController),
-  refused('GET_SYNC_STATE_DATA_REQUEST', noController),
-  refused('RAFT_BROKER_HEART_BEAT_EVENT_REQUEST', noController),
+  elsewhere('UPDATE_CONTROLLER_CONFIG', noController),
+  elsewhere('GET_CONTROLLER_CONFIG', noController),
+  elsewhere('CLEAN_BROKER_DATA', noController),
+  elsewhere('CONTROLLER_GET_NEXT_BROKER_ID', noController),
+  elsewhere('CONTROLLER_APPLY_BROKER_ID', noController),
+  elsewhere('BROKER_CLOSE_CHANNEL_REQUEST', noController),
+  elsewhere('CHECK_NOT_ACTIVE_BROKER_REQUEST', noController),
+  elsewhere('GET_BROKER_LIVE_INFO_REQUEST', noController),
+  elsewhere('GET_SYNC_STATE_DATA_REQUEST', noController),
+  elsewhere('RAFT_BROKER_HEART_BEAT_EVENT_REQUEST', noController),
 
   // users and ACLs
   refused('UPDATE_AND_CREATE_ACL_CONFIG', noAcl),
@@ -234,9 +238,16 @@ export const requestTable: readonly RequestRow[] = [
   refused('BROKER_STATS', 'ask GET_BROKER_RUNTIME_INFO (28)'),
 ]
 
-/** Answers to known codes that are not served, by code. */
+/** Answers of a broker to known codes that it does not serve, by code. */
 export const refusals: ReadonlyMap<number, Refusal> = new Map(
   requestTable.flatMap(({ code, refusal }) => (refusal === undefined ? [] : [[code, refusal] as const])),
+)
+
+/** Answers of a name server without a broker: as a broker's, but what only brokers serve is to be asked there. */
+export const nameServerRefusals: ReadonlyMap<number, Refusal> = new Map(
+  requestTable.map(({ name, code, refusal }) => {
+    return [code, refusal ?? (refused(name, 'this is a name server without a broker; ask a broker').refusal as Refusal)]
+  }),
 )
 
 /**
