@@ -18,6 +18,7 @@ const registry = server('registry-handlers')
 const route = server('route-handlers')
 const rooms = server('room-handlers')
 const relay = server('client-relay-handlers')
+const groupOffsets = server('group-offset-handlers')
 const groups = queueing('groups')
 const offsets = queueing('offsets')
 const edges = queueing('lease/pop-edges')
@@ -109,6 +110,32 @@ export const coveringTests: readonly CoveringTest[] = [
     route,
     'the cluster is described in the dialect, topics are listed for all and for a cluster',
     ...(['GET_BROKER_CLUSTER_INFO', 'GET_ALL_TOPIC_LIST_FROM_NAMESERVER', 'GET_TOPICS_BY_CLUSTER'] as const),
+  ),
+  cover(
+    server('list-admin-handlers'),
+    'many topics and groups are created with one request each, or none of them',
+    ...(['UPDATE_AND_CREATE_TOPIC_LIST', 'UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST'] as const),
+  ),
+  cover(groupOffsets, 'a time span says how far behind a group is, in time', 'QUERY_CONSUME_TIME_SPAN'),
+  cover(
+    groupOffsets,
+    'a correction is the least any other group committed, or the greatest number',
+    'QUERY_CORRECTION_OFFSET',
+  ),
+  cover(
+    groupOffsets,
+    'a clone starts where its model is, also when it runs already, and survives a restart',
+    'CLONE_GROUP_OFFSET',
+  ),
+  cover(
+    groupOffsets,
+    'a group is asked for its topics and for one subscription',
+    ...(['QUERY_TOPICS_BY_CONSUMER', 'QUERY_SUBSCRIPTION_BY_CONSUMER'] as const),
+  ),
+  cover(
+    route,
+    'names of clusters and brokers are the topics of the name server itself',
+    'GET_SYSTEM_TOPIC_LIST_FROM_NS',
   ),
   cover(registry, 'a registered broker stands beside ours in one route', 'REGISTER_BROKER'),
   cover(registry, '104 takes a broker away, its slave stays', 'UNREGISTER_BROKER'),
