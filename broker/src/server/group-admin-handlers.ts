@@ -103,7 +103,8 @@ const wireConnection = ({ connection, clientId, language, version }: Member): Re
   version,
 })
 
-const wireSubscription = ({
+/** SubscriptionData of bodies (remoting.md 1.8). */
+export const wireSubscription = ({
   topic,
   expressionType,
   text,
