@@ -57,12 +57,7 @@ export class Broker {
       onFenced: (error) => options.log(`tandem: ${error.message}`),
       onFull: (isFull) => this.#onFull(isFull),
     })
-    const handlers = createHandlers(
-      options,
-      this.#rooms,
-      () => this.#requestCommit(),
-      () => this.#runtime(),
-    )
+    const handlers = createHandlers(options, this.#rooms, () => this.#requestCommit())
     this.#dispatcher = new Dispatcher({
       handlers: [handlers.handlers],
       onClosed: (connection, error) => {
@@ -92,6 +87,7 @@ export class Broker {
     }
     broker.#rooms.transactions.start()
     broker.#rooms.delay.start()
+    broker.#rooms.statistics.start()
     await broker.#rooms.registrar.start(broker.port)
     broker.#retain()
     return broker
@@ -162,6 +158,7 @@ export class Broker {
     this.#retention?.cancel()
     await this.#rooms.registrar.close()
     const { store, pulls, leases, transactions, delay, offsets, groups, producers, nameServer, queues } = this.#rooms
+    this.#rooms.statistics.close()
     transactions.close()
     delay.close()
     pulls.close()
@@ -235,11 +232,6 @@ export class Broker {
       log(`group ${group} lost ${messages} messages of ${topic} queue ${queueId} that it had not consumed`)
     }
     if (lost.length > LOSSES_LOGGED_MAX) log(`and so on: ${lost.length} queues of groups in all`)
-  }
-
-  #runtime(): Record<string, string | number | boolean> {
-    const { store, pulls } = this.stats()
-    return { commitLogMaxOffset: store.endOffset, commitLogMinOffset: store.firstOffset, parkedPulls: pulls.parked }
   }
 }
 

@@ -89,6 +89,8 @@ type Check =
 type NumberCheck = { kind: 'number'; min: number; max: number; infinite?: true }
 
 const MIB = 1 << 20
+/** A log file must hold the largest message with everything around it. */
+export const SEGMENT_MARGIN_BYTES = 128 * 1024
 
 const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' | 'log'>, Check> = {
   dataDir: { kind: 'text' },
@@ -223,7 +225,7 @@ export function resolveOptions(
   if (options.advertise !== 'auto' && addressesOf(options.advertise)?.length !== 1) {
     throw new TandemError('OPTION_INVALID', `advertise must be "auto" or host:port, not "${options.advertise}"`)
   }
-  if (options.segmentBytes < options.messageBytesMax + 128 * 1024) {
+  if (options.segmentBytes < options.messageBytesMax + SEGMENT_MARGIN_BYTES) {
     throw new TandemError('OPTION_INVALID', 'segmentBytes must exceed messageBytesMax by 128 KiB')
   }
   return options

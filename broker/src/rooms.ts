@@ -3,6 +3,7 @@ import { DelayService } from './delay/index.ts'
 import { limitedLog } from './limited-log.ts'
 import { StoreLogWriter } from './log-writer.ts'
 import { BrokerRegistrar, BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from './nameserver/index.ts'
+import { LiveSettings } from './live-settings.ts'
 import type { ResolvedOptions } from './options.ts'
 import {
   ConsumerGroups,
@@ -22,6 +23,7 @@ import {
 import { recoveryLines } from './recovery-log.ts'
 import { RetryService } from './retry/index.ts'
 import { checkTransactionRequest } from './server/transaction-handlers.ts'
+import { Statistics } from './statistics/index.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
 import { TransactionService } from './transaction/index.ts'
 
@@ -40,6 +42,8 @@ export interface Rooms {
   modes: RequestModes
   needs: GroupNeeds
   sql: SqlExpressions
+  settings: LiveSettings
+  statistics: Statistics
   transactions: TransactionService
   delay: DelayService
   dedup: DedupWindow | undefined
@@ -83,6 +87,8 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     derived: new Map(Object.entries(derivedOf(replayed))),
     onJournal: (journal) => {
       tables = openTables(options, journal)
+      // Half messages of the log are checked back by what is in force.
+      replayed.transactions.timeoutMs = tables.settings.values.transactionTimeoutMs
     },
     onRecovered: (record, bytes) => {
       replayed.transactions.replay(record, bytes)
@@ -93,7 +99,8 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     ...events,
   })
   for (const line of recoveryLines(store.recovery)) options.log(line)
-  const { topics, groups, offsets, kvConfig, leaseTables, modes } = tables ?? openTables(options, store.journal)
+  const { settings, topics, groups, offsets, kvConfig, leaseTables, modes } =
+    tables ?? openTables(options, store.journal)
   topics.open(store)
   // remoting.md 12.1: tools look up cluster and broker by the route of a topic of that name.
   topics.ensureInternal(options.clusterName, options.defaultQueues)
@@ -116,11 +123,15 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
   const sql = new SqlExpressions({ enabled: options.enablePropertyFilter })
-  const pulls = new PullService({ clock, topics, groups, offsets, store, sql })
+  const statistics = openStatistics(options, topics, groups, replayed.delay)
+  const { deliveries } = statistics
+  replayed.retry.onReturned = (topic, group) => statistics.countReturn(topic, group)
+  const pulls = new PullService({ clock, topics, groups, offsets, store, sql, deliveries })
   const leases = new LeaseService({
     ...{ clock, topics, groups, offsets, sql, store, log, lookup },
     tables: leaseTables,
     brokerName: options.brokerName,
+    deliveries,
   })
   store.onVisible = (queue) => {
     pulls.onVisible(queue)
@@ -148,7 +159,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       lookup,
       liveMs: options.retentionHours * HOUR_MS,
     }),
-    sql,
+    ...{ sql, settings, statistics },
     transactions: replayed.transactions,
     delay: replayed.delay,
     dedup: replayed.dedup,
@@ -213,13 +224,33 @@ function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, Deriv
 /** Rooms whose state is in the journal. */
 function openTables(options: ResolvedOptions, journal: StateJournal) {
   const { clock, channelExpiryMs } = options
-  const topics = new Topics({ journal, autoCreate: options.autoCreateTopic, defaultQueues: options.defaultQueues })
+  const settings = new LiveSettings({ journal, given: options })
+  const { autoCreateTopic: autoCreate, defaultQueues } = settings.values
+  const topics = new Topics({ journal, autoCreate, defaultQueues })
   const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs })
   return {
-    ...{ topics, groups },
+    ...{ settings, topics, groups },
     offsets: new Offsets({ clock, journal, topics }),
     kvConfig: new KvConfig({ journal }),
     leaseTables: openLeaseTables({ clock, journal }),
     modes: new RequestModes({ journal }),
   }
+}
+
+function openStatistics(
+  options: ResolvedOptions,
+  topics: Topics,
+  groups: ConsumerGroups,
+  delay: DelayService,
+): Statistics {
+  const { clock, clusterName } = options
+  const sources = {
+    ...{ topics: () => topics.list(), topic: (name: string) => topics.find(name) },
+    ...{ groups: () => groups.list(), group: (name: string) => groups.find(name) },
+  }
+  const parked = (): number[] => {
+    const { pending, fired, cancelled, lost } = delay.stats()
+    return [pending + fired + cancelled + lost, fired]
+  }
+  return new Statistics({ clock, clusterName, sources, extra: parked })
 }

@@ -1,6 +1,6 @@
 import type { Door, RoomRule } from './rules.ts'
 
-const rooms = ['store', 'queueing', 'transaction', 'delay', 'dedup', 'retry', 'nameserver'] as const
+const rooms = ['store', 'queueing', 'transaction', 'delay', 'dedup', 'retry', 'nameserver', 'statistics'] as const
 
 /** The inner walls of `broker/src` (ARCHITECTURE.md, code map). */
 export const roomTable: Readonly<Record<string, RoomRule>> = {
@@ -16,6 +16,8 @@ export const roomTable: Readonly<Record<string, RoomRule>> = {
   retry: { values: ['.'], types: ['store'] },
   // Knows no store.
   nameserver: { values: ['.'], types: ['queueing'] },
+  // Only counts what others say.
+  statistics: { values: ['.'], types: [] },
   // Maps request codes to rooms.
   server: { values: ['.', ...rooms], types: [] },
 }

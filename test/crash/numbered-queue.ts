@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Answer, Wire } from './raw-wire.ts'
+import type { Frame } from './frames.ts'
+import type { Wire } from './raw-wire.ts'
 
 const GROUP = 'numbered-readers'
 
@@ -15,7 +16,7 @@ export class NumberedQueue {
   }
 
   /** @param bytes about the length of the body */
-  async send(wire: Wire, bytes = 100): Promise<Answer> {
+  async send(wire: Wire, bytes = 100): Promise<Frame> {
     const id = `${this.topic} ${this.#sent.size} `
     const body =
       id +
@@ -37,7 +38,7 @@ export class NumberedQueue {
   }
 
   /** Sends until something other than success comes, or `count` are stored. */
-  async store(wire: Wire, count: number, bytes: number): Promise<Answer | undefined> {
+  async store(wire: Wire, count: number, bytes: number): Promise<Frame | undefined> {
     for (let index = 0; index < count; index++) {
       const answer = await this.send(wire, bytes)
       if (answer.code !== 0) return answer

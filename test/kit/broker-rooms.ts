@@ -35,6 +35,7 @@ import { pullHandlers } from '../../broker/src/server/pull-handlers.ts'
 import { queryHandlers } from '../../broker/src/server/query-handlers.ts'
 import { registryHandlers } from '../../broker/src/server/registry-handlers.ts'
 import { routeHandlers } from '../../broker/src/server/route-handlers.ts'
+import { Statistics } from '../../broker/src/statistics/index.ts'
 import type { Disk } from '../../broker/src/store/index.ts'
 import { MessageStore } from '../../broker/src/store/index.ts'
 import { MemoryDisk } from '../../broker/src/store/memory-disk.ts'
@@ -109,6 +110,7 @@ export class BrokerRooms {
   readonly offsets: Offsets
   readonly pulls: PullService
   readonly leases: LeaseService
+  readonly statistics: Statistics
   readonly locks: QueueLocks
   readonly server: RemotingServer
 
@@ -132,7 +134,17 @@ export class BrokerRooms {
     const offsets = (this.offsets = new Offsets({ clock, journal, topics }))
     const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
     const sql = new SqlExpressions({ enabled: options.enablePropertyFilter ?? true })
-    const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, sql, ...parking }))
+    const statistics = (this.statistics = new Statistics({
+      clock,
+      clusterName: 'DefaultCluster',
+      sources: {
+        ...{ topics: () => topics.list(), topic: (name: string) => topics.find(name) },
+        ...{ groups: () => groups.list(), group: (name: string) => groups.find(name) },
+      },
+    }))
+    const { deliveries } = statistics
+    const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, sql, deliveries, ...parking }))
+    const settings = { change: () => Promise.resolve(), version: { counter: 0, stateVersion: 0, timestamp: 0 } }
     const locks = (this.locks = new QueueLocks({ clock }))
     const kvConfig = new KvConfig({ journal })
     const tables = openLeaseTables({ clock, journal })
@@ -181,6 +193,7 @@ export class BrokerRooms {
         queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
         adminHandlers({
           ...{ topics, groups, producers, offsets, pulls, leases, read, brokerName },
+          ...{ clock, settings, statistics },
           config: () => ({ flush: 'sync' }),
           runtime: () => ({ putTps: '1.5 1.0 0.5' }),
         }),

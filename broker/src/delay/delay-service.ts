@@ -74,6 +74,11 @@ export class DelayService implements TimerOwner, DerivedState {
     })
   }
 
+  /** Longest delay of messages from now on, ms. */
+  set horizonMs(horizonMs: number) {
+    this.#rules.horizonMs = horizonMs
+  }
+
   /**
    * When the message is to be delivered, ms since 1970; 0 = at once.
    * @param scan over `bytes`

@@ -1,6 +1,7 @@
 import { groupNameProblem, RequestCode, retryTopic } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
+import type { Traffic } from '../traffic.ts'
 import { ByteTable } from './byte-table.ts'
 import { defaultGroupConfig, type GroupConfig } from './group-config.ts'
 import type { ConsumerData } from './heartbeat.ts'
@@ -26,6 +27,8 @@ export interface ConsumerGroup {
   readonly name: string
   readonly nameBytes: Buffer
   config: GroupConfig
+  /** Handed to its members, by topic. */
+  readonly delivered: Map<string, Traffic>
 }
 
 type Entry = { put: GroupConfig } | { delete: string }
@@ -261,7 +264,8 @@ export class ConsumerGroups {
       known.config = config
       return known
     }
-    const group = { name: config.groupName, nameBytes: Buffer.from(config.groupName), config }
+    const { groupName: name } = config
+    const group = { name, nameBytes: Buffer.from(name), config, delivered: new Map<string, Traffic>() }
     this.#byName.set(group.name, group)
     this.#byBytes.set(group.nameBytes, group)
     return group

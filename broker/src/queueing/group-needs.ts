@@ -19,7 +19,7 @@ export class GroupNeeds {
   readonly #groups: Pick<ConsumerGroups, 'online'>
   readonly #offsets: Offsets
   readonly #lookup: QueueLookup
-  readonly #liveMs: number
+  #liveMs: number
   readonly #startedAt: number
 
   constructor(options: {
@@ -35,6 +35,11 @@ export class GroupNeeds {
     this.#lookup = options.lookup
     this.#liveMs = options.liveMs
     this.#startedAt = options.clock.monotonic()
+  }
+
+  /** Changes the constructor's `liveMs`. */
+  set liveMs(liveMs: number) {
+    this.#liveMs = liveMs
   }
 
   /** Log offset of the first record a live group has not consumed; Infinity when there is none. */

@@ -2,6 +2,7 @@ import { errorTable, Field, type HeaderView, ResponseCode, TandemError } from '@
 import type { Clock, Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
+import { Deliveries } from '../traffic.ts'
 import type { ConsumerGroups } from './consumer-groups.ts'
 import type { Offsets } from './offsets.ts'
 import { type ParkedPull, ParkedPulls, parkedPull, type Reader, SUSPEND_MS_MAX, waitersOf } from './parked-pulls.ts'
@@ -45,10 +46,14 @@ export class PullService {
   readonly #unitOffsets = new Float64Array(MESSAGES_MAX)
   readonly #unitPlaces = new Float64Array(MESSAGES_MAX)
   readonly #unitSizes = new Float64Array(MESSAGES_MAX)
+  readonly #deliveries: Deliveries
   #messages = 0
   #bytes = 0
 
-  /** @param options.parkedPerConnectionMax pulls one connection may have waiting, default 8192; more are refused as busy */
+  /**
+   * @param options.deliveries where what is handed out is counted
+   * @param options.parkedPerConnectionMax pulls one connection may have waiting, default 8192; more are refused as busy
+   */
   constructor(options: {
     clock: Clock
     topics: Topics
@@ -56,11 +61,13 @@ export class PullService {
     offsets: Offsets
     store: RecordReader
     sql: SqlExpressions
+    deliveries?: Deliveries | undefined
     parkedPerConnectionMax?: number
   }) {
     this.#admission = new PullAdmission(options)
     this.#offsets = options.offsets
     this.#store = options.store
+    this.#deliveries = options.deliveries ?? new Deliveries()
     this.#sql = new SqlMatcher({ clock: options.clock, store: options.store, onTurn: () => this.#onTurn() })
     this.#parkedPerConnectionMax = options.parkedPerConnectionMax ?? 8192
     this.#parked = new ParkedPulls(options.clock, (pull) => this.#onDeadline(pull))
@@ -266,6 +273,7 @@ export class PullService {
     }
     this.#messages += count
     this.#bytes += bytes
+    this.#deliveries.count(reader.group.delivered, reader.topic.name, count, bytes)
     finishFrame(connection, start, at)
   }
 

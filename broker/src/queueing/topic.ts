@@ -1,5 +1,6 @@
 import { isSystemTopic, SystemTopic } from '@tandemmq/protocol'
 import type { ConsumeQueue } from '../store/index.ts'
+import { Traffic } from '../traffic.ts'
 
 /** Permission bits of a topic (remoting.md 3.7). */
 export const Perm = { INHERIT: 1, WRITE: 2, READ: 4 } as const
@@ -25,6 +26,8 @@ export interface Topic extends TopicConfig {
   readonly system: boolean
   /** Cursor of the sender who leaves the choice of the queue to the broker. */
   nextQueue: number
+  /** Accepted from producers. */
+  readonly put: Traffic
 }
 
 /** remoting.md 2A: a send to one of these is refused, whoever sends. */
@@ -49,6 +52,7 @@ export function topicOf(config: TopicConfig): Topic {
     queues: [],
     system: isBrokerOwned(config.name),
     nextQueue: 0,
+    put: new Traffic(),
   }
 }
 

@@ -28,8 +28,8 @@ type Entry = { put: TopicConfig } | { delete: string }
  */
 export class Topics {
   readonly #journal: Journal
-  readonly #autoCreate: boolean
-  readonly #defaultQueues: number
+  #autoCreate: boolean
+  #defaultQueues: number
   readonly #topicsMax: number
   readonly #byName = new Map<string, Topic>()
   readonly #byBytes = new ByteTable<Topic>()
@@ -66,6 +66,25 @@ export class Topics {
     if (this.#autoCreate) {
       const perm = Perm.INHERIT | Perm.READ | Perm.WRITE
       this.ensureInternal(SystemTopic.DEFAULT, this.#defaultQueues, perm)
+    }
+  }
+
+  /** Changes what a send to an unknown topic does; see the constructor. */
+  configure(rules: { autoCreate: boolean; defaultQueues: number }): void {
+    this.#autoCreate = rules.autoCreate
+    this.#defaultQueues = rules.defaultQueues
+    const template = this.#byName.get(SystemTopic.DEFAULT)
+    if (rules.autoCreate) {
+      const perm = Perm.INHERIT | Perm.READ | Perm.WRITE
+      this.ensureInternal(SystemTopic.DEFAULT, rules.defaultQueues, perm)
+      if (template !== undefined && !this.#persistent.has(template.name)) {
+        this.#put({ ...template, readQueues: rules.defaultQueues, writeQueues: rules.defaultQueues })
+        this.#announce(template, 'changed')
+      }
+    } else if (template !== undefined && !this.#persistent.has(template.name)) {
+      // Without its route producers do not even try.
+      this.#remove(template)
+      this.#announce(template, 'deleted')
     }
   }
 

@@ -95,6 +95,9 @@ export class RetryService implements DerivedState {
   #deadLettered = 0
   #absorbed = 0
 
+  /** Set by who counts: a message first sent to `topic` came back and is stored. */
+  onReturned: (topic: string, group: string) => void = () => {}
+
   constructor(options: RetryServiceOptions) {
     this.#clock = options.clock
     this.#log = options.log
@@ -222,7 +225,10 @@ export class RetryService implements DerivedState {
     fields.propertiesEnd = this.#rewriter.end
     fields.reconsumeTimes++
     fields.preparedTransactionOffset = sourceMark(physicalOffset)
-    this.#append(group, verdict.kind === 'deadLetter', fields, key, now, done)
+    this.#append(group, verdict.kind === 'deadLetter', fields, key, now, (error) => {
+      if (error === undefined) this.onReturned(originTopic, group)
+      done(error)
+    })
   }
 
   #append(

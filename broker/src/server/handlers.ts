@@ -1,7 +1,9 @@
 import { UniqueIdGenerator } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
+import { type LiveName, type LiveValues, stockSettings } from '../live-settings.ts'
 import type { ResolvedOptions } from '../options.ts'
 import type { Rooms } from '../rooms.ts'
+import { runtimeFigures } from '../runtime-figures.ts'
 import { adminHandlers } from './admin-handlers.ts'
 import { assignmentHandlers } from './assignment-handlers.ts'
 import { BatchHandler } from './batch-handler.ts'
@@ -24,6 +26,7 @@ import { transactionHandlers } from './transaction-handlers.ts'
 
 const LOOPBACK = Buffer.of(127, 0, 0, 1)
 const ID_SEED_MAX = 0x7fffffff
+const HOUR_MS = 3_600_000
 
 export interface ServerHandlers {
   handlers: Map<number, Handler>
@@ -31,12 +34,7 @@ export interface ServerHandlers {
 }
 
 /** The handlers of every row of the request table. */
-export function createHandlers(
-  options: ResolvedOptions,
-  rooms: Rooms,
-  requestCommit: () => void,
-  runtime: () => Record<string, string | number | boolean>,
-): ServerHandlers {
+export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCommit: () => void): ServerHandlers {
   const { brokerName, clock } = options
   const { store, topics, groups, producers, offsets, pulls, transactions, delay, dedup, retry } = rooms
   const uniqueIds = new UniqueIdGenerator(LOOPBACK, 0, Math.floor(clock.random() * ID_SEED_MAX))
@@ -48,6 +46,7 @@ export function createHandlers(
     transactions,
     dedup,
     retry,
+    put: rooms.statistics.put,
     isOrdered: (group) => rooms.locks.isOrdered(group),
     properties: new MessageProperties({ clusterName: options.clusterName, uniqueIds }),
     messageBytesMax: options.messageBytesMax,
@@ -55,6 +54,7 @@ export function createHandlers(
     inFlightBytesMax: options.hotBytesMax / 2,
     requestCommit,
   })
+  rooms.settings.bind((values) => applySettings(values, rooms, send.options))
   const read = (offset: number): Buffer | undefined => store.read(offset)
   return {
     handlers: assemble({
@@ -77,8 +77,8 @@ export function createHandlers(
         ...rooms,
         read,
         brokerName,
-        config: () => settingsOf(options),
-        runtime,
+        ...{ clock, config: () => settingsOf(options, rooms.settings.values) },
+        runtime: () => runtimeFigures(options, rooms),
         announced: () => rooms.registrar.announced(),
       }),
     }),
@@ -93,7 +93,25 @@ export function createHandlers(
   }
 }
 
-function settingsOf(options: ResolvedOptions): Record<string, string | number | boolean> {
-  const plain = Object.entries(options).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
-  return Object.fromEntries(plain) as Record<string, string | number | boolean>
+/** By our names and, where operators look for others, by RocketMQ's. */
+function settingsOf(options: ResolvedOptions, live: LiveValues): Record<string, string | number | boolean> {
+  const all = Object.entries({ ...options, ...live })
+  const plain = all.filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
+  return { ...stockSettings(options, live), ...Object.fromEntries(plain) } as Record<string, string | number | boolean>
+}
+
+/** What changed goes to whom it concerns; what is in the log or under way stays as it was. */
+function applySettings(changed: Partial<LiveValues>, rooms: Rooms, send: { messageBytesMax: number }): void {
+  const { settings, topics, sql, transactions, delay, store, needs } = rooms
+  const has = (...names: LiveName[]): boolean => names.some((name) => name in changed)
+  const { autoCreateTopic: autoCreate, defaultQueues, retentionHours, retentionBytes, ...values } = settings.values
+  if (has('autoCreateTopic', 'defaultQueues')) topics.configure({ autoCreate, defaultQueues })
+  if (has('enablePropertyFilter')) sql.isEnabled = values.enablePropertyFilter
+  if (has('messageBytesMax')) send.messageBytesMax = values.messageBytesMax
+  if (has('delayMsMax')) delay.horizonMs = values.delayMsMax
+  if (has('transactionTimeoutMs')) transactions.timeoutMs = values.transactionTimeoutMs
+  if (has('retentionHours', 'retentionBytes')) {
+    store.changeRetention({ retentionMs: retentionHours * HOUR_MS, retentionBytes })
+    needs.liveMs = retentionHours * HOUR_MS
+  }
 }

@@ -11,6 +11,7 @@ import {
   type Topic,
   type Topics,
 } from '../queueing/index.ts'
+import type { Statistics } from '../statistics/index.ts'
 import type { ConsumeQueue } from '../store/index.ts'
 import type { Handler } from './handler.ts'
 import { dialectJson } from './json-dialect.ts'
@@ -36,9 +37,10 @@ export function progressHandlers(options: {
   pulls: PullService
   leases: Pick<LeaseService, 'nextOffset'>
   read: ReadRecord
+  statistics: Pick<Statistics, 'perSecond'>
   brokerName: string
 }): Map<number, Handler> {
-  const { topics, groups, offsets, pulls, leases, read, brokerName } = options
+  const { topics, groups, offsets, pulls, leases, read, statistics, brokerName } = options
   const stats: Handler = (connection, header) => {
     const group = header.requireText(Field.consumerGroup)
     const one = textOr(header, Field.topic, '')
@@ -47,8 +49,11 @@ export function progressHandlers(options: {
     const subscribed = [...groups.subscriptions(group).keys()]
     const names = asked.length > 0 ? asked : [...new Set([...subscribed, ...offsets.topicsOf(group)])]
     const offsetTable = new Map(names.flatMap((name) => [...offsetTableOf(group, name)]))
-    answer(connection, header, { body: dialectJson({ consumeTps: 0, offsetTable }) })
+    const consumeTps = names.map((name) => tpsOf(group, name)).reduce((sum, tps) => sum + tps, 0)
+    answer(connection, header, { body: dialectJson({ consumeTps, offsetTable }) })
   }
+
+  const tpsOf = (group: string, topic: string): number => statistics.perSecond('GROUP_GET_NUMS', `${topic}@${group}`)
 
   const offsetTableOf = (group: string, name: string): Map<MessageQueue, Progress> => {
     const topic = topics.find(name)
@@ -63,7 +68,10 @@ export function progressHandlers(options: {
     let totalDiff = 0
     const consumeStatsList = groups.list().flatMap(({ name: group }) => {
       const names = offsets.topicsOf(group).filter((name) => !onlyOrdered || topics.find(name)?.order === true)
-      const ofTopics = names.map((name) => ({ consumeTps: 0, offsetTable: offsetTableOf(group, name) }))
+      const ofTopics = names.map((name) => ({
+        consumeTps: tpsOf(group, name),
+        offsetTable: offsetTableOf(group, name),
+      }))
       for (const { offsetTable } of ofTopics) {
         for (const { brokerOffset, consumerOffset } of offsetTable.values()) totalDiff += brokerOffset - consumerOffset
       }

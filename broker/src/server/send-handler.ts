@@ -21,6 +21,7 @@ import type { Topic, Topics } from '../queueing/index.ts'
 import type { RetryService } from '../retry/index.ts'
 import type { MessageStore } from '../store/index.ts'
 import type { TransactionService } from '../transaction/index.ts'
+import type { Traffic } from '../traffic.ts'
 import type { Handler } from './handler.ts'
 import type { MessageProperties } from './message-properties.ts'
 import { integerOr, indexOf, requiredIndex, SendFields } from './send-fields.ts'
@@ -38,9 +39,12 @@ export interface SendHandlerOptions {
   transactions: TransactionService
   dedup: DedupWindow | undefined
   retry: RetryService
+  /** Everything accepted. */
+  put: Traffic
   /** True while the group consumes in order. */
   isOrdered: (group: string) => boolean
   properties: MessageProperties
+  /** Largest body; may be changed at any time. */
   messageBytesMax: number
   brokerName: string
   /** Bytes appended but not yet durable above which sends are refused; the disk is behind. */
@@ -86,7 +90,7 @@ export class SendHandler {
       : new SendReply(connection, this.templateOf(connection), store, header.opaque, header.serialization)
     if (topic.name.startsWith(RETRY_PREFIX)) this.#appendRetry(header, topic, reply)
     else if (!this.#answeredBefore(topic, reply)) {
-      if (this.#isHalf()) this.#appendHalf(header, connection, reply)
+      if (this.#isHalf()) this.#appendHalf(header, connection, topic, reply)
       else this.append(topic, reply)
       this.remember(topic)
     }
@@ -224,6 +228,11 @@ export class SendHandler {
     this.takeProperties()
   }
 
+  #count(topic: Topic, bytes: number): void {
+    topic.put.count(1, bytes)
+    this.options.put.count(1, bytes)
+  }
+
   takeProperties(): void {
     this.fields.properties = this.options.properties.bytes
     this.fields.propertiesStart = 0
@@ -238,7 +247,9 @@ export class SendHandler {
     const deliverAt = delay.deliverAt(scan, bytes, this.options.clock.now())
     if (deliverAt > 0) {
       const key = this.key()
+      const size = recordSize(fields)
       delay.append(fields, deliverAt, reply)
+      this.#count(topic, size)
       this.#place(reply, key)
       if (reply !== undefined) reply.recallHandle = recallHandle(topic.name, brokerName, deliverAt, key)
       return
@@ -246,9 +257,11 @@ export class SendHandler {
     const tagsCode = scan.tagsStart < 0 ? 0 : tagHash(bytes, scan.tagsStart, scan.tagsEnd)
     const queue = topic.queues[fields.queueId] ?? store.queue(topic.name, fields.queueId)
     store.append(queue, fields, tagsCode, reply)
+    const size = recordSize(fields)
+    this.#count(topic, size)
     if (reply === undefined) return
     this.#place(reply, undefined)
-    const propertiesAt = fields.physicalOffset + recordSize(fields) - (fields.propertiesEnd - fields.propertiesStart)
+    const propertiesAt = fields.physicalOffset + size - (fields.propertiesEnd - fields.propertiesStart)
     reply.keyAt = propertiesAt + scan.uniqKeyStart
     reply.keyBytes = scan.uniqKeyEnd - scan.uniqKeyStart
   }
@@ -260,13 +273,15 @@ export class SendHandler {
     )
   }
 
-  #appendHalf(header: HeaderView, connection: Connection, reply: SendReply | undefined): void {
+  #appendHalf(header: HeaderView, connection: Connection, topic: Topic, reply: SendReply | undefined): void {
     const group = header.text(requiredIndex(header, SendFields.group))
     const problem = groupNameProblem(group)
     if (problem !== undefined) throw new BrokerError('GROUP_NAME_INVALID', problem)
     const { scan } = this.options.properties
     const key = this.key()
+    const bytes = recordSize(this.fields)
     this.options.transactions.appendHalf(this.fields, scan, group, connection.id, reply)
+    this.#count(topic, bytes)
     this.#place(reply, key)
   }
 

@@ -9,6 +9,7 @@ import {
   type Topics,
   wireTopicConfig,
 } from '../queueing/index.ts'
+import type { Statistics } from '../statistics/index.ts'
 import type { Handler } from './handler.ts'
 import { dialectJson } from './json-dialect.ts'
 import type { MessageQueue } from './message-queue.ts'
@@ -20,10 +21,11 @@ export function topicAdminHandlers(options: {
   groups: ConsumerGroups
   offsets: Offsets
   read: ReadRecord
+  statistics: Pick<Statistics, 'perSecond'>
   brokerName: string
   announced?: () => Promise<void>
 }): Map<number, Handler> {
-  const { topics, groups, offsets, read, brokerName, announced = () => Promise.resolve() } = options
+  const { topics, groups, offsets, read, statistics, brokerName, announced = () => Promise.resolve() } = options
   const create: Handler = (connection, header) => {
     const name = header.requireText(Field.topic)
     if (isBrokerOwned(name)) throw new BrokerError('INVALID_PARAMETER', `${name} is the broker's own topic`)
@@ -68,7 +70,8 @@ export function topicAdminHandlers(options: {
       const lastUpdateTimestamp = Math.max(0, storeTimestampAt(queue, maxOffset - 1, read))
       offsetTable.set({ brokerName, queueId, topic: topic.name }, { lastUpdateTimestamp, maxOffset, minOffset })
     }
-    answer(connection, header, { body: dialectJson({ offsetTable, topicPutTps: 0 }) })
+    const topicPutTps = statistics.perSecond('TOPIC_PUT_NUMS', topic.name)
+    answer(connection, header, { body: dialectJson({ offsetTable, topicPutTps }) })
   }
 
   const consumedBy: Handler = (connection, header) => {

@@ -29,6 +29,8 @@ export interface Disk {
   syncDirectory(directory: string, done: (error: Error | null) => void): void
   /** The same on this thread: start and close only. */
   syncDirectoryNow(directory: string): void
+  /** How full the file system of `directory` is, 0 to 1; absent where nobody can say. */
+  usedRatio?(directory: string): number
   /**
    * Takes `directory` for this broker alone until `release`; freed by the death of the process.
    * @throws {TandemError} DIRECTORY_LOCKED, DIRECTORY_NOT_WRITABLE

@@ -14,7 +14,7 @@ import type { QueueTable } from './queue-table.ts'
 import { RecordReader } from './record-reader.ts'
 import { recover, SEGMENT_BYTES } from './recovery.ts'
 import type { Recovered } from './recovery.ts'
-import { Retention } from './retention.ts'
+import { Retention, type RetentionLimits } from './retention.ts'
 import type { SegmentIndexer } from './segment-indexer.ts'
 import type { StateJournal } from './state-journal.ts'
 import { messageOf, StoreError } from './store-error.ts'
@@ -261,6 +261,11 @@ export class MessageStore {
   retain(needed: () => number): Removed {
     if (this.#fenced !== undefined || this.#closing !== undefined) return { removed: 0, forced: 0 }
     return this.#retention.remove(this.#clock.now(), this.#tail.durable, needed)
+  }
+
+  /** Changes retention options from the next {@link retain} on; those not named stay. */
+  changeRetention(limits: RetentionLimits): void {
+    this.#retention.change(limits)
   }
 
   /** Empties all queues of `topic`; a topic of that name later goes on behind the old offsets. Resolves when durable. */

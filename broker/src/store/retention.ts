@@ -6,7 +6,10 @@ import type { StateJournal } from './state-journal.ts'
 import type { Removed, StoreOptions } from './store-options.ts'
 import type { StoreEntry, StoreState } from './store-state.ts'
 
-type RetentionLimits = Pick<StoreOptions, 'retentionMs' | 'retentionBytes' | 'retentionMsMax' | 'retentionBytesMax'>
+export type RetentionLimits = Pick<
+  StoreOptions,
+  'retentionMs' | 'retentionBytes' | 'retentionMsMax' | 'retentionBytesMax'
+>
 
 const TABLE = 'store'
 
@@ -17,7 +20,7 @@ export class Retention {
   readonly #queues: QueueTable
   readonly #state: StoreState
   readonly #journal: StateJournal
-  readonly #limits: RetentionLimits
+  #limits: RetentionLimits
   readonly #onBroken: (error: Error) => void
   #running: Promise<void> = Promise.resolve()
   #firstOffset: number
@@ -40,6 +43,11 @@ export class Retention {
     this.#state = parts.state
     this.#journal = parts.journal
     this.#firstOffset = parts.segments.firstOffset
+  }
+
+  /** Those not named stay. */
+  change(limits: RetentionLimits): void {
+    this.#limits = { ...this.#limits, ...limits }
   }
 
   get firstOffset(): number {

@@ -55,6 +55,12 @@ const FLAGS = { read: 'r', write: 'r+', create: fs.constants.O_RDWR | fs.constan
 /** The files of the machine. Permissions are what the process's umask leaves of rw-rw-rw-. */
 export const systemDisk: Disk = {
   open: (path, mode) => new SystemFile(fs.openSync(path, FLAGS[mode])),
+  usedRatio(directory) {
+    const { bavail, bfree, blocks } = fs.statfsSync(directory)
+    // What only root may use is not free to this broker.
+    const used = blocks - bfree
+    return used + bavail === 0 ? 0 : used / (used + bavail)
+  },
   exists: (path) => fs.existsSync(path),
   list(directory) {
     try {

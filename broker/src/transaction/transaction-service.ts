@@ -23,7 +23,7 @@ import type { EndRequest, PendingTransaction, TransactionServiceOptions, Transac
 export class TransactionService implements HalfMessageOwner, DerivedState {
   readonly #clock: Clock
   readonly #log: LogWriter
-  readonly #timeoutMs: number
+  #timeoutMs: number
   readonly #verify: ((scan: PropertyScan, properties: Buffer) => void) | undefined
   readonly #names = new NameCache()
   readonly #records: HalfRecords
@@ -56,6 +56,11 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       entriesMax: options.outcomesMax ?? 1_000_000,
       windowMs: options.outcomesWindowMs ?? 3_600_000,
     })
+  }
+
+  /** Age at the first check-back of half messages from now on, ms. */
+  set timeoutMs(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs
   }
 
   /**

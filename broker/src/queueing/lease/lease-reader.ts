@@ -1,5 +1,6 @@
 import type { Clock } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../../store/index.ts'
+import type { Deliveries } from '../../traffic.ts'
 import type { RecordReader } from '../record-reader.ts'
 import type { SqlMatcher } from '../sql/index.ts'
 import { everything, type MessageFilter } from '../subscription.ts'
@@ -57,6 +58,7 @@ export class LeaseReader {
   readonly #retryTopics: RetryTopics
   readonly #sql: SqlMatcher
   readonly #originals: OriginalMessages
+  readonly #deliveries: Deliveries | undefined
   #pops = 0
   #bytes = 0
   #count = 0
@@ -69,6 +71,7 @@ export class LeaseReader {
     retryTopics: RetryTopics
     sql: SqlMatcher
     brokerName: string
+    deliveries?: Deliveries | undefined
   }) {
     this.#clock = options.clock
     this.#book = options.book
@@ -76,6 +79,7 @@ export class LeaseReader {
     this.#store = options.store
     this.#retryTopics = options.retryTopics
     this.#sql = options.sql
+    this.#deliveries = options.deliveries
     this.#originals = new OriginalMessages(options.brokerName)
   }
 
@@ -101,6 +105,7 @@ export class LeaseReader {
       else this.#takeFrom(request, batch, source, request.filter, 0)
     }
     if (!retryFirst && !isOrdered) this.#takeRetries(request, batch)
+    this.#deliveries?.count(request.group.delivered, request.topic.name, this.#count, this.#bytes)
     return batch
   }
 

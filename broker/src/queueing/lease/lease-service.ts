@@ -2,6 +2,7 @@ import { retryTopic } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
 import type { LogWriter } from '../../log-writer.ts'
 import type { ConsumeQueue } from '../../store/index.ts'
+import type { Deliveries } from '../../traffic.ts'
 import type { ConsumerGroups } from '../consumer-groups.ts'
 import type { Offsets, QueueLookup } from '../offsets.ts'
 import type { RecordReader } from '../record-reader.ts'
@@ -62,10 +63,12 @@ export class LeaseService {
     log: LogWriter
     lookup: QueueLookup
     brokerName: string
+    /** Where what is handed out is counted. */
+    deliveries?: Deliveries
     perQueueMax?: number
     totalMax?: number
   }) {
-    const { clock, topics, groups, offsets, sql, store, log, lookup, brokerName } = options
+    const { clock, topics, groups, offsets, sql, store, log, lookup, brokerName, deliveries } = options
     const { table, retryTopics } = options.tables
     const redeliveriesMax = (group: string): number => groups.policyOf(group).attemptsMax
     this.#table = table
@@ -79,7 +82,7 @@ export class LeaseService {
     const book = new LeaseBook({ clock, table, offsets, revival, lookup, redeliveriesMax, perQueueMax, totalMax })
     this.#book = book
     const matcher = new SqlMatcher({ clock, store })
-    const reader = new LeaseReader({ clock, book, topics, store, retryTopics, sql: matcher, brokerName })
+    const reader = new LeaseReader({ clock, book, topics, store, retryTopics, sql: matcher, brokerName, deliveries })
     const admission = new PopAdmission({ topics, groups, sql, now: () => clock.now() })
     this.pops = new PopService({ clock, admission, reader, table, retryTopics })
     this.acks = new AckService({ topics, table, book })

@@ -7,7 +7,7 @@ const CHARACTERS_MAX = 1 << 20
 /** SQL92 subscriptions compiled once and shared by all who use the same text; emptied when full. */
 export class SqlExpressions {
   readonly #byText = new Map<string, SqlExpression>()
-  readonly #isEnabled: boolean
+  #isEnabled: boolean
   readonly #charactersMax: number
   #characters = 0
 
@@ -15,6 +15,13 @@ export class SqlExpressions {
   constructor(options: { enabled?: boolean; charactersMax?: number } = {}) {
     this.#isEnabled = options.enabled ?? true
     this.#charactersMax = options.charactersMax ?? CHARACTERS_MAX
+  }
+
+  /** False: further subscriptions by SQL92 are refused. */
+  set isEnabled(isEnabled: boolean) {
+    this.#isEnabled = isEnabled
+    this.#byText.clear()
+    this.#characters = 0
   }
 
   get size(): number {
