@@ -15,6 +15,13 @@ public final class Driver {
         Filters.add(scenarios);
         Transactions.add(scenarios);
         Queries.add(scenarios);
+        Messages.add(scenarios);
+        Delays.add(scenarios);
+        Rewinds.add(scenarios);
+        Pulls.add(scenarios);
+        Groups.add(scenarios);
+        Settings.add(scenarios);
+        Admins.add(scenarios);
         Version.add(scenarios);
         for (int i = 2; i < arguments.length; i++) {
             if (!scenarios.containsKey(arguments[i])) throw new IllegalArgumentException("no scenario " + arguments[i]);

@@ -7,9 +7,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Deque;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -80,7 +78,10 @@ final class World implements AutoCloseable {
 
     /** Not started; reads from the first message on. */
     DefaultMQPushConsumer consumer(String ofGroup, String tags) throws MQClientException {
-        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(ofGroup);
+        return prepared(new DefaultMQPushConsumer(ofGroup), tags);
+    }
+
+    DefaultMQPushConsumer prepared(DefaultMQPushConsumer consumer, String tags) throws MQClientException {
         consumer.setNamesrvAddr(nameServer);
         consumer.setInstanceName(instance());
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
@@ -93,7 +94,10 @@ final class World implements AutoCloseable {
 
     /** Started; what it gets lands in {@link #received}. */
     DefaultMQPushConsumer listening(String tags) throws MQClientException {
-        DefaultMQPushConsumer consumer = consumer(group, tags);
+        return listening(consumer(group, tags));
+    }
+
+    DefaultMQPushConsumer listening(DefaultMQPushConsumer consumer) throws MQClientException {
         consumer.registerMessageListener((List<MessageExt> messages, org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyContext context) -> {
             received.addAll(messages);
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
@@ -108,17 +112,30 @@ final class World implements AutoCloseable {
 
     /** Waits until every body arrived, then a moment longer for what should not come. */
     void expectExactly(Collection<String> bodies) throws Exception {
+        gatherExactly(bodies);
+    }
+
+    void expectExactly(Collection<String> bodies, int seconds) throws Exception {
+        gatherExactly(bodies, seconds);
+    }
+
+    List<MessageExt> gatherExactly(Collection<String> bodies) throws Exception {
+        return gatherExactly(bodies, 45);
+    }
+
+    /** As {@link #expectExactly}; @return what came, in that order */
+    List<MessageExt> gatherExactly(Collection<String> bodies, int seconds) throws Exception {
         List<String> missing = new ArrayList<>(bodies);
-        Map<String, Integer> seen = new ConcurrentHashMap<>();
-        long deadline = System.currentTimeMillis() + 45_000;
+        List<MessageExt> got = new ArrayList<>();
+        long deadline = System.currentTimeMillis() + seconds * 1000L;
         while (!missing.isEmpty()) {
             MessageExt next = poll(deadline, "waiting for " + sample(missing));
-            String body = text(next);
-            if (!missing.remove(body)) throw new AssertionError("not expected: " + body + " " + next);
-            seen.merge(body, 1, Integer::sum);
+            if (!missing.remove(text(next))) throw new AssertionError("not expected: " + text(next) + " " + next);
+            got.add(next);
         }
         MessageExt extra = received.poll(1, java.util.concurrent.TimeUnit.SECONDS);
         if (extra != null) throw new AssertionError("came as well: " + text(extra) + " " + extra);
+        return got;
     }
 
     MessageExt next(int seconds, String what) throws Exception {

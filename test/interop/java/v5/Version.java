@@ -13,6 +13,7 @@ import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageRequestMode;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
+import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** What 5.x names differently, and what only it can do. */
@@ -38,6 +39,20 @@ final class Version {
 
     static Object consumeDirectly(DefaultMQAdminExt admin, String group, String clientId, String topic, String id) throws Exception {
         return admin.consumeMessageDirectly(group, clientId, topic, id);
+    }
+
+    static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
+        producer.createTopic(producer.getCreateTopicKey(), topic, queues, new java.util.HashMap<>());
+    }
+
+    static void deleteRoute(DefaultMQAdminExt admin, String nameServer, String cluster, String topic) throws Exception {
+        admin.deleteTopicInNameServer(java.util.Collections.singleton(nameServer), cluster, topic);
+    }
+
+    static SubscriptionGroupConfig group(String name) {
+        SubscriptionGroupConfig config = new SubscriptionGroupConfig();
+        config.setGroupName(name);
+        return config;
     }
 
     /** Two consumers take messages one by one from the same queues; what fails comes again after its time. */
