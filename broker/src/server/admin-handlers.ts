@@ -8,8 +8,10 @@ import type {
   Topics,
 } from '../queueing/index.ts'
 import type { Statistics } from '../statistics/index.ts'
+import { cleaningHandlers } from './cleaning-handlers.ts'
 import { clientRelayHandlers } from './client-relay-handlers.ts'
 import { type ConfigHandlerOptions, configHandlers } from './config-handlers.ts'
+import { consumptionHandlers } from './consumption-handlers.ts'
 import { type FigureHandlerOptions, figureHandlers } from './figure-handlers.ts'
 import { groupAdminHandlers } from './group-admin-handlers.ts'
 import type { Handler } from './handler.ts'
@@ -36,6 +38,8 @@ export function adminHandlers(options: AdminHandlerOptions): Map<number, Handler
     ...topicAdminHandlers(options),
     ...groupAdminHandlers(options),
     ...progressHandlers(options),
+    ...consumptionHandlers(options),
+    ...cleaningHandlers(),
     ...clientRelayHandlers(options),
     ...configHandlers(options),
     ...figureHandlers(options),

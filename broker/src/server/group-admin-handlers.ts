@@ -103,7 +103,8 @@ const wireConnection = ({ connection, clientId, language, version }: Member): Re
   version,
 })
 
-const wireSubscription = ({
+/** SubscriptionData as tools read it (remoting.md 2E). */
+export const wireSubscription = ({
   topic,
   expressionType,
   text,
