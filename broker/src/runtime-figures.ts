@@ -1,4 +1,4 @@
-import { RecordView } from '@tandemmq/protocol'
+import { PROTOCOL_VERSION, RecordView } from '@tandemmq/protocol'
 import type { ResolvedOptions } from './options.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -22,6 +22,7 @@ export function runtimeFigures(options: ResolvedOptions, rooms: Rooms): Record<s
   const missed = statistics.rates('missed')
   return {
     brokerActive: true,
+    brokerVersion: PROTOCOL_VERSION,
     brokerVersionDesc: 'TandemMQ',
     bootTimestamp: startedAt,
     startAcceptSendRequestTimeStamp: startedAt,

@@ -116,6 +116,11 @@ export const coveringTests: readonly CoveringTest[] = [
     'many topics and groups are created with one request each, or none of them',
     ...(['UPDATE_AND_CREATE_TOPIC_LIST', 'UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST'] as const),
   ),
+  cover(
+    server('group-offset-requests'),
+    'tidying on demand is answered with success',
+    ...(['CLEAN_EXPIRED_CONSUMEQUEUE', 'CLEAN_UNUSED_TOPIC', 'DELETE_EXPIRED_COMMITLOG'] as const),
+  ),
   cover(groupOffsets, 'a time span says how far behind a group is, in time', 'QUERY_CONSUME_TIME_SPAN'),
   cover(
     groupOffsets,

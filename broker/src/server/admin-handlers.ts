@@ -9,6 +9,7 @@ import type {
 } from '../queueing/index.ts'
 import type { Statistics } from '../statistics/index.ts'
 import type { Clock } from '@tandemmq/remoting'
+import { cleaningHandlers } from './cleaning-handlers.ts'
 import { clientRelayHandlers } from './client-relay-handlers.ts'
 import { type ConfigHandlerOptions, configHandlers } from './config-handlers.ts'
 import { type FigureHandlerOptions, figureHandlers } from './figure-handlers.ts'
@@ -42,6 +43,7 @@ export function adminHandlers(options: AdminHandlerOptions): Map<number, Handler
     ...listAdminHandlers(options),
     ...groupOffsetHandlers(options),
     ...progressHandlers(options),
+    ...cleaningHandlers(),
     ...clientRelayHandlers(options),
     ...configHandlers(options),
     ...figureHandlers(options),

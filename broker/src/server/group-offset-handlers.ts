@@ -36,11 +36,13 @@ export function groupOffsetHandlers(options: {
     const group = header.requireText(Field.group)
     const consumeTimeSpanSet = topic.queues.slice(0, topic.writeQueues).map((queue, queueId) => {
       const committed = Math.max(0, offsets.committed(group, topic.name, queueId))
-      const timeAt = (offset: number): number => Math.max(0, storeTimestampAt(queue, offset, read))
+      // -1 where there is none, as from an Apache broker.
+      const timeAt = (offset: number): number => storeTimestampAt(queue, offset, read)
       const minTimeStamp = timeAt(queue.minOffset)
+      const next = committed < queue.maxOffset ? timeAt(Math.max(committed, queue.minOffset)) : -1
       return {
         consumeTimeStamp: committed > 0 ? timeAt(committed - 1) : minTimeStamp,
-        delayTime: committed < queue.maxOffset ? clock.now() - timeAt(Math.max(committed, queue.minOffset)) : 0,
+        delayTime: next < 0 ? 0 : clock.now() - next,
         maxTimeStamp: timeAt(queue.maxOffset - 1),
         messageQueue: { brokerName, queueId, topic: topic.name },
         minTimeStamp,

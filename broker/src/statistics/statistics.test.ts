@@ -34,7 +34,7 @@ test('figures say what was put and got, in all and per second', async () => {
   const seconds = world.clock.monotonic() / 1000
   const table = await figures(world)
   expect(table).toMatchObject({
-    ...{ brokerActive: 'true', brokerVersionDesc: 'TandemMQ', putMessageTimesTotal: '30' },
+    ...{ brokerActive: 'true', brokerVersion: '479', brokerVersionDesc: 'TandemMQ', putMessageTimesTotal: '30' },
     ...{ msgPutTotalTodayNow: '30', msgGetTotalTodayNow: '20', msgPutTotalTodayMorning: '0' },
     runtime: '[ 0 days, 0 hours, 0 minutes, 10 seconds ]',
   })

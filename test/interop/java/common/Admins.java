@@ -22,7 +22,9 @@ final class Admins {
         scenarios.put("adminTopics", Admins::topics);
         scenarios.put("adminGroups", Admins::groups);
         scenarios.put("adminMembers", Admins::members);
+        scenarios.put("adminOffsets", Admins::offsets);
         scenarios.put("adminMessages", Admins::messages);
+        scenarios.put("adminBroker", Admins::broker);
     }
 
     /** The way of an ordinary client, which knows no broker's address. */
