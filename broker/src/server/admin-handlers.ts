@@ -15,6 +15,7 @@ import { consumptionHandlers } from './consumption-handlers.ts'
 import { type FigureHandlerOptions, figureHandlers } from './figure-handlers.ts'
 import { groupAdminHandlers } from './group-admin-handlers.ts'
 import type { Handler } from './handler.ts'
+import { listAdminHandlers } from './list-admin-handlers.ts'
 import { progressHandlers } from './progress-handlers.ts'
 import { topicAdminHandlers } from './topic-admin-handlers.ts'
 
@@ -37,6 +38,7 @@ export function adminHandlers(options: AdminHandlerOptions): Map<number, Handler
   return new Map([
     ...topicAdminHandlers(options),
     ...groupAdminHandlers(options),
+    ...listAdminHandlers(options),
     ...progressHandlers(options),
     ...consumptionHandlers(options),
     ...cleaningHandlers(),

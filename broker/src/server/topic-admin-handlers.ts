@@ -119,7 +119,7 @@ const knownAttributes: Record<string, readonly string[] | undefined> = {
  * @param changes `+name=value,-name`, empty for none
  * @throws {BrokerError} INVALID_PARAMETER on an attribute or value this broker does not have, or one named twice
  */
-function changedAttributes(before: Record<string, string>, changes: string): Record<string, string> {
+export function changedAttributes(before: Record<string, string>, changes: string): Record<string, string> {
   const after = { ...before }
   const seen = new Set<string>()
   for (const change of changes.split(',').map((text) => text.trim())) {
