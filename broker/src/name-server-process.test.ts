@@ -30,7 +30,11 @@ test('a name server alone knows the brokers that registered and serves no code o
     { 0: '127.0.0.1:10921' },
   ])
   const refused = await clock.run(client.request(nameServer.address, { code: 310, extFields }, 1_000))
-  expect(refused.code).toBe(3)
+  expect([refused.code, refused.remark]).toEqual([3, expect.stringContaining('ask a broker')])
+  const nowhere = await clock.run(client.request(nameServer.address, { code: 1002, extFields }, 1_000))
+  expect([nowhere.code, nowhere.remark]).toEqual([3, expect.stringContaining('no controller')])
+  const settings = await clock.run(client.request(nameServer.address, { code: 319, extFields }, 1_000))
+  expect(settings.body.toString()).toContain('brokerExpiryMs=120000\n')
   for (const broker of brokers) await clock.run(broker.close())
   expect(nameServer.brokerNames).toEqual([])
   await clock.run(client.close())

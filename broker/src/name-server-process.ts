@@ -6,6 +6,7 @@ import { Dispatcher } from './server/dispatcher.ts'
 import type { Handler } from './server/handler.ts'
 import { registryHandlers } from './server/registry-handlers.ts'
 import { answer } from './server/request-body.ts'
+import { nameServerRefusals } from './server/request-table.ts'
 import { routeHandlers } from './server/route-handlers.ts'
 import { type Disk, MessageStore, systemDisk } from './store/index.ts'
 
@@ -71,6 +72,7 @@ export class NameServerProcess {
         lines(`connection from ${connection.remoteAddress}:${connection.remotePort} closed: ${error.message}`)
       },
       log: lines,
+      refusals: nameServerRefusals,
     })
     this.#server = new RemotingServer({ clock, network, owner: this.#dispatcher, host, port, connectionsMax })
   }

@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { faultTests, faultTestsOf, isNamed } from './fault-rows.ts'
+import { repositoryRoot } from './source-files.ts'
 
 /** Faults of one broker's machine and disk that the broker has to answer; each has a test that makes it happen. */
 const rows = [
@@ -27,4 +30,21 @@ test('names of tests are read from the source, with one row or several, quoted o
 test('each row of the fault matrix has a test that is named after it', () => {
   const tested = new Set(tests.flatMap(({ rows: named }) => named))
   expect(rows.filter((row) => !tested.has(row))).toEqual([])
+})
+
+test('docs/reliability.md has a line for each row, and every test it names exists and is one of that row', () => {
+  const text = readFileSync(join(repositoryRoot, 'docs/reliability.md'), 'utf8')
+  const lines = text.split('\n').filter((line) => /^\| F\d\d \|/.test(line))
+  expect(lines.map((line) => line.slice(2, 5))).toEqual(rows)
+  for (const line of lines) {
+    const row = line.slice(2, 5)
+    const named = [...line.matchAll(/`([^`]+\.test\.ts)`: ("[^"]+"(?:, "[^"]+")*)/g)].flatMap(([, file, names = '']) =>
+      [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => ({ file, name })),
+    )
+    expect(named, row).not.toEqual([])
+    const unknown = named.filter(
+      ({ file, name }) => !tests.some((one) => one.file === file && one.rows.includes(row) && isNamed(one, name)),
+    )
+    expect(unknown, row).toEqual([])
+  }
 })

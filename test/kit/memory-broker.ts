@@ -32,9 +32,10 @@ export class MemoryBroker {
     return this.#broker
   }
 
-  /** Another connection; `owner` gets what the broker asks of it. */
-  client(owner?: ConnectionOwner): RemotingClient {
-    const { clock, network } = this
+  /** Another connection; `owner` gets what the broker asks of it, `from` is the address it comes from. */
+  client(owner?: ConnectionOwner, from?: string): RemotingClient {
+    const { clock } = this
+    const network = from === undefined ? this.network : this.network.host(from)
     return new RemotingClient({ clock, network, ...(owner !== undefined && { owner }) })
   }
 
@@ -51,16 +52,17 @@ export class MemoryBroker {
 
   send(
     topic: string,
-    body = 'x',
+    body: Buffer | string = 'x',
     properties: Record<string, string> = {},
     over: Fields = {},
+    code = 10,
   ): Promise<RemotingCommand> {
     const fields = {
       ...{ producerGroup: 'p', topic, defaultTopic: 'TBW102', defaultTopicQueueNums: 1, queueId: 0, sysFlag: 0 },
       ...{ bornTimestamp: this.clock.now(), flag: 0, reconsumeTimes: 0, unitMode: false, batch: false },
       properties: encodeProperties(properties).toString(),
     }
-    return this.request(10, { ...fields, ...over }, body)
+    return this.request(code, { ...fields, ...over }, body)
   }
 
   /** One pull without waiting, with the subscription in it. */

@@ -166,6 +166,26 @@ test('offsets and a reset nobody pulled yet survive a kill 100 ms later', async 
   expect(open.topics.find('orders')?.readQueues).toBe(1)
 })
 
+test('a reset that was told and not followed yet survives a kill: it is told again, and old commits stay refused', async () => {
+  const disk = new FaultDisk({ seed: 1 })
+  const rooms = await roomsWith(five, { disk })
+  rooms.offsets.commit('billing', 'orders', 0, 5)
+  await rooms.client().request(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, { ...reset, timestamp: 0 })
+  expect((await rooms.client().request(11, pullFields({ queueOffset: 5 }))).code).toBe(21)
+  await rooms.clock.advance(200)
+  open = await BrokerRooms.start({ disk: disk.killed() })
+  const client = open.client()
+  expect((await client.request(15, { ...place, commitOffset: 5 })).remark).toContain('reset')
+  const told = await client.request(11, pullFields({ queueOffset: 5 }))
+  expect([told.code, told.extFields['nextBeginOffset']]).toEqual([21, '0'])
+  expect((await client.request(11, pullFields({ queueOffset: 0 }))).code).toBe(0)
+  expect((await client.request(15, { ...place, commitOffset: 2 })).remark).toBeUndefined()
+  await open.clock.advance(200)
+  await open.close()
+  open = await BrokerRooms.start({ disk: open.disk })
+  expect([open.offsets.hasPendingResets, open.offsets.committed('billing', 'orders', 0)]).toEqual([false, 2])
+})
+
 test('a deleted topic takes its offsets along, also after a restart', async () => {
   const disk = new FaultDisk({ seed: 1 })
   const rooms = await roomsWith(five, { disk })

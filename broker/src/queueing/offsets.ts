@@ -24,7 +24,7 @@ interface TopicOffsets {
   readonly committed: number[]
   /** Offsets the next pull is told to move to. */
   readonly pendingReset: number[]
-  /** Resets told but not followed yet, by queue. In memory: they only hold off what a consumer had in flight. */
+  /** Resets told but not followed yet, by queue. The journal has them as not told: after a restart they are told again. */
   readonly moving: Map<number, { target: number; until: number }>
   readonly dirty: Set<number>
   /** Monotonic time of the last change in this process, ms, within 100 ms. */
@@ -244,7 +244,9 @@ export class Offsets {
   }
 
   #arrived(offsets: TopicOffsets, queueId: number): void {
-    if (offsets.moving.delete(queueId)) this.#pendingResets--
+    if (!offsets.moving.delete(queueId)) return
+    this.#pendingResets--
+    this.#markDirty(offsets, queueId)
   }
 
   #markDirty(offsets: TopicOffsets, queueId: number): void {
@@ -292,14 +294,17 @@ export class Offsets {
   }
 }
 
-function entryOf({ group, topic, committed, pendingReset }: TopicOffsets, queueIds: Iterable<number>): Entry {
+function entryOf({ group, topic, committed, pendingReset, moving }: TopicOffsets, queueIds: Iterable<number>): Entry {
   const offsets = [...queueIds].map((queueId): [number, number, number] => [
     queueId,
     committed[queueId] ?? NOTHING,
-    pendingReset[queueId] ?? NOTHING,
+    resetOf(pendingReset[queueId] ?? NOTHING, moving.get(queueId)?.target),
   ])
   return { group, topic, offsets }
 }
+
+/** A newer reset counts before one that was told already. */
+const resetOf = (pending: number, told: number | undefined): number => (pending >= 0 ? pending : (told ?? NOTHING))
 
 /** Keeps the array dense, so that it stays an array of small integers. */
 function setAt(list: number[], index: number, value: number): void {

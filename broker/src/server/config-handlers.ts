@@ -17,11 +17,17 @@ export interface ConfigHandlerOptions {
 
 /** Settings as lines of `name=value`: ask 26 and, one process being both, 319; change 25. */
 export function configHandlers({ clock, settings, config }: ConfigHandlerOptions): Map<number, Handler> {
+  const text = (): string =>
+    Object.entries(config())
+      .map(([name, value]) => `${name}=${value}\n`)
+      .toSorted()
+      .join('')
+
   const ask: Handler = (connection, header) => {
-    const lines = Object.entries(config()).map(([name, value]) => `${name}=${value}\n`)
-    const version = JSON.stringify(settings.version)
-    answer(connection, header, { extFields: { version }, body: lines.toSorted().join('') })
+    answer(connection, header, { extFields: { version: JSON.stringify(settings.version) }, body: text() })
   }
+
+  const askNameServer: Handler = (connection, header) => answer(connection, header, { body: text() })
 
   const change: Handler = (connection, header) => {
     const given = parseProperties(header.bytes.toString('utf8', header.bodyStart, header.bodyEnd))
@@ -34,7 +40,7 @@ export function configHandlers({ clock, settings, config }: ConfigHandlerOptions
 
   return new Map([
     [RequestCode.GET_BROKER_CONFIG, ask],
-    [RequestCode.GET_NAMESRV_CONFIG, ask],
+    [RequestCode.GET_NAMESRV_CONFIG, askNameServer],
     [RequestCode.UPDATE_BROKER_CONFIG, change],
   ])
 }

@@ -2,7 +2,7 @@ import { errorTable, type HeaderView, ResponseCode, TandemError } from '@tandemm
 import type { Connection, ConnectionOwner } from '@tandemmq/remoting'
 import { refusalFields } from './answer-fields.ts'
 import type { Handler } from './handler.ts'
-import { refusals } from './request-table.ts'
+import { type Refusal, refusals } from './request-table.ts'
 
 const TABLE_SIZE = 1024
 /** A binary header holds 16 bits of a code: what it lacks of 200050 and its neighbours (remoting.md 1.3). */
@@ -14,6 +14,7 @@ export class Dispatcher implements ConnectionOwner {
   readonly #high = new Map<number, Handler>()
   readonly #onClosed: (connection: Connection, error?: Error) => void
   readonly #log: (line: string) => void
+  readonly #refusals: ReadonlyMap<number, Refusal>
   #refused = 0
   #failed = 0
 
@@ -22,9 +23,12 @@ export class Dispatcher implements ConnectionOwner {
     /** `error`: why, when nobody asked for it. */
     onClosed: (connection: Connection, error?: Error) => void
     log: (line: string) => void
+    /** Answers to codes without a handler. Default: a broker's. */
+    refusals?: ReadonlyMap<number, Refusal>
   }) {
     this.#onClosed = options.onClosed
     this.#log = options.log
+    this.#refusals = options.refusals ?? refusals
     for (const table of options.handlers) {
       for (const [code, handler] of table) {
         if (this.codes().includes(code)) throw new Error(`request code ${code} has two handlers`)
@@ -47,7 +51,7 @@ export class Dispatcher implements ConnectionOwner {
       this.#refused++
       if (header.isOneway) return
       const unknown = { code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark: ` request type ${code} not supported` }
-      connection.reply(header, refusals.get(code) ?? unknown)
+      connection.reply(header, this.#refusals.get(code) ?? unknown)
       return
     }
     try {

@@ -103,7 +103,7 @@ const wireConnection = ({ connection, clientId, language, version }: Member): Re
   version,
 })
 
-/** SubscriptionData as tools read it (remoting.md 2E). */
+/** SubscriptionData of bodies (remoting.md 1.8). */
 export const wireSubscription = ({
   topic,
   expressionType,

@@ -1,59 +1,58 @@
-import { RequestCode } from '@tandemmq/protocol'
 import { afterEach, expect, test } from 'vitest'
-import { BrokerRooms } from '../../../test/kit/broker-rooms.ts'
+import { MemoryBroker } from '../../../test/kit/memory-broker.ts'
 
-let open: BrokerRooms | undefined
+let open: MemoryBroker | undefined
 afterEach(async () => {
   await open?.close()
   open = undefined
 })
 
-async function started() {
-  const rooms = (open = await BrokerRooms.start())
-  const client = rooms.client()
-  return {
-    rooms,
-    topics: (...topicConfigList: object[]) =>
-      client.request(RequestCode.UPDATE_AND_CREATE_TOPIC_LIST, {}, { body: { topicConfigList } }),
-    groups: (...groupConfigList: object[]) =>
-      client.request(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, {}, { body: { groupConfigList } }),
-  }
-}
+const start = async (): Promise<MemoryBroker> => (open = await MemoryBroker.start())
+const topic = (topicName: string, over: object = {}) => ({
+  topicName,
+  readQueueNums: 3,
+  writeQueueNums: 2,
+  perm: 6,
+  ...over,
+})
 
-test('a list of topics creates the new ones and changes the others', async () => {
-  const { rooms, topics } = await started()
-  rooms.topics.forSend('orders', 'TBW102', 2)
-  const attributes = { '+message.type': 'FIFO' }
-  const orders = { topicName: 'orders', readQueueNums: 3, writeQueueNums: 3, perm: 4 }
-  expect((await topics(orders, { topicName: 'refunds', order: true, attributes })).code).toBe(0)
-  expect(rooms.topics.find('orders')).toMatchObject({ readQueues: 3, writeQueues: 3, perm: 4, order: false })
-  expect(rooms.topics.find('refunds')).toMatchObject({
-    ...{ readQueues: 16, writeQueues: 16, perm: 6, order: true, attributes: { 'message.type': 'FIFO' } },
+test('many topics and groups are created with one request each, or none of them', async () => {
+  const world = await start()
+  const topics = (...topicConfigList: object[]) => world.request(18, {}, JSON.stringify({ topicConfigList }))
+  const groups = (...groupConfigList: object[]) => world.request(225, {}, JSON.stringify({ groupConfigList }))
+  const known = async (code: number, extFields: Record<string, string>) => (await world.request(code, extFields)).code
+  expect((await topics(topic('a'), topic('b c'))).code).toBe(29)
+  expect((await topics(topic('a'), topic('SCHEDULE_TOPIC_XXXX'))).code).toBe(29)
+  expect((await groups({ groupName: 'g' }, { groupName: '' })).code).toBe(29)
+  expect([await known(351, { topic: 'a' }), await known(352, { group: 'g' })]).toEqual([17, 26])
+  expect((await topics(topic('a'), topic('b', { attributes: { '+message.type': 'FIFO' }, order: true }))).code).toBe(0)
+  expect((await groups({ groupName: 'g', retryMaxTimes: 3 }, { groupName: 'h' })).code).toBe(0)
+  await world.restart()
+  expect(JSON.parse((await world.request(351, { topic: 'b' })).body.toString())).toMatchObject({
+    ...{ readQueueNums: 3, writeQueueNums: 2, order: true, attributes: { 'message.type': 'FIFO' } },
   })
-  expect((await topics({ topicName: 'refunds', attributes: { '-message.type': '' } })).code).toBe(0)
-  expect(rooms.topics.find('refunds')?.attributes).toEqual({})
-  expect((await topics()).code).toBe(0)
+  expect(JSON.parse((await world.request(352, { group: 'g' })).body.toString())).toMatchObject({ retryMaxTimes: 3 })
+  expect(await known(352, { group: 'h' })).toBe(0)
 })
 
 test.each([
-  ['a bad name', { topicName: 'a b' }],
-  ['a name of the broker', { topicName: 'SCHEDULE_TOPIC_XXXX' }],
-  ['an attribute nobody knows', { topicName: 'odd', attributes: { '+nonsense': 'x' } }],
-])('a list of topics with %s is refused with 29 and creates none', async (_what, odd) => {
-  const { rooms, topics } = await started()
-  expect([(await topics({ topicName: 'fine' }, odd)).code, rooms.topics.find('fine')]).toEqual([29, undefined])
+  ['nothing', {}],
+  ['an empty list', { topicConfigList: [] }],
+  ['something that is no list', { topicConfigList: 'a' }],
+  ['an entry without a name', { topicConfigList: [{}] }],
+  ['no queue', { topicConfigList: [topic('a', { writeQueueNums: 0 })] }],
+  ['attributes that are none', { topicConfigList: [topic('a', { attributes: 'x' })] }],
+])('a list of %s is refused with 29 or 1 and the reason', async (_what, body) => {
+  const { code, remark = '' } = await (await start()).request(18, {}, JSON.stringify(body))
+  expect([1, 29]).toContain(code)
+  expect(remark.length).toBeGreaterThan(20)
 })
 
-test('a list of groups is configured, all or none', async () => {
-  const { rooms, groups } = await started()
-  expect((await groups({ groupName: 'billing', retryMaxTimes: 3 }, { groupName: 'audit' })).code).toBe(0)
-  expect(['billing', 'audit'].map((group) => rooms.groups.policyOf(group).attemptsMax)).toEqual([3, 16])
-  expect((await groups({ groupName: 'late' }, { groupName: 'a b' })).code).not.toBe(0)
-  expect(rooms.groups.find('late')).toBeUndefined()
-})
-
-test('a body without a list is refused', async () => {
-  const { rooms } = await started()
-  for (const code of [RequestCode.UPDATE_AND_CREATE_TOPIC_LIST, RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST])
-    expect([code, (await rooms.client().request(code, {}, { body: [] })).code]).not.toEqual([code, 0])
+test('an attribute of a topic in a list is removed as tools write it: the name after a minus, with an empty value', async () => {
+  const world = await start()
+  const put = (attributes: object) =>
+    world.request(18, {}, JSON.stringify({ topicConfigList: [topic('a', { attributes })] }))
+  const attributesOf = async () => JSON.parse((await world.request(351, { topic: 'a' })).body.toString()).attributes
+  expect([(await put({ '+message.type': 'FIFO' })).code, await attributesOf()]).toEqual([0, { 'message.type': 'FIFO' }])
+  expect([(await put({ '-message.type': '' })).code, await attributesOf()]).toEqual([0, {}])
 })

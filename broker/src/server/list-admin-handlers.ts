@@ -8,17 +8,15 @@ import {
   listOf,
   numberOf,
   textOf,
-  type TopicConfig,
   type Topics,
 } from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { answerAfter, jsonBody } from './request-body.ts'
 import { changedAttributes } from './topic-admin-handlers.ts'
 
-/**
- * Many topics 18 or groups 225 in one request (remoting.md 2E). All names are looked at before the first one is made; what else may
- * be wrong with a topic stops at it, and those before it are there.
- */
+const ENTRIES_MAX = 10_000
+
+/** Many at once: topics 18, groups 225. Names are checked before the first one is created; one wrong number ends the rest. */
 export function listAdminHandlers(options: {
   topics: Topics
   groups: ConsumerGroups
@@ -26,7 +24,24 @@ export function listAdminHandlers(options: {
 }): Map<number, Handler> {
   const { topics, groups, announced = () => Promise.resolve() } = options
   const createTopics: Handler = (connection, header) => {
-    const configs = listOf(fieldsOf(jsonBody(header), 'the body'), 'topicConfigList').map((one) => topicOf(topics, one))
+    const configs = entriesOf(jsonBody(header), 'topicConfigList').map((fields) => {
+      const name = textOf(fields, 'topicName')
+      const problem = topicNameProblem(name)
+      if (problem !== undefined) throw new BrokerError('TOPIC_NAME_INVALID', problem)
+      if (isBrokerOwned(name)) throw new BrokerError('INVALID_PARAMETER', `${name} is the broker's own topic`)
+      const changes = Object.entries(fieldsOf(fields['attributes'] ?? {}, 'attributes'))
+      const attributes = changes.map(([key, value]) => (key.startsWith('-') ? key : `${key}=${String(value)}`)).join()
+      return {
+        ...{
+          name,
+          readQueues: numberOf(fields['readQueueNums'], 16),
+          writeQueues: numberOf(fields['writeQueueNums'], 16),
+        },
+        ...{ perm: numberOf(fields['perm'], 6), sysFlag: numberOf(fields['topicSysFlag'], 0) },
+        order: fields['order'] === true,
+        attributes: changedAttributes(topics.find(name)?.attributes ?? {}, attributes),
+      }
+    })
     for (const config of configs) topics.create(config)
     answerAfter(
       connection,
@@ -36,11 +51,12 @@ export function listAdminHandlers(options: {
   }
 
   const createGroups: Handler = (connection, header) => {
-    const configs = listOf(fieldsOf(jsonBody(header), 'the body'), 'groupConfigList').map(groupConfigOf)
-    for (const { groupName } of configs) {
-      const problem = groupNameProblem(groupName)
+    const configs = entriesOf(jsonBody(header), 'groupConfigList').map((fields) => {
+      const config = groupConfigOf(fields)
+      const problem = groupNameProblem(config.groupName)
       if (problem !== undefined) throw new BrokerError('GROUP_NAME_INVALID', problem)
-    }
+      return config
+    })
     for (const config of configs) groups.configure(config)
     answerAfter(connection, header, groups.stored())
   }
@@ -51,24 +67,11 @@ export function listAdminHandlers(options: {
   ])
 }
 
-/** @throws {BrokerError} TOPIC_NAME_INVALID, INVALID_PARAMETER */
-function topicOf(topics: Topics, value: unknown): TopicConfig {
-  const fields = fieldsOf(value, 'the topic')
-  const name = textOf(fields, 'topicName')
-  const problem = topicNameProblem(name)
-  if (problem !== undefined) throw new BrokerError('TOPIC_NAME_INVALID', problem)
-  if (isBrokerOwned(name)) throw new BrokerError('INVALID_PARAMETER', `${name} is the broker's own topic`)
-  const attributes = fieldsOf(fields['attributes'] ?? {}, 'the attributes')
-  const changes = Object.entries(attributes).map(([key, text]) =>
-    key.startsWith('-') ? key : `${key}=${String(text)}`,
-  )
-  return {
-    name,
-    readQueues: numberOf(fields['readQueueNums'], 16),
-    writeQueues: numberOf(fields['writeQueueNums'], 16),
-    perm: numberOf(fields['perm'], 6),
-    order: fields['order'] === true,
-    sysFlag: numberOf(fields['topicSysFlag'], 0),
-    attributes: changedAttributes(topics.find(name)?.attributes ?? {}, changes.join(',')),
+/** @throws {BrokerError} INVALID_PARAMETER; {ProtocolError} FIELD_INVALID */
+function entriesOf(body: unknown, name: string): Record<string, unknown>[] {
+  const entries = listOf(fieldsOf(body, 'the body'), name)
+  if (entries.length === 0 || entries.length > ENTRIES_MAX) {
+    throw new BrokerError('INVALID_PARAMETER', `${name} has 1 to ${ENTRIES_MAX} entries, not ${entries.length}`)
   }
+  return entries.map((entry) => fieldsOf(entry, `an entry of ${name}`))
 }

@@ -20,6 +20,8 @@ export interface RequestRow {
   /** Key of {@link assemble}'s `rooms`. */
   readonly servedBy?: string
   readonly refusal?: Refusal
+  /** Brokers of RocketMQ do not serve it either: it is asked of clients or of controllers. */
+  readonly isElsewhere?: true
 }
 
 const served = (name: RequestName, servedBy: string): RequestRow => ({ name, code: requestCodes[name], servedBy })
@@ -30,18 +32,21 @@ const refused = (name: RequestName, advice: string): RequestRow => {
   return { name, code, refusal: { code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark } }
 }
 
+const elsewhere = (name: RequestName, advice: string): RequestRow => ({ ...refused(name, advice), isElsewhere: true })
+
 const pushed = 'brokers ask this of clients'
 const noController = 'there is one broker per name and no controller; its data are safe as the option flush says'
 const noSlave = 'there are no slaves; back up the data directory'
 const noAcl = 'this broker has no users; let its address be reached only by those who may use it'
-const noRocksdb = 'queues are not kept in RocksDB'
-const noColdFlow = 'there is no cold data flow control'
+const noRocksdb =
+  'there is no RocksDB; settings are read with GET_BROKER_CONFIG (26), GET_ALL_TOPIC_CONFIG (21) and 201'
+const noColdFlow = 'reads of old messages are not held back; nothing has to be set'
 const unused = 'no released RocketMQ serves it'
 const viaReset = 'reset offsets with INVOKE_BROKER_TO_RESET_OFFSET (222)'
 
 /**
  * Every request code of RocketMQ 5.3.3 and of TandemMQ with what this broker does: the one place to look it up. `docs/compatibility.md` is
- * generated from it (`npm run compatibility`). A code in no row is answered like one that no RocketMQ knows (remoting.md 1.4).
+ * generated from it (`npm run docs:compatibility`). A code in no row is answered like one that no RocketMQ knows (remoting.md 1.4).
  */
 export const requestTable: readonly RequestRow[] = [
   // producers (remoting.md 2A, 2C)
@@ -87,7 +92,10 @@ export const requestTable: readonly RequestRow[] = [
   served('CHANGE_MESSAGE_INVISIBLETIME', 'pop'),
   served('NOTIFICATION', 'pop'),
   served('POLLING_INFO', 'pop'),
-  refused('POP_ROLLBACK', 'there are no pop records to move'),
+  refused(
+    'POP_ROLLBACK',
+    'leases are in journal and log, there are no pop records to move; acknowledge or let them run out',
+  ),
 
   // name server (2D)
   served('PUT_KV_CONFIG', 'route'),
@@ -98,6 +106,7 @@ export const requestTable: readonly RequestRow[] = [
   served('GET_BROKER_CLUSTER_INFO', 'route'),
   served('GET_ALL_TOPIC_LIST_FROM_NAMESERVER', 'route'),
   served('GET_TOPICS_BY_CLUSTER', 'route'),
+  served('GET_SYSTEM_TOPIC_LIST_FROM_NS', 'route'),
   served('REGISTER_BROKER', 'registry'),
   served('UNREGISTER_BROKER', 'registry'),
   served('QUERY_DATA_VERSION', 'registry'),
@@ -131,20 +140,22 @@ export const requestTable: readonly RequestRow[] = [
   served('GET_CONSUMER_RUNNING_INFO', 'admin'),
   served('CONSUME_MESSAGE_DIRECTLY', 'admin'),
   served('QUERY_CONSUME_QUEUE', 'query'),
+  served('QUERY_CONSUME_TIME_SPAN', 'admin'),
+  served('QUERY_CORRECTION_OFFSET', 'admin'),
+  served('CLONE_GROUP_OFFSET', 'admin'),
+  served('QUERY_TOPICS_BY_CONSUMER', 'admin'),
+  served('QUERY_SUBSCRIPTION_BY_CONSUMER', 'admin'),
+  served('UPDATE_AND_CREATE_TOPIC_LIST', 'admin'),
+  served('UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST', 'admin'),
   served('GET_BROKER_CONFIG', 'admin'),
   served('UPDATE_BROKER_CONFIG', 'admin'),
   served('GET_BROKER_RUNTIME_INFO', 'admin'),
   served('VIEW_BROKER_STATS_DATA', 'admin'),
-  served('UPDATE_AND_CREATE_TOPIC_LIST', 'admin'),
-  served('UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST', 'admin'),
-  refused('UPDATE_NAMESRV_CONFIG', 'restart with the new setting'),
-  served('QUERY_CONSUME_TIME_SPAN', 'admin'),
-  refused('QUERY_CORRECTION_OFFSET', 'use GET_CONSUME_STATS (208)'),
-  served('CLONE_GROUP_OFFSET', 'admin'),
-  served('QUERY_TOPICS_BY_CONSUMER', 'admin'),
-  served('QUERY_SUBSCRIPTION_BY_CONSUMER', 'admin'),
-  refused('UPDATE_AND_GET_GROUP_FORBIDDEN', 'set consumeEnable of the group (200)'),
-  refused('GET_SYSTEM_TOPIC_LIST_FROM_NS', 'use GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305)'),
+  refused(
+    'UPDATE_NAMESRV_CONFIG',
+    'restart the name server with the setting; UPDATE_BROKER_CONFIG (25) changes a broker',
+  ),
+  refused('UPDATE_AND_GET_GROUP_FORBIDDEN', 'a group is stopped as a whole: set its consumeEnable=false (200)'),
   refused('GET_UNIT_TOPIC_LIST', 'there are no units'),
   refused('GET_HAS_UNIT_SUB_TOPIC_LIST', 'there are no units'),
   refused('GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST', 'there are no units'),
@@ -156,12 +167,12 @@ export const requestTable: readonly RequestRow[] = [
   refused('GET_TOPIC_NAME_LIST', `${unused}; use GET_ALL_TOPIC_LIST_FROM_NAMESERVER (206)`),
   refused('QUERY_BROKER_OFFSET', `${unused}; use GET_MAX_OFFSET (30)`),
   refused('TRIGGER_DELETE_FILES', `${unused}; files leave as retentionHours and retentionBytes say`),
-  refused('GET_CLIENT_CONFIG', unused),
+  refused('GET_CLIENT_CONFIG', `${unused}; use GET_CONSUMER_RUNNING_INFO (307)`),
   refused('SUSPEND_CONSUMER', `${unused}; set consumeEnable=false of the group (200)`),
   refused('RESUME_CONSUMER', `${unused}; set consumeEnable=true of the group (200)`),
   refused('RESET_CONSUMER_OFFSET_IN_CONSUMER', `${unused}; ${viaReset}`),
   refused('RESET_CONSUMER_OFFSET_IN_BROKER', `${unused}; ${viaReset}`),
-  refused('ADJUST_CONSUMER_THREAD_POOL', unused),
+  refused('ADJUST_CONSUMER_THREAD_POOL', `${unused}; set the consumer's own number of threads`),
   refused('WHO_CONSUME_THE_MESSAGE', `${unused}; use QUERY_TOPIC_CONSUME_BY_WHO (300)`),
   refused('REGISTER_FILTER_SERVER', 'filter servers ended with RocketMQ 4; subscribe with SQL92'),
   refused('REGISTER_MESSAGE_FILTER_CLASS', 'filter servers ended with RocketMQ 4; subscribe with SQL92'),
@@ -174,11 +185,11 @@ export const requestTable: readonly RequestRow[] = [
   refused('SET_COMMITLOG_READ_MODE', noColdFlow),
 
   // broker to client (2F)
-  refused('CHECK_TRANSACTION_STATE', pushed),
-  refused('NOTIFY_CONSUMER_IDS_CHANGED', pushed),
-  refused('RESET_CONSUMER_CLIENT_OFFSET', `${pushed}; ${viaReset}`),
-  refused('GET_CONSUMER_STATUS_FROM_CLIENT', `${pushed}; ask INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223)`),
-  refused('PUSH_REPLY_MESSAGE_TO_CLIENT', pushed),
+  elsewhere('CHECK_TRANSACTION_STATE', pushed),
+  elsewhere('NOTIFY_CONSUMER_IDS_CHANGED', pushed),
+  elsewhere('RESET_CONSUMER_CLIENT_OFFSET', `${pushed}; ${viaReset}`),
+  elsewhere('GET_CONSUMER_STATUS_FROM_CLIENT', `${pushed}; ask INVOKE_BROKER_TO_GET_CONSUMER_STATUS (223)`),
+  elsewhere('PUSH_REPLY_MESSAGE_TO_CLIENT', pushed),
 
   // slaves and controllers
   refused('GET_ALL_CONSUMER_OFFSET', noSlave),
@@ -190,24 +201,24 @@ export const requestTable: readonly RequestRow[] = [
   refused('EXCHANGE_BROKER_HA_INFO', noSlave),
   refused('GET_BROKER_HA_STATUS', noSlave),
   refused('RESET_MASTER_FLUSH_OFFSET', noSlave),
-  refused('CONTROLLER_ALTER_SYNC_STATE_SET', noController),
-  refused('CONTROLLER_ELECT_MASTER', noController),
-  refused('CONTROLLER_REGISTER_BROKER', noController),
-  refused('CONTROLLER_GET_REPLICA_INFO', noController),
-  refused('CONTROLLER_GET_METADATA_INFO', noController),
-  refused('CONTROLLER_GET_SYNC_STATE_DATA', noController),
+  elsewhere('CONTROLLER_ALTER_SYNC_STATE_SET', noController),
+  elsewhere('CONTROLLER_ELECT_MASTER', noController),
+  elsewhere('CONTROLLER_REGISTER_BROKER', noController),
+  elsewhere('CONTROLLER_GET_REPLICA_INFO', noController),
+  elsewhere('CONTROLLER_GET_METADATA_INFO', noController),
+  elsewhere('CONTROLLER_GET_SYNC_STATE_DATA', noController),
   refused('GET_BROKER_EPOCH_CACHE', noController),
   refused('NOTIFY_BROKER_ROLE_CHANGED', noController),
-  refused('UPDATE_CONTROLLER_CONFIG', noController),
-  refused('GET_CONTROLLER_CONFIG', noController),
-  refused('CLEAN_BROKER_DATA', noController),
-  refused('CONTROLLER_GET_NEXT_BROKER_ID', noController),
-  refused('CONTROLLER_APPLY_BROKER_ID', noController),
-  refused('BROKER_CLOSE_CHANNEL_REQUEST', noController),
-  refused('CHECK_NOT_ACTIVE_BROKER_REQUEST', noController),
-  refused('GET_BROKER_LIVE_INFO_REQUEST', noController),
-  refused('GET_SYNC_STATE_DATA_REQUEST', noController),
-  refused('RAFT_BROKER_HEART_BEAT_EVENT_REQUEST', noController),
+  elsewhere('UPDATE_CONTROLLER_CONFIG', noController),
+  elsewhere('GET_CONTROLLER_CONFIG', noController),
+  elsewhere('CLEAN_BROKER_DATA', noController),
+  elsewhere('CONTROLLER_GET_NEXT_BROKER_ID', noController),
+  elsewhere('CONTROLLER_APPLY_BROKER_ID', noController),
+  elsewhere('BROKER_CLOSE_CHANNEL_REQUEST', noController),
+  elsewhere('CHECK_NOT_ACTIVE_BROKER_REQUEST', noController),
+  elsewhere('GET_BROKER_LIVE_INFO_REQUEST', noController),
+  elsewhere('GET_SYNC_STATE_DATA_REQUEST', noController),
+  elsewhere('RAFT_BROKER_HEART_BEAT_EVENT_REQUEST', noController),
 
   // users and ACLs
   refused('UPDATE_AND_CREATE_ACL_CONFIG', noAcl),
@@ -234,9 +245,16 @@ export const requestTable: readonly RequestRow[] = [
   refused('BROKER_STATS', 'ask GET_BROKER_RUNTIME_INFO (28)'),
 ]
 
-/** Answers to known codes that are not served, by code. */
+/** Answers of a broker to known codes that it does not serve, by code. */
 export const refusals: ReadonlyMap<number, Refusal> = new Map(
   requestTable.flatMap(({ code, refusal }) => (refusal === undefined ? [] : [[code, refusal] as const])),
+)
+
+/** Answers of a name server without a broker: as a broker's, but what only brokers serve is to be asked there. */
+export const nameServerRefusals: ReadonlyMap<number, Refusal> = new Map(
+  requestTable.map(({ name, code, refusal }) => {
+    return [code, refusal ?? (refused(name, 'this is a name server without a broker; ask a broker').refusal as Refusal)]
+  }),
 )
 
 /**

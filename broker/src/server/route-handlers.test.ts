@@ -74,6 +74,11 @@ test('the cluster is described in the dialect, topics are listed for all and for
   expect(await topics(224, { cluster: 'other' })).toEqual([])
 })
 
+test('names of clusters and brokers are the topics of the name server itself', async () => {
+  const answer = await (await start()).client('127.0.0.5:9876').request(304)
+  expect(JSON.parse(text(answer))).toEqual({ brokerAddr: '127.0.0.5:9876', topicList: ['DefaultCluster', 'tandemmq'] })
+})
+
 test('settings are kept over a kill, and a missing one is 22', async () => {
   const disk = new FaultDisk({ seed: 1 })
   const client = (await start({ disk })).client()

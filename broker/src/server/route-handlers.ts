@@ -17,7 +17,7 @@ export interface RouteHandlerOptions {
 export const dialledAddress = (connection: Connection): string =>
   formatAddress(normalizeHost(connection.localAddress), connection.localPort)
 
-/** Name server codes: routes 105, cluster 106, topic lists 206 and 224, settings 100, 101, 102, 219. */
+/** Name server codes: routes 105, cluster 106, topic lists 206, 224 and 304, settings 100, 101, 102, 219. */
 export function routeHandlers({ nameServer, kvConfig }: RouteHandlerOptions): Map<number, Handler> {
   const route: Handler = (connection, header) => {
     const topic = header.requireText(Field.topic)
@@ -39,6 +39,13 @@ export function routeHandlers({ nameServer, kvConfig }: RouteHandlerOptions): Ma
     answer(connection, header, {
       body: dialectJson({ topicList: nameServer.topics(header.requireText(Field.cluster)) }),
     })
+
+  const systemTopics: Handler = (connection, header) => {
+    const { brokerAddrTable, clusterAddrTable } = nameServer.clusterInfo(dialledAddress(connection))
+    const topicList = Object.entries(clusterAddrTable).flat(2)
+    const [first] = Object.values(brokerAddrTable).flatMap(({ brokerAddrs }) => [...brokerAddrs.values()])
+    answer(connection, header, { body: dialectJson({ brokerAddr: first, topicList }) })
+  }
 
   const put: Handler = (connection, header) => {
     const namespace = header.requireText(Field.namespace)
@@ -72,6 +79,7 @@ export function routeHandlers({ nameServer, kvConfig }: RouteHandlerOptions): Ma
     [RequestCode.GET_BROKER_CLUSTER_INFO, cluster],
     [RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER, topics],
     [RequestCode.GET_TOPICS_BY_CLUSTER, topicsOfCluster],
+    [RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS, systemTopics],
     [RequestCode.PUT_KV_CONFIG, put],
     [RequestCode.GET_KV_CONFIG, get],
     [RequestCode.DELETE_KV_CONFIG, remove],

@@ -11,6 +11,11 @@ export class MemoryBytes {
   #bytes = Buffer.alloc(0)
   size = 0
 
+  /** Memory held, bytes. */
+  get capacity(): number {
+    return this.#bytes.length
+  }
+
   write(bytes: Uint8Array, start: number, end: number, position: number): void {
     this.#reserve(position + end - start)
     this.#bytes.set(bytes.subarray(start, end), position)
@@ -56,6 +61,13 @@ export class MemoryDisk implements Disk {
 
   constructor(options: MemoryDiskOptions = {}) {
     this.#soon = options.soon ?? queueMicrotask
+  }
+
+  /** Memory its files hold, bytes. */
+  get capacity(): number {
+    let sum = 0
+    for (const bytes of this.#files.values()) sum += bytes.capacity
+    return sum
   }
 
   open(path: string, mode: 'read' | 'write' | 'create' | 'exclusive'): DiskFile {

@@ -61,6 +61,7 @@ export function recover(options: StoreOptions, onBroken: (error: Error) => void)
     options.onJournal?.(journal)
     segments = new Segments(disk, directory.commitLog)
     removeBefore(segments, state.first)
+    if (!acceptDamage) requireStart(segments, state)
     const opened = openIndex(options, directory, segments, state, onBroken)
     const { queues, index, indexer } = opened
     const known = new RecoveredIndex({ ...opened, segments, state, indexing: options, verify: acceptDamage })
@@ -120,6 +121,16 @@ function progressOf({ clock, onProgress }: StoreOptions, from: number): (offset:
 
 function removeBefore(segments: Segments, first: number): void {
   segments.remove(segments.list.filter((segment) => segment.limit <= first && segment.start < first))
+}
+
+/** Retention says durably what it removes: if the log begins later than that, somebody else removed its first files. */
+function requireStart({ list: [segment] }: Segments, { first, damage }: StoreState): void {
+  if (segment === undefined || segment.start <= first) return
+  if (damage.some(({ from, to }) => from <= first && to >= segment.start)) return
+  throw new StoreError(
+    'LOG_DAMAGED',
+    `bytes ${first} to ${segment.start} of the log are missing, before ${segment.path}`,
+  )
 }
 
 function openIndex(

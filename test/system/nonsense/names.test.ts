@@ -54,7 +54,7 @@ async function refusedAsGroup(name: string): Promise<void> {
 
 /** Names never become paths: files are numbered. */
 function expectFilesNamedByTheBroker(): void {
-  const numbered = /^\/data\/(format|commitlog\/\d{20}|journal\/\d{20})$/
+  const numbered = /^\/data\/(format|reserve|commitlog\/\d{20}|journal\/\d{20})$/
   expect(world.paths().filter((path) => !numbered.test(path))).toEqual([])
 }
 
