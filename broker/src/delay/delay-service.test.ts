@@ -56,7 +56,7 @@ test('a level goes through the schedule topic, queue level - 1', async () => {
   expect(log.delivered()).toEqual([])
   await clock.advance(1)
   expect(log.delivered()).toEqual(['m1'])
-  expect({ ...log.messages('orders')[0]?.properties }).toEqual({ UNIQ_KEY: 'm1', TAGS: 't' })
+  expect({ ...log.messages('orders')[0]?.properties }).toEqual({ UNIQ_KEY: 'm1', TAGS: 't', DELAY: '3' })
 })
 
 test('messages come out in order of their times, to the millisecond', async () => {

@@ -17,11 +17,11 @@ const { REAL_TOPIC, REAL_QID, DELAY, UNIQ_KEY, TIMER_OUT_MS } = PropertyName
 const PARK_DROPS = [REAL_TOPIC, REAL_QID, TIMER_OUT_MS]
 const PARK_NOTES = [DELAY, UNIQ_KEY]
 const AT = { topic: 0, queue: 1, outMs: 2, delay: 3, uniqKey: 4 }
+/** Not DELAY: consumers of the original read the level (getDelayTimeLevel) off what they get, and so do ours. */
 const FIRE_DROPS = [
   REAL_TOPIC,
   REAL_QID,
   TIMER_OUT_MS,
-  DELAY,
   PropertyName.TIMER_DELAY_SEC,
   PropertyName.TIMER_DELAY_MS,
   PropertyName.TIMER_DELIVER_MS,

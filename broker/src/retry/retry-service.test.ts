@@ -70,6 +70,7 @@ test('a retry waits for its level and goes to the retry topic with everything a 
   expect(again?.body.toString()).toBe('m1')
   expect({ ...again?.properties }).toEqual({
     UNIQ_KEY: 'm1',
+    DELAY: '3',
     TAGS: 't',
     region: 'eu',
     RETRY_TOPIC: 'orders',

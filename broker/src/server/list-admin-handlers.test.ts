@@ -47,3 +47,12 @@ test.each([
   expect([1, 29]).toContain(code)
   expect(remark.length).toBeGreaterThan(20)
 })
+
+test('an attribute of a topic in a list is removed as tools write it: the name after a minus, with an empty value', async () => {
+  const world = await start()
+  const put = (attributes: object) =>
+    world.request(18, {}, JSON.stringify({ topicConfigList: [topic('a', { attributes })] }))
+  const attributesOf = async () => JSON.parse((await world.request(351, { topic: 'a' })).body.toString()).attributes
+  expect([(await put({ '+message.type': 'FIFO' })).code, await attributesOf()]).toEqual([0, { 'message.type': 'FIFO' }])
+  expect([(await put({ '-message.type': '' })).code, await attributesOf()]).toEqual([0, {}])
+})

@@ -30,7 +30,7 @@ export function listAdminHandlers(options: {
       if (problem !== undefined) throw new BrokerError('TOPIC_NAME_INVALID', problem)
       if (isBrokerOwned(name)) throw new BrokerError('INVALID_PARAMETER', `${name} is the broker's own topic`)
       const changes = Object.entries(fieldsOf(fields['attributes'] ?? {}, 'attributes'))
-      const attributes = changes.map(([key, value]) => `${key}=${String(value)}`).join()
+      const attributes = changes.map(([key, value]) => (key.startsWith('-') ? key : `${key}=${String(value)}`)).join()
       return {
         ...{
           name,

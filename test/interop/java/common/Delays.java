@@ -44,6 +44,7 @@ final class Delays {
             World.expect(now >= due, World.text(one) + " not early, but by " + (due - now) + " ms");
             World.expect(now < due + LATE_MS, World.text(one) + " not late, but by " + (now - due) + " ms");
             World.expect(one.getTopic().equals(world.topic) && "as it is".equals(one.getUserProperty("kept")), "the message as it was sent, not " + one);
+            if (World.text(one).startsWith("level ")) World.expect(World.text(one).startsWith("level " + one.getDelayTimeLevel() + " "), "its level in " + one);
             got.add(one);
         }
         world.received.addAll(got);

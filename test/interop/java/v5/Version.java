@@ -9,6 +9,7 @@ import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyContext;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageRequestMode;
@@ -23,6 +24,7 @@ final class Version {
         scenarios.put("recall", Version::recall);
         scenarios.put("pop", Version::pop);
         scenarios.put("brokerRebalance", Version::brokerRebalance);
+        scenarios.put("adminLists", Version::lists);
     }
 
     static void broadcasting(DefaultMQPushConsumer consumer) {
@@ -94,6 +96,36 @@ final class Version {
         world.expectExactly(bodies);
         World.expect(byMember.size() == 2, "work for both, not " + byMember);
         World.await(30, "the group has consumed everything", () -> admin.examineConsumeStats(world.group).computeTotalDiff() == 0);
+    }
+
+    /** Many topics and many groups in one request. */
+    private static void lists(World world) throws Exception {
+        DefaultMQAdminExt admin = Queries.admin(world);
+        String broker = Queries.broker(admin);
+        List<TopicConfig> topics = new ArrayList<>();
+        List<SubscriptionGroupConfig> groups = new ArrayList<>();
+        for (int n = 1; n <= 3; n++) {
+            topics.add(new TopicConfig(world.topic + "-" + n, n, n, 6));
+            SubscriptionGroupConfig group = group(world.group + "-" + n);
+            group.setRetryMaxTimes(n);
+            groups.add(group);
+        }
+        admin.createAndUpdateTopicConfigList(broker, topics);
+        admin.createAndUpdateSubscriptionGroupConfigList(broker, groups);
+        for (int n = 1; n <= 3; n++) {
+            World.expect(admin.examineTopicConfig(broker, world.topic + "-" + n).getReadQueueNums() == n, n + " queues");
+            World.expect(admin.examineSubscriptionGroupConfig(broker, world.group + "-" + n).getRetryMaxTimes() == n, n + " retries");
+        }
+        DefaultMQProducer producer = world.producer();
+        String topic = world.topic + "-2";
+        producer.send(new Message(topic, "asked".getBytes()));
+        DefaultMQPushConsumer consumer = world.consumer(world.group + "-2", "*");
+        consumer.subscribe(topic, "*");
+        world.listening(consumer);
+        world.expectExactly(Arrays.asList("asked"));
+        World.await(20, "the topic is among the group's", () -> admin.queryTopicsByConsumer(world.group + "-2").getTopicList().contains(topic));
+        World.expect(admin.querySubscription(world.group + "-2", topic).getSubString().equals("*"), "what the group wants of the topic");
+        World.expect(admin.cleanExpiredConsumerQueueByAddr(broker) && admin.cleanUnusedTopicByAddr(broker) && admin.deleteExpiredCommitLogByAddr(broker), "tidying on demand");
     }
 
     /** The broker shares out the queues, and the members pull. */
