@@ -1,5 +1,6 @@
-// Everything of this folder, one part after the other: `npm run interop [-- --only clients,mixed]`. Prints each part's table, exits 1
-// when a cell is red or a tool is missing. After a whole run without a red cell `--write` puts the tables into docs/compatibility.md.
+// Everything of this folder: `npm run interop [-- --only clients,mixed]`. The longest part runs beside the others. Prints each part's table,
+// exits 1 when a cell is red or a tool is missing. After a whole run without a red cell `--write` puts the tables into
+// docs/compatibility.md.
 import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -29,7 +30,6 @@ function run(name) {
   let out = ''
   child.stdout.on('data', (bytes) => {
     out += bytes
-    process.stdout.write(bytes)
   })
   return new Promise((resolve, reject) => {
     child.once('error', reject)
@@ -37,25 +37,32 @@ function run(name) {
   })
 }
 
-const sections = []
+const sections = new Map()
 let failed = 0
-for (const name of chosen) {
-  const started = Date.now()
-  console.log(`\n${parts[name].title}\n`)
-  const { out, code } = await run(name)
-  if (code !== 0) failed++
-  console.log(
-    `${name}: ${code === 0 ? 'green' : `ended with ${code}`} after ${Math.round((Date.now() - started) / 1_000)} s`,
-  )
-  const table = out.split('\n').filter((line) => /\b(green|RED|·)/.test(line) || /^scenario\b/.test(line))
-  sections.push(`### ${parts[name].title}\n\n\`\`\`\n${table.join('\n')}\n\`\`\`\n`)
+/** Whole parts at a time, so that their lines do not mix. */
+async function runAll(names) {
+  for (const name of names) {
+    const started = Date.now()
+    const { out, code } = await run(name)
+    if (code !== 0) failed++
+    const seconds = Math.round((Date.now() - started) / 1_000)
+    console.log(
+      `\n${parts[name].title}\n\n${out}\n${name}: ${code === 0 ? 'green' : `ended with ${code}`} after ${seconds} s`,
+    )
+    const table = out.split('\n').filter((line) => /\b(green|RED|·)/.test(line) || /^scenario\b/.test(line))
+    sections.set(name, `### ${parts[name].title}\n\n\`\`\`\n${table.join('\n')}\n\`\`\`\n`)
+  }
 }
+await Promise.all([
+  runAll(chosen.filter((name) => name === 'clients')),
+  runAll(chosen.filter((name) => name !== 'clients')),
+])
 if (failed === 0 && values.write && values.only === undefined) {
   const text = readFileSync(page, 'utf8')
   const [before, rest] = text.split(BEGIN)
   const after = rest?.split(END)[1]
   if (after === undefined) throw new Error(`${page} has no ${BEGIN} and ${END}`)
-  writeFileSync(page, `${before}${BEGIN}\n\n${sections.join('\n')}\n${END}${after}`)
+  writeFileSync(page, `${before}${BEGIN}\n\n${chosen.map((name) => sections.get(name)).join('\n')}\n${END}${after}`)
 }
 console.log(failed === 0 ? '\nInterop: all green.' : `\nInterop: ${failed} of ${chosen.length} parts failed.`)
 process.exit(failed === 0 ? 0 : 1)
