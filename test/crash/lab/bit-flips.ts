@@ -4,24 +4,27 @@ import type { Violation } from '../history-checker.ts'
 import { Aftermath } from './crash-point.ts'
 import { DATA_DIR, type HistoryOptions, type Moment, RecordedHistory, type StartBroker } from './recorded-history.ts'
 
-export const KINDS = ['log', 'log, read as a whole', 'journal', 'index', 'checkpoint', 'format'] as const
+export const KINDS = ['log', 'log, read as a whole', 'journal', 'index', 'checkpoint', 'format', 'reserve'] as const
 type Kind = (typeof KINDS)[number]
 /** Of a hundred flips. */
 const SHARES: Readonly<Record<Kind, number>> = {
   log: 30,
   'log, read as a whole': 20,
   journal: 20,
-  index: 18,
+  index: 17,
   checkpoint: 10,
   format: 2,
+  reserve: 1,
 }
+/** A folder, or a single file. */
 const folders: Readonly<Record<Kind, string>> = {
   log: `${DATA_DIR}/commitlog`,
   'log, read as a whole': `${DATA_DIR}/commitlog`,
   journal: `${DATA_DIR}/journal`,
   index: `${DATA_DIR}/index`,
   checkpoint: `${DATA_DIR}/checkpoint`,
-  format: DATA_DIR,
+  format: `${DATA_DIR}/format`,
+  reserve: `${DATA_DIR}/reserve`,
 }
 
 const LOG_FILES = 9
@@ -106,6 +109,7 @@ export class FlipLab {
   #judgeStarted(flip: Flip, { disk, lines, violations }: Life): { outcome: Outcome; wrong: string[] } {
     if (lines.some((line) => namesPlace(line, flip))) return { outcome: 'told', wrong: beyond(violations, flip) }
     const wrong = violations.map(({ rule, text }) => `${rule}: ${text}`)
+    if (flip.kind === 'format') wrong.push('a start on another format')
     if (flip.kind === 'checkpoint') return { outcome: disk.exists(flip.path) ? 'no matter' : 'made anew', wrong }
     if (flip.kind !== 'index') return { outcome: 'no matter', wrong }
     // Retention took it with its segment.
@@ -163,10 +167,9 @@ function beyond(violations: readonly Violation[], { kind }: Flip): string[] {
 }
 
 function filesIn(disk: FaultDisk, folder: string): { path: string; size: number }[] {
-  return disk
-    .list(folder)
-    .filter((name) => disk.list(`${folder}/${name}`).length === 0)
-    .map((name) => ({ path: `${folder}/${name}`, size: bytesOf(disk, `${folder}/${name}`).length }))
+  const names = disk.list(folder)
+  const paths = names.length === 0 ? [folder] : names.map((name) => `${folder}/${name}`)
+  return paths.map((path) => ({ path, size: bytesOf(disk, path).length }))
 }
 
 function bytesOf(disk: FaultDisk, path: string): Buffer {
