@@ -211,6 +211,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     clock,
     log,
     policyOf: (group) => rooms.groups?.policyOf(group) ?? { attemptsMax: 16 },
+    delayMsMax: options.delayMsMax,
   })
   return Object.assign(rooms, { transactions, delay, dedup, retry })
 }

@@ -1,2 +1,2 @@
 export { RetryService } from './retry-service.ts'
-export type { RetryServiceOptions, SendBackRequest } from './retry-service.ts'
+export type { GroupPolicy, RetryServiceOptions, SendBackRequest } from './retry-service.ts'
