@@ -21,7 +21,7 @@ import {
   Topics,
 } from './queueing/index.ts'
 import { recoveryLines } from './recovery-log.ts'
-import { RetryService } from './retry/index.ts'
+import { RedriveService, RetryService } from './retry/index.ts'
 import { checkTransactionRequest } from './server/transaction-handlers.ts'
 import { Statistics } from './statistics/index.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
@@ -48,6 +48,7 @@ export interface Rooms {
   delay: DelayService
   dedup: DedupWindow | undefined
   retry: RetryService
+  redrives: RedriveService
   kvConfig: KvConfig
   nameServer: NameServer
   queues: TopicQueues
@@ -94,6 +95,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       replayed.transactions.replay(record, bytes)
       replayed.delay.replay(record, bytes)
       replayed.retry.replay(record, bytes)
+      replayed.redrives.replay(record, bytes)
       replayed.dedup?.replay(record, bytes)
     },
     ...events,
@@ -109,6 +111,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   const lookup: QueueLookup = (topic, queueId) => store.findQueue(topic, queueId)
   offsets.open(lookup)
   replayed.groups = groups
+  replayed.store = store
   log.open({ store, topics, delay: replayed.delay })
   const local = new LocalBroker({
     brokerName: options.brokerName,
@@ -164,6 +167,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     delay: replayed.delay,
     dedup: replayed.dedup,
     retry: replayed.retry,
+    redrives: replayed.redrives,
     kvConfig,
     nameServer,
     queues: new TopicQueues({ ...options, own: nameServer }),
@@ -206,20 +210,28 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
               `the dedup window is full (dedupEntriesMax ${options.dedupEntriesMax}): keys leave before their time`,
             ),
         })
-  const rooms: { groups: ConsumerGroups | undefined } = { groups: undefined }
+  const rooms: { groups: ConsumerGroups | undefined; store: MessageStore | undefined } = {
+    groups: undefined,
+    store: undefined,
+  }
   const retry = new RetryService({
     clock,
     log,
     policyOf: (group) => rooms.groups?.policyOf(group) ?? { attemptsMax: 16 },
     delayMsMax: options.delayMsMax,
   })
-  return Object.assign(rooms, { transactions, delay, dedup, retry })
+  const redrives = new RedriveService({
+    log,
+    queueOf: (topic) => rooms.store?.findQueue(topic, 0),
+    firstOffset: () => rooms.store?.firstOffset ?? 0,
+  })
+  return Object.assign(rooms, { transactions, delay, dedup, retry, redrives })
 }
 
 /** What checkpoints hold, by the name it has there. */
 function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, DerivedState> {
-  const { transactions, delay, retry, dedup } = rooms
-  return { transactions, delay, retry, ...(dedup && { dedup }) }
+  const { transactions, delay, retry, redrives, dedup } = rooms
+  return { transactions, delay, retry, redrives, ...(dedup && { dedup }) }
 }
 
 /** Rooms whose state is in the journal. */

@@ -241,6 +241,8 @@ export const requestTable: readonly RequestRow[] = [
   served('PENDING_TRANSACTIONS', 'transaction'),
   served('LIST_TRANSACTIONS', 'transaction'),
   served('RESOLVE_TRANSACTION', 'transaction'),
+  served('DEAD_LETTER_STATE', 'redrive'),
+  served('REDRIVE_DEAD_LETTERS', 'redrive'),
   refused('LIST_TIMERS', 'ask the command line for the figures of timers'),
   refused('BROKER_STATS', 'ask GET_BROKER_RUNTIME_INFO (28)'),
 ]
