@@ -1,6 +1,10 @@
 import type { Command } from './command.ts'
+import { deadLettersList } from './commands/dead-letters-list.ts'
+import { deadLettersRedrive } from './commands/dead-letters-redrive.ts'
+import { deadLettersShow } from './commands/dead-letters-show.ts'
 import { groupsList } from './commands/groups-list.ts'
 import { groupsShow } from './commands/groups-show.ts'
+import { groupsUpdate } from './commands/groups-update.ts'
 import { messagesQuery } from './commands/messages-query.ts'
 import { messagesShow } from './commands/messages-show.ts'
 import { nameserver } from './commands/nameserver.ts'
@@ -24,10 +28,14 @@ export const commands: readonly Command[] = [
   topicsDelete,
   groupsList,
   groupsShow,
+  groupsUpdate,
   messagesQuery,
   messagesShow,
   offsetsShow,
   offsetsReset,
+  deadLettersList,
+  deadLettersShow,
+  deadLettersRedrive,
   transactionsList,
   transactionsResolve,
   outboxMigrate,

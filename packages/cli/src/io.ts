@@ -2,6 +2,8 @@
 export interface Io {
   out(line: string): void
   err(line: string): void
+  /** A line the next one replaces, empty to clear it. Absent where nobody looks. */
+  status?(line: string): void
   /** Aborted when the user or the service manager asks the program to end. */
   readonly stop: AbortSignal
 }
@@ -13,6 +15,7 @@ export function processIo(): Io {
   return {
     out: (line) => void process.stdout.write(`${line}\n`),
     err: (line) => void process.stderr.write(`${line}\n`),
+    ...(process.stderr.isTTY && { status: (line: string) => void process.stderr.write(`\r\x1b[K${line}`) }),
     get stop() {
       // Only a program that waits takes the signals over; the others die of them as usual.
       if (!listening)
