@@ -101,7 +101,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     ...events,
   })
   for (const line of recoveryLines(store.recovery)) options.log(line)
-  const { settings, topics, groups, offsets, kvConfig, leaseTables, modes } =
+  const { settings, topics, groups, offsets, kvConfig, leaseTables, modes, locks } =
     tables ?? openTables(options, store.journal)
   topics.open(store)
   // remoting.md 12.1: tools look up cluster and broker by the route of a topic of that name.
@@ -121,7 +121,6 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     list: () => topics.list(),
   })
   producers.onJoined = (group) => replayed.transactions.producerOnline(group)
-  const locks = new QueueLocks({ clock })
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
@@ -247,6 +246,7 @@ function openTables(options: ResolvedOptions, journal: StateJournal) {
     kvConfig: new KvConfig({ journal }),
     leaseTables: openLeaseTables({ clock, journal }),
     modes: new RequestModes({ journal }),
+    locks: new QueueLocks({ clock, journal }),
   }
 }
 

@@ -185,7 +185,7 @@ export class BrokerRooms {
         routeHandlers({ nameServer, kvConfig }),
         registryHandlers({ nameServer, instanceId: 'self' }),
         clientHandlers({ consumers: groups, producers, sql }),
-        offsetHandlers({ topics, groups, offsets, read }),
+        offsetHandlers({ topics, groups, offsets, locks: this.locks, read }),
         lockHandlers({ locks, topics }),
         pullHandlers(pulls),
         popHandlers(leases),

@@ -1,4 +1,7 @@
 import type { Clock } from '@tandemmq/remoting'
+import type { Journal } from './state-table.ts'
+
+const TABLE = 'queueLocks'
 
 /** remoting.md 4.12: a lock not renewed for so long may be taken by another client. */
 const LOCK_EXPIRY_MS = 60_000
@@ -7,41 +10,73 @@ interface QueueLock {
   clientId: string
   /** Monotonic ms. */
   expiresAt: number
-  /** Grows with every change of owner: what an owner of an older epoch does is stale. */
+  /** Grows with every change of owner, over restarts too: what an owner of an older epoch does is stale. */
   epoch: number
 }
 
-/** Queues that one consumer of a group may consume in order. In memory: after a restart clients lock again. */
+type Entry =
+  | { lock: [group: string, key: string, clientId: string, epoch: number] }
+  | { free: [group: string, key: string] }
+  | { dropGroup: string }
+  | { dropTopic: string }
+
+/**
+ * Queues that one consumer of a group may consume in order. Owners are in the journal: after a restart each has its queue for as long
+ * as if it had renewed the lock just then, because it may still be at work (broker.md 7.5).
+ */
 export class QueueLocks {
   readonly #clock: Clock
   readonly #expiryMs: number
+  readonly #journal: Journal | undefined
+  readonly #firstEpoch: number
   readonly #groups = new Map<string, Map<string, QueueLock>>()
 
-  /** @param options.expiryMs default 60,000 */
-  constructor(options: { clock: Clock; expiryMs?: number }) {
+  /**
+   * @param options.expiryMs default 60,000
+   * @param options.journal default: owners are forgotten with the process
+   */
+  constructor(options: { clock: Clock; expiryMs?: number; journal?: Journal }) {
     this.#clock = options.clock
     this.#expiryMs = options.expiryMs ?? LOCK_EXPIRY_MS
+    this.#journal = options.journal
+    this.#firstEpoch = Math.floor(options.clock.now())
+    options.journal?.register(TABLE, { apply: (entry) => this.#apply(entry as Entry), snapshot: () => this.#entries() })
   }
 
   /** @returns true when the client holds the queue now; holding it already renews it */
   lock(group: string, clientId: string, topic: string, queueId: number): boolean {
+    return this.take(group, clientId, topic, queueId) !== undefined
+  }
+
+  /** As {@link lock}. @returns the epoch of the ownership; undefined when somebody else has the queue */
+  take(group: string, clientId: string, topic: string, queueId: number): number | undefined {
     let locks = this.#groups.get(group)
     if (locks === undefined) this.#groups.set(group, (locks = new Map()))
     const key = keyOf(topic, queueId)
     const now = this.#clock.monotonic()
     const held = locks.get(key)
-    if (held !== undefined && held.clientId !== clientId && held.expiresAt > now) return false
+    if (held !== undefined && held.clientId !== clientId && held.expiresAt > now) return undefined
     const sameOwner = held !== undefined && held.clientId === clientId && held.expiresAt > now
-    const epoch = sameOwner ? held.epoch : (held?.epoch ?? 0) + 1
+    // A start begins above every epoch of the process before it, of which it may have forgotten some.
+    const epoch = sameOwner ? held.epoch : Math.max((held?.epoch ?? 0) + 1, this.#firstEpoch)
     locks.set(key, { clientId, expiresAt: now + this.#expiryMs, epoch })
-    return true
+    if (!sameOwner) this.#journal?.append(TABLE, { lock: [group, key, clientId, epoch] } satisfies Entry)
+    return epoch
   }
 
   /** Frees the queue if this client holds it. */
   unlock(group: string, clientId: string, topic: string, queueId: number): void {
-    const held = this.#groups.get(group)?.get(keyOf(topic, queueId))
+    const key = keyOf(topic, queueId)
+    const held = this.#groups.get(group)?.get(key)
     // The entry stays for its epoch: the next owner must not get the number of the last one.
-    if (held?.clientId === clientId) held.expiresAt = Number.NEGATIVE_INFINITY
+    if (held?.clientId !== clientId || held.expiresAt === Number.NEGATIVE_INFINITY) return
+    held.expiresAt = Number.NEGATIVE_INFINITY
+    this.#journal?.append(TABLE, { free: [group, key] } satisfies Entry)
+  }
+
+  /** True when the queue had a later owner than the one of this epoch: what that one says counts no more. */
+  isStale(group: string, topic: string, queueId: number, epoch: number): boolean {
+    return epoch < this.epoch(group, topic, queueId)
   }
 
   /** Client that holds the queue, undefined when it is free. */
@@ -63,12 +98,44 @@ export class QueueLocks {
   }
 
   deleteGroup(group: string): void {
-    this.#groups.delete(group)
+    if (!this.#groups.delete(group)) return
+    this.#journal?.append(TABLE, { dropGroup: group } satisfies Entry)
   }
 
   deleteTopic(topic: string): void {
+    if (this.#dropTopic(topic)) this.#journal?.append(TABLE, { dropTopic: topic } satisfies Entry)
+  }
+
+  #dropTopic(topic: string): boolean {
+    let isAny = false
     for (const locks of this.#groups.values()) {
-      for (const key of locks.keys()) if (key.startsWith(`${topic}@`)) locks.delete(key)
+      for (const key of locks.keys()) if (key.startsWith(`${topic}@`)) isAny = locks.delete(key) || isAny
+    }
+    return isAny
+  }
+
+  #apply(entry: Entry): void {
+    if ('dropGroup' in entry) this.#groups.delete(entry.dropGroup)
+    else if ('dropTopic' in entry) this.#dropTopic(entry.dropTopic)
+    else if ('lock' in entry) {
+      const [group, key, clientId, epoch] = entry.lock
+      let locks = this.#groups.get(group)
+      if (locks === undefined) this.#groups.set(group, (locks = new Map()))
+      locks.set(key, { clientId, epoch, expiresAt: this.#clock.monotonic() + this.#expiryMs })
+    } else {
+      const [group, key] = entry.free
+      const held = this.#groups.get(group)?.get(key)
+      if (held !== undefined) held.expiresAt = Number.NEGATIVE_INFINITY
+    }
+  }
+
+  /** Those held; of the others the next start forgets that there was an owner, and begins above their epochs. */
+  *#entries(): Iterable<Entry> {
+    const now = this.#clock.monotonic()
+    for (const [group, locks] of this.#groups) {
+      for (const [key, { clientId, epoch, expiresAt }] of locks) {
+        if (expiresAt > now) yield { lock: [group, key, clientId, epoch] }
+      }
     }
   }
 }

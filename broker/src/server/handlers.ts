@@ -66,7 +66,7 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
       pop: popHandlers(rooms.leases),
       assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: (topic) => rooms.queues.of(topic) }),
       client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
-      offset: offsetHandlers({ topics, groups, offsets, read }),
+      offset: offsetHandlers({ topics, groups, offsets, locks: rooms.locks, read }),
       lock: lockHandlers({ locks: rooms.locks, topics }),
       route: routeHandlers(rooms),
       registry: registryHandlers(rooms),

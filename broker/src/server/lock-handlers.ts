@@ -4,17 +4,24 @@ import type { Handler } from './handler.ts'
 import { messageQueuesOf } from './message-queue.ts'
 import { answer, jsonBody } from './request-body.ts'
 
-/** Ordered consumption: lock 41, unlock 42. Queues that do not exist are not granted. */
+/**
+ * Ordered consumption: lock 41, unlock 42. Queues that do not exist are not granted. Who asks `withEpochs` (ours) is told the epoch of
+ * each queue it holds, in the order of `lockOKMQSet`; a commit that names an older one is refused.
+ */
 export function lockHandlers({ locks, topics }: { locks: QueueLocks; topics: Topics }): Map<number, Handler> {
   const lock: Handler = (connection, header) => {
     const body = fieldsOf(jsonBody(header), 'the body')
     const group = textOf(body, 'consumerGroup')
     const clientId = textOf(body, 'clientId')
-    const lockOKMQSet = messageQueuesOf(body, 'mqSet').filter(
-      ({ topic, queueId }) =>
-        topics.find(topic)?.queues[queueId] !== undefined && locks.lock(group, clientId, topic, queueId),
-    )
-    answer(connection, header, { body: JSON.stringify({ lockOKMQSet }) })
+    const epochs: number[] = []
+    const lockOKMQSet = messageQueuesOf(body, 'mqSet').filter(({ topic, queueId }) => {
+      const isThere = topics.find(topic)?.queues[queueId] !== undefined
+      const epoch = isThere ? locks.take(group, clientId, topic, queueId) : undefined
+      if (epoch !== undefined) epochs.push(epoch)
+      return epoch !== undefined
+    })
+    const more = body['withEpochs'] === true ? { epochs } : {}
+    answer(connection, header, { body: JSON.stringify({ lockOKMQSet, ...more }) })
   }
   const unlock: Handler = (connection, header) => {
     const body = fieldsOf(jsonBody(header), 'the body')

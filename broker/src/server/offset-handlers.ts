@@ -1,15 +1,20 @@
-import { Field, RequestCode, ResponseCode } from '@tandemmq/protocol'
+import { Field, fieldName, RequestCode, ResponseCode } from '@tandemmq/protocol'
+import { BrokerError } from '../broker-error.ts'
 import {
   type ConsumerGroups,
   firstAtOrAfter,
   lastAtOrBefore,
   type Offsets,
+  type QueueLocks,
   type ReadRecord,
   storeTimestampAt,
   type Topics,
 } from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { answer, flagOr, textOr } from './request-body.ts'
+
+/** Ours: the epoch of the lock under which the messages were consumed. */
+const lockEpochField = fieldName('lockEpoch')
 
 const commitRemarks = {
   stored: undefined,
@@ -24,9 +29,10 @@ export function offsetHandlers(options: {
   topics: Topics
   groups: ConsumerGroups
   offsets: Offsets
+  locks: Pick<QueueLocks, 'isStale'>
   read: ReadRecord
 }): Map<number, Handler> {
-  const { topics, groups, offsets, read } = options
+  const { topics, groups, offsets, locks, read } = options
   const query: Handler = (connection, header) => {
     const group = header.requireText(Field.consumerGroup)
     const topic = header.requireText(Field.topic)
@@ -42,6 +48,11 @@ export function offsetHandlers(options: {
     const queueId = header.requireInteger(Field.queueId)
     const queue = topics.requireQueue(topic.name, queueId)
     const offset = header.requireLong(Field.commitOffset)
+    const epochAt = header.find(lockEpochField)
+    if (epochAt >= 0 && locks.isStale(group.name, topic.name, queueId, header.long(epochAt))) {
+      const detail = `${topic.name} queue ${queueId} has another owner in group ${group.name} since`
+      throw new BrokerError('ILLEGAL_OPERATION', detail)
+    }
     const outcome = offsets.commit(group.name, topic.name, queueId, offset, queue)
     if (outcome === 'behind' && groups.members(group.name).length === 0) {
       offsets.commitBackwards(group.name, topic.name, queueId, offset)

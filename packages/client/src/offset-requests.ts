@@ -51,9 +51,10 @@ export interface CommitInit {
   extFields: Record<string, string | number>
 }
 
-export function commitInit(group: string, queue: MessageQueue, offset: number): CommitInit {
+/** @param lockEpoch of the lock it was consumed under; a broker without epochs gets none */
+export function commitInit(group: string, queue: MessageQueue, offset: number, lockEpoch = 0): CommitInit {
   return {
     code: RequestCode.UPDATE_CONSUMER_OFFSET,
-    extFields: { consumerGroup: group, ...where(queue), commitOffset: offset },
+    extFields: { consumerGroup: group, ...where(queue), commitOffset: offset, ...(lockEpoch > 0 && { lockEpoch }) },
   }
 }

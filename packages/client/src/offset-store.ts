@@ -12,10 +12,10 @@ export interface BroadcastOffsetStore {
 /** Positions of a group. */
 export interface OffsetStore {
   read(queue: MessageQueue): Promise<number | undefined>
-  /** Resolves when it is stored. */
-  write(queue: MessageQueue, offset: number): Promise<void>
+  /** Resolves when it is stored. @param lockEpoch of the queue's lock, 0 without one */
+  write(queue: MessageQueue, offset: number, lockEpoch?: number): Promise<void>
   /** As write, unanswered; used for the periodic commit, where the next one repairs a lost one. */
-  writeSoon(queue: MessageQueue, offset: number): void
+  writeSoon(queue: MessageQueue, offset: number, lockEpoch?: number): void
 }
 
 /** Clustering: the broker keeps them. */
@@ -32,14 +32,14 @@ export class BrokerOffsetStore implements OffsetStore {
     return committedOffset(this.#core, this.#group, queue)
   }
 
-  async write(queue: MessageQueue, offset: number): Promise<void> {
+  async write(queue: MessageQueue, offset: number, lockEpoch = 0): Promise<void> {
     const address = this.#core.brokerAddress(queue.brokerName)
-    await this.#core.ask(address, commitInit(this.#group, queue, offset), `commit ${queue.topic}`)
+    await this.#core.ask(address, commitInit(this.#group, queue, offset, lockEpoch), `commit ${queue.topic}`)
   }
 
-  writeSoon(queue: MessageQueue, offset: number): void {
+  writeSoon(queue: MessageQueue, offset: number, lockEpoch = 0): void {
     const address = this.#core.routes.addressOf(queue.brokerName)
-    if (address !== undefined) this.#core.oneway(address, commitInit(this.#group, queue, offset))
+    if (address !== undefined) this.#core.oneway(address, commitInit(this.#group, queue, offset, lockEpoch))
   }
 }
 

@@ -41,6 +41,8 @@ export class QueueConsumer implements DeliverySource<Delivery> {
   committed = -1
   /** Monotonic ms until which the broker's lock surely holds; ordered consumption only. */
   lockedUntil = Number.NEGATIVE_INFINITY
+  /** Of that lock; 0 = the broker has none. */
+  lockEpoch = 0
   lastPullAt = 0
   lastConsumeAt = 0
   readonly #context: ConsumeContext

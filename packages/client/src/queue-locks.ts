@@ -14,20 +14,22 @@ export class QueueLocks {
     this.#group = group
   }
 
-  /** Takes or renews locks on one broker. @returns keys of the queues now held */
-  async lock(brokerName: string, queues: readonly MessageQueue[]): Promise<Set<string>> {
+  /** Takes or renews locks on one broker. @returns queues now held by key, each with its epoch; 0 on a broker that has none */
+  async lock(brokerName: string, queues: readonly MessageQueue[]): Promise<Map<string, number>> {
     const address = this.#core.brokerAddress(brokerName)
     const init = { code: RequestCode.LOCK_BATCH_MQ, body: this.#body(queues) }
     const answer = await this.#core.ask(address, init, `lock queues of ${this.#group}`)
-    const held = asArray(asObject(parseLenientJson(answer.body.toString('utf8')))['lockOKMQSet'])
-    return new Set(
-      held.map((entry) => {
+    const body = asObject(parseLenientJson(answer.body.toString('utf8')))
+    const epochs = asArray(body['epochs'])
+    return new Map(
+      asArray(body['lockOKMQSet']).map((entry, n) => {
         const queue = asObject(entry)
-        return queueKey({
+        const key = queueKey({
           topic: asText(queue['topic']),
           brokerName: asText(queue['brokerName']),
           queueId: asNumber(queue['queueId']),
         })
+        return [key, asNumber(epochs[n])] as const
       }),
     )
   }
@@ -46,6 +48,7 @@ export class QueueLocks {
         consumerGroup: this.#group,
         mqSet: queues.map(({ brokerName, queueId, topic }) => ({ brokerName, queueId, topic })),
         onlyThisBroker: false,
+        withEpochs: true,
       }),
     )
   }

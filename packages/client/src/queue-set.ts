@@ -59,12 +59,13 @@ export class QueueSet {
     let isComplete = true
     const missing = mine.filter((queue) => !this.#queues.has(queueKey(queue)))
     const free = missing.filter((queue) => !this.#leaving.has(queueKey(queue)))
-    const takeable = this.#options.isOrdered ? await this.#lockable(free) : free
+    const held = this.#options.isOrdered ? await this.#lockByBroker(free) : undefined
+    const takeable = held === undefined ? free : free.filter((queue) => held.has(queueKey(queue)))
     if (takeable.length < missing.length) isComplete = false
     await Promise.all(
       takeable.map(async (queue) => {
         try {
-          await this.#take(queue, all)
+          await this.#take(queue, all, held?.get(queueKey(queue)) ?? 0)
         } catch (error) {
           isComplete = false
           this.#options.context.core.logger.warn(`queue ${queueKey(queue)} not taken yet: ${messageOf(error)}`)
@@ -80,7 +81,7 @@ export class QueueSet {
     for (const queue of this.#queues.values()) {
       const offset = queue.commitOffset
       if (offset === queue.committed && !isFull) continue
-      this.#options.offsets.writeSoon(queue.queue, offset)
+      this.#options.offsets.writeSoon(queue.queue, offset, queue.lockEpoch)
       queue.committed = offset
     }
   }
@@ -88,7 +89,7 @@ export class QueueSet {
   /** Moves a queue to `offset`, now and for the group. */
   async reset(queue: QueueConsumer, offset: number): Promise<void> {
     queue.reset(offset)
-    await this.#options.offsets.write(queue.queue, offset)
+    await this.#options.offsets.write(queue.queue, offset, queue.lockEpoch)
   }
 
   stopPulling(): void {
@@ -108,12 +109,13 @@ export class QueueSet {
     this.#queues.clear()
   }
 
-  async #take(queue: MessageQueue, all: readonly MessageQueue[]): Promise<void> {
+  async #take(queue: MessageQueue, all: readonly MessageQueue[], lockEpoch: number): Promise<void> {
     const { context, starts, isOrdered } = this.#options
     const offset = await starts.of(queue, all)
     if (this.#isClosed) return
     const consumer = new QueueConsumer(context, queue, isOrdered)
     consumer.lockedUntil = context.core.clock.monotonic() + LOCK_TRUSTED_MS
+    consumer.lockEpoch = lockEpoch
     this.#queues.set(queueKey(queue), consumer)
     consumer.start(offset)
     context.core.logger.debug(`took ${queueKey(queue)} at ${offset}`)
@@ -137,7 +139,7 @@ export class QueueSet {
 
   async #commitNow(queue: QueueConsumer): Promise<void> {
     try {
-      await this.#options.offsets.write(queue.queue, queue.commitOffset)
+      await this.#options.offsets.write(queue.queue, queue.commitOffset, queue.lockEpoch)
     } catch (error) {
       this.#options.context.core.logger.warn(`commit of ${queueKey(queue.queue)} failed: ${messageOf(error)}`)
     }
@@ -151,31 +153,42 @@ export class QueueSet {
     }
   }
 
-  /** Those of `queues` whose lock we got. */
-  async #lockable(queues: readonly MessageQueue[]): Promise<MessageQueue[]> {
-    const held = await this.#lockByBroker(queues)
-    return queues.filter((queue) => held.has(queueKey(queue)))
-  }
-
   async #renewLocks(): Promise<void> {
     const { core, dispatcher } = this.#options.context
     const now = core.clock.monotonic()
     const held = await this.#lockByBroker(this.all.map((queue) => queue.queue))
     for (const queue of this.all) {
-      if (!held.has(queueKey(queue.queue))) continue
+      const epoch = held.get(queueKey(queue.queue))
+      if (epoch === undefined || queue.isStopped) continue
+      if (epoch !== queue.lockEpoch) {
+        // Somebody else had the queue meanwhile, and may be further than what is cached here.
+        await this.#beginAnew(queue, epoch)
+        continue
+      }
       queue.lockedUntil = now + LOCK_TRUSTED_MS
       dispatcher.wake(queue)
     }
   }
 
-  async #lockByBroker(queues: readonly MessageQueue[]): Promise<Set<string>> {
+  /** Goes on from what the group committed, when the handler that may still run has ended. */
+  async #beginAnew(queue: QueueConsumer, epoch: number): Promise<void> {
+    const { core } = this.#options.context
+    core.logger.warn(`${queueKey(queue.queue)} had another owner; going on from what is committed`)
+    queue.lockedUntil = Number.NEGATIVE_INFINITY
+    const offset = await this.#options.offsets.read(queue.queue)
+    if (queue.isStopped) return
+    queue.lockEpoch = epoch
+    queue.reset(offset ?? queue.commitOffset)
+  }
+
+  async #lockByBroker(queues: readonly MessageQueue[]): Promise<Map<string, number>> {
     const byBroker = new Map<string, MessageQueue[]>()
     for (const queue of queues) byBroker.set(queue.brokerName, [...(byBroker.get(queue.brokerName) ?? []), queue])
-    const held = new Set<string>()
+    const held = new Map<string, number>()
     await Promise.all(
       [...byBroker].map(async ([brokerName, wanted]) => {
         try {
-          for (const key of await this.#locks.lock(brokerName, wanted)) held.add(key)
+          for (const [key, epoch] of await this.#locks.lock(brokerName, wanted)) held.set(key, epoch)
         } catch (error) {
           this.#options.context.core.logger.warn(`lock of queues on ${brokerName} failed: ${messageOf(error)}`)
         }
