@@ -1,6 +1,8 @@
 import { startBroker } from '@tandemmq/broker'
 import { MemoryDisk } from '@tandemmq/broker/simulation'
 import { Admin, type ConsumedMessage, Producer, PushConsumer, type PushConsumerOptions } from '@tandemmq/client'
+import { RequestCode } from '@tandemmq/protocol'
+import { RemotingClient } from '@tandemmq/remoting'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
 import { afterEach, expect, test } from 'vitest'
 
@@ -138,6 +140,34 @@ test.each(['both', 'toServer', 'toClient'] as const)(
     expect(world.seen.length - before).toBeLessThanOrEqual(KEYS)
   },
 )
+
+test('a member whose lock another one had meanwhile goes on from what that one committed, not from its cache', async () => {
+  world = await new World(7).start(1)
+  const { clock, network } = world
+  // It never gets past its first message.
+  await world.member('10.0.0.1', { attemptsMax: Infinity }, () => true)
+  await clock.advance(5_000)
+  network.cut('10.0.0.1')
+  await clock.advance(65_000)
+  const other = new RemotingClient({ clock, network })
+  const ask = async (code: number, extFields: Record<string, string | number>, body?: unknown) => {
+    const init = { code, extFields, ...(body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) }) }
+    return clock.run(other.request(world.address, init, 5_000))
+  }
+  const mqSet = [{ topic: 'orders', brokerName: 'tandemmq', queueId: 0 }]
+  const owner = { consumerGroup: 'g', clientId: 'other', mqSet, withEpochs: true }
+  const { epochs } = JSON.parse((await ask(RequestCode.LOCK_BATCH_MQ, {}, owner)).body.toString())
+  const where = { consumerGroup: 'g', topic: 'orders', queueId: 0 }
+  await ask(RequestCode.UPDATE_CONSUMER_OFFSET, { ...where, commitOffset: 30, lockEpoch: epochs[0] })
+  await ask(RequestCode.UNLOCK_BATCH_MQ, {}, owner)
+  await clock.run(other.close())
+  const before = world.seen.length
+  network.heal('10.0.0.1')
+  await clock.advance(60_000)
+  const after = world.seen.slice(before)
+  expect(after.length).toBeGreaterThan(0)
+  expect(after.filter(({ n }) => n !== 5)).toHaveLength(0)
+})
 
 test('a message that fails for ever goes to the dead letters after its attempts, in its place, and the rest keeps its order', async () => {
   world = await new World(5).start(1)
