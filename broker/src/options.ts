@@ -39,6 +39,8 @@ export interface BrokerOptions {
   retentionBytesMax?: number
   /** Longest delay of a message. Default 365 days. */
   delayMsMax?: number
+  /** After it the lock of an ordered consumer that did not renew it may be taken by another one. Default 60,000. */
+  lockMaxLiveMs?: number
   /** Time during which a repeated unique or dedup key is answered with the first result; 0 switches it off. Default 600,000. */
   dedupWindowMs?: number
   /** Keys the window holds at most. Default 1,000,000. */
@@ -108,6 +110,7 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   retentionHoursMax: { kind: 'number', min: 0, max: 24 * 36_500, infinite: true },
   retentionBytesMax: { kind: 'number', min: 1 * MIB, max: Number.MAX_SAFE_INTEGER, infinite: true },
   delayMsMax: { kind: 'number', min: 0, max: 3_650 * 86_400_000 },
+  lockMaxLiveMs: { kind: 'number', min: 1_000, max: 3_600_000 },
   dedupWindowMs: { kind: 'number', min: 0, max: 7 * 86_400_000 },
   dedupEntriesMax: { kind: 'number', min: 16, max: 50_000_000 },
   nameServers: { kind: 'addresses' },
@@ -190,6 +193,7 @@ export function resolveOptions(
     retentionHoursMax: Number.POSITIVE_INFINITY,
     retentionBytesMax: Number.POSITIVE_INFINITY,
     delayMsMax: 365 * 86_400_000,
+    lockMaxLiveMs: 60_000,
     dedupWindowMs: 600_000,
     dedupEntriesMax: 1_000_000,
     nameServers: [],

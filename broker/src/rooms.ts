@@ -246,7 +246,7 @@ function openTables(options: ResolvedOptions, journal: StateJournal) {
     kvConfig: new KvConfig({ journal }),
     leaseTables: openLeaseTables({ clock, journal }),
     modes: new RequestModes({ journal }),
-    locks: new QueueLocks({ clock, journal }),
+    locks: new QueueLocks({ clock, journal, expiryMs: options.lockMaxLiveMs }),
   }
 }
 

@@ -26,7 +26,8 @@ type Entry =
  */
 export class QueueLocks {
   readonly #clock: Clock
-  readonly #expiryMs: number
+  /** Without a renewal a lock is free after it, ms. */
+  readonly expiryMs: number
   readonly #journal: Journal | undefined
   readonly #firstEpoch: number
   readonly #groups = new Map<string, Map<string, QueueLock>>()
@@ -37,7 +38,7 @@ export class QueueLocks {
    */
   constructor(options: { clock: Clock; expiryMs?: number; journal?: Journal }) {
     this.#clock = options.clock
-    this.#expiryMs = options.expiryMs ?? LOCK_EXPIRY_MS
+    this.expiryMs = options.expiryMs ?? LOCK_EXPIRY_MS
     this.#journal = options.journal
     this.#firstEpoch = Math.floor(options.clock.now())
     options.journal?.register(TABLE, { apply: (entry) => this.#apply(entry as Entry), snapshot: () => this.#entries() })
@@ -59,7 +60,7 @@ export class QueueLocks {
     const sameOwner = held !== undefined && held.clientId === clientId && held.expiresAt > now
     // A start begins above every epoch of the process before it, of which it may have forgotten some.
     const epoch = sameOwner ? held.epoch : Math.max((held?.epoch ?? 0) + 1, this.#firstEpoch)
-    locks.set(key, { clientId, expiresAt: now + this.#expiryMs, epoch })
+    locks.set(key, { clientId, expiresAt: now + this.expiryMs, epoch })
     if (!sameOwner) this.#journal?.append(TABLE, { lock: [group, key, clientId, epoch] } satisfies Entry)
     return epoch
   }
@@ -121,7 +122,7 @@ export class QueueLocks {
       const [group, key, clientId, epoch] = entry.lock
       let locks = this.#groups.get(group)
       if (locks === undefined) this.#groups.set(group, (locks = new Map()))
-      locks.set(key, { clientId, epoch, expiresAt: this.#clock.monotonic() + this.#expiryMs })
+      locks.set(key, { clientId, epoch, expiresAt: this.#clock.monotonic() + this.expiryMs })
     } else {
       const [group, key] = entry.free
       const held = this.#groups.get(group)?.get(key)

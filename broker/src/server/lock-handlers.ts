@@ -6,7 +6,7 @@ import { answer, jsonBody } from './request-body.ts'
 
 /**
  * Ordered consumption: lock 41, unlock 42. Queues that do not exist are not granted. Who asks `withEpochs` (ours) is told the epoch of
- * each queue it holds, in the order of `lockOKMQSet`; a commit that names an older one is refused.
+ * each queue it holds, in the order of `lockOKMQSet`, and after how many ms without a renewal somebody else may have it; a commit that names an older one is refused.
  */
 export function lockHandlers({ locks, topics }: { locks: QueueLocks; topics: Topics }): Map<number, Handler> {
   const lock: Handler = (connection, header) => {
@@ -20,7 +20,7 @@ export function lockHandlers({ locks, topics }: { locks: QueueLocks; topics: Top
       if (epoch !== undefined) epochs.push(epoch)
       return epoch !== undefined
     })
-    const more = body['withEpochs'] === true ? { epochs } : {}
+    const more = body['withEpochs'] === true ? { epochs, expiryMs: locks.expiryMs } : {}
     answer(connection, header, { body: JSON.stringify({ lockOKMQSet, ...more }) })
   }
   const unlock: Handler = (connection, header) => {

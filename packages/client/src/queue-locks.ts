@@ -4,6 +4,18 @@ import { asArray, asNumber, asObject, asText } from './json.ts'
 import type { MessageQueue } from './route.ts'
 import { queueKey } from './route.ts'
 
+/** What an Apache broker has, and does not tell. */
+const STOCK_EXPIRY_MS = 60_000
+/** As Java: the rest of the time is for handlers that began before. */
+const TRUSTED_PART = 0.5
+
+export interface HeldLock {
+  /** Changes when somebody else held it meanwhile; 0 on a broker that tells none. */
+  readonly epoch: number
+  /** So long after it was asked for messages may be handed out. */
+  readonly trustedMs: number
+}
+
 /** Broker locks of ordered consumption (41, 42; remoting.md 4.12). */
 export class QueueLocks {
   readonly #core: ClientCore
@@ -14,13 +26,14 @@ export class QueueLocks {
     this.#group = group
   }
 
-  /** Takes or renews locks on one broker. @returns queues now held by key, each with its epoch; 0 on a broker that has none */
-  async lock(brokerName: string, queues: readonly MessageQueue[]): Promise<Map<string, number>> {
+  /** Takes or renews locks on one broker. @returns queues now held by key, by what it holds them */
+  async lock(brokerName: string, queues: readonly MessageQueue[]): Promise<Map<string, HeldLock>> {
     const address = this.#core.brokerAddress(brokerName)
     const init = { code: RequestCode.LOCK_BATCH_MQ, body: this.#body(queues) }
     const answer = await this.#core.ask(address, init, `lock queues of ${this.#group}`)
     const body = asObject(parseLenientJson(answer.body.toString('utf8')))
     const epochs = asArray(body['epochs'])
+    const trustedMs = asNumber(body['expiryMs'], STOCK_EXPIRY_MS) * TRUSTED_PART
     return new Map(
       asArray(body['lockOKMQSet']).map((entry, n) => {
         const queue = asObject(entry)
@@ -29,7 +42,7 @@ export class QueueLocks {
           brokerName: asText(queue['brokerName']),
           queueId: asNumber(queue['queueId']),
         })
-        return [key, asNumber(epochs[n])] as const
+        return [key, { epoch: asNumber(epochs[n]), trustedMs }] as const
       }),
     )
   }

@@ -3,6 +3,7 @@ import { messageOf } from './client-error.ts'
 import type { OffsetStore } from './offset-store.ts'
 import type { ConsumeContext } from './queue-consumer.ts'
 import { QueueConsumer } from './queue-consumer.ts'
+import type { HeldLock } from './queue-locks.ts'
 import { QueueLocks } from './queue-locks.ts'
 import type { MessageQueue } from './route.ts'
 import { queueKey } from './route.ts'
@@ -17,8 +18,6 @@ export interface QueueSetOptions {
   readonly lockIntervalMs: number
 }
 
-/** A lock lives 60 s at the broker; what we trust must end well before. */
-const LOCK_TRUSTED_MS = 30_000
 /** Every so many commits everything is told again: a one-way commit may have been lost with its connection. */
 const FULL_COMMIT_EVERY = 15
 
@@ -65,7 +64,7 @@ export class QueueSet {
     await Promise.all(
       takeable.map(async (queue) => {
         try {
-          await this.#take(queue, all, held?.get(queueKey(queue)) ?? 0)
+          await this.#take(queue, all, held?.get(queueKey(queue)))
         } catch (error) {
           isComplete = false
           this.#options.context.core.logger.warn(`queue ${queueKey(queue)} not taken yet: ${messageOf(error)}`)
@@ -109,13 +108,14 @@ export class QueueSet {
     this.#queues.clear()
   }
 
-  async #take(queue: MessageQueue, all: readonly MessageQueue[], lockEpoch: number): Promise<void> {
+  async #take(queue: MessageQueue, all: readonly MessageQueue[], lock: HeldLock | undefined): Promise<void> {
     const { context, starts, isOrdered } = this.#options
+    const askedAt = context.core.clock.monotonic()
     const offset = await starts.of(queue, all)
     if (this.#isClosed) return
     const consumer = new QueueConsumer(context, queue, isOrdered)
-    consumer.lockedUntil = context.core.clock.monotonic() + LOCK_TRUSTED_MS
-    consumer.lockEpoch = lockEpoch
+    if (lock !== undefined) consumer.lockedUntil = askedAt + lock.trustedMs
+    consumer.lockEpoch = lock?.epoch ?? 0
     this.#queues.set(queueKey(queue), consumer)
     consumer.start(offset)
     context.core.logger.debug(`took ${queueKey(queue)} at ${offset}`)
@@ -158,14 +158,14 @@ export class QueueSet {
     const now = core.clock.monotonic()
     const held = await this.#lockByBroker(this.all.map((queue) => queue.queue))
     for (const queue of this.all) {
-      const epoch = held.get(queueKey(queue.queue))
-      if (epoch === undefined || queue.isStopped) continue
-      if (epoch !== queue.lockEpoch) {
+      const lock = held.get(queueKey(queue.queue))
+      if (lock === undefined || queue.isStopped) continue
+      if (lock.epoch !== queue.lockEpoch) {
         // Somebody else had the queue meanwhile, and may be further than what is cached here.
-        await this.#beginAnew(queue, epoch)
+        await this.#beginAnew(queue, lock.epoch)
         continue
       }
-      queue.lockedUntil = now + LOCK_TRUSTED_MS
+      queue.lockedUntil = now + lock.trustedMs
       dispatcher.wake(queue)
     }
   }
@@ -181,14 +181,14 @@ export class QueueSet {
     queue.reset(offset ?? queue.commitOffset)
   }
 
-  async #lockByBroker(queues: readonly MessageQueue[]): Promise<Map<string, number>> {
+  async #lockByBroker(queues: readonly MessageQueue[]): Promise<Map<string, HeldLock>> {
     const byBroker = new Map<string, MessageQueue[]>()
     for (const queue of queues) byBroker.set(queue.brokerName, [...(byBroker.get(queue.brokerName) ?? []), queue])
-    const held = new Map<string, number>()
+    const held = new Map<string, HeldLock>()
     await Promise.all(
       [...byBroker].map(async ([brokerName, wanted]) => {
         try {
-          for (const [key, epoch] of await this.#locks.lock(brokerName, wanted)) held.set(key, epoch)
+          for (const [key, lock] of await this.#locks.lock(brokerName, wanted)) held.set(key, lock)
         } catch (error) {
           this.#options.context.core.logger.warn(`lock of queues on ${brokerName} failed: ${messageOf(error)}`)
         }
