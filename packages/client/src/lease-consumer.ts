@@ -15,6 +15,7 @@ import type { QueueConsumer } from './queue-consumer.ts'
 import type { TopicRoute } from './route.ts'
 import { Rounds } from './rounds.ts'
 import { StartOffsets } from './start-offsets.ts'
+import type { Subscription } from './subscription.ts'
 
 /**
  * Mode `lease`: RocketMQ 5 POP (remoting.md 2B-POP, broker.md 6). Every member asks every broker of a topic for messages of any of
@@ -44,7 +45,7 @@ export class LeaseConsumer implements Consumption {
       group,
       concurrencyMax: settings.concurrencyMax,
       handlerTimeoutMs: settings.handlerTimeoutMs,
-      subscriptionOf: (_, lease) => port.subscriptionOf(lease.topic),
+      subscriptionOf: (_, lease) => this.#subscriptionOf(lease),
       done: (lane, lease) => {
         lane.ended()
         this.#settler.acknowledge(lease)
@@ -145,6 +146,20 @@ export class LeaseConsumer implements Consumption {
       this.#stop(source)
     }
     return isComplete
+  }
+
+  /** A message that comes again may be the one its consumer died of: the broker hears of it before the handler begins. */
+  #subscriptionOf(lease: Lease): Subscription | undefined {
+    const subscription = this.#port.subscriptionOf(lease.topic)
+    if (subscription === undefined || this.#isOrdered || lease.message.attempt === 1) return subscription
+    return {
+      ...subscription,
+      handler: async (message, context) => {
+        await this.#keeper.begin(lease)
+        if (lease.state === 'lost') throw new ClientError('LEASE_LOST', 'the message is delivered again')
+        return subscription.handler(message, context)
+      },
+    }
   }
 
   #hasTopic(topic: string): boolean {

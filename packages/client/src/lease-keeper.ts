@@ -72,12 +72,20 @@ export class LeaseKeeper {
     }
   }
 
-  async #renew(lease: Lease): Promise<void> {
+  /** Tells the broker that a handler begins. Resolves when it knows, or cannot be told. */
+  async begin(lease: Lease): Promise<void> {
+    await lease.renewal
+    if (lease.state !== 'held') return
+    lease.renewal = this.#renew(lease, true)
+    await lease.renewal
+  }
+
+  async #renew(lease: Lease, begun = false): Promise<void> {
     const { core, group, invisibleMs } = this.#port
     const askedAt = core.clock.monotonic()
     this.#renewing++
     try {
-      lease.receipt = await changeInvisible(core, group, lease, invisibleMs)
+      lease.receipt = await changeInvisible(core, group, lease, invisibleMs, begun ? { begun } : {})
       lease.deadline = askedAt + invisibleMs
     } catch (error) {
       core.logger.warn(`lease of ${lease.message.messageId} not extended: ${messageOf(error)}`)

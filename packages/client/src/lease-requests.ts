@@ -11,6 +11,7 @@ const REASON_CHARACTERS_MAX = 512
 
 /**
  * Makes a lease end `invisibleMs` from now, later or sooner than it would (CHANGE_MESSAGE_INVISIBLETIME 200053).
+ * @param more for TandemMQ, see its AckService; others leave it out of account
  * @returns the receipt that replaces the old one
  * @throws {ClientError} LEASE_LOST when there is no such lease any more; what else the broker answered
  */
@@ -19,11 +20,11 @@ export async function changeInvisible(
   group: string,
   lease: Lease,
   invisibleMs: number,
-  byPolicy = false,
+  more: { byPolicy?: true; begun?: true } = {},
 ): Promise<Receipt> {
   const init = {
     code: RequestCode.CHANGE_MESSAGE_INVISIBLETIME,
-    extFields: { ...whereOf(lease, group), invisibleTime: invisibleMs, ...(byPolicy ? { byPolicy } : {}) },
+    extFields: { ...whereOf(lease, group), invisibleTime: invisibleMs, ...more },
   }
   const doing = `change the lease of ${lease.message.messageId}`
   const answer = await core.request(core.brokerAddress(lease.brokerName), init)

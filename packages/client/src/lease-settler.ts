@@ -101,7 +101,7 @@ export class LeaseSettler {
     await lease.renewal
     for (let failures = 0; ; failures++) {
       try {
-        lease.receipt = await changeInvisible(core, group, lease, delayMs, byPolicy)
+        lease.receipt = await changeInvisible(core, group, lease, delayMs, byPolicy ? { byPolicy } : {})
         return
       } catch (error) {
         const failure = toClientError(error, 'give back')

@@ -76,6 +76,7 @@ export async function pop(core: ClientCore, request: PopRequest): Promise<PopAns
       order: request.isOrdered,
       attemptId: request.attemptId,
       bname: brokerName,
+      marksBegin: true,
     },
   }
   const answer = await core.request(core.brokerAddress(brokerName), init, holdMs + ANSWER_MARGIN_MS)

@@ -16,6 +16,7 @@ const BATCH_MESSAGES_MAX = 100_000
 const byPolicyField = fieldName('byPolicy')
 const deadLetterField = fieldName('deadLetter')
 const attemptField = fieldName('attempt')
+const begunField = fieldName('begun')
 
 /** ACK_MESSAGE, BATCH_ACK_MESSAGE and CHANGE_MESSAGE_INVISIBLETIME (broker.md 6.1). Answered when it is in the journal's file. */
 export class AckService {
@@ -54,8 +55,8 @@ export class AckService {
   }
 
   /**
-   * Two fields are TandemMQ's own; a stock broker leaves them out of account and hides the message. `byPolicy`: for as long as the
-   * group's retry policy says, if it has one. `deadLetter`: not at all, it becomes a dead letter with this reason after
+   * Three fields are TandemMQ's own; a stock broker leaves them out of account and hides the message. `byPolicy`: for as long as the
+   * group's retry policy says, if it has one. `begun`: a handler begins with it (see PopRequest.marksBegin). `deadLetter`: not at all, it becomes a dead letter with this reason after
    * `attempt` deliveries, and the answer says `buried`.
    * @throws {BrokerError} TOPIC_NOT_EXIST, MESSAGE_ILLEGAL, LEASE_LOST, INVALID_PARAMETER
    */
@@ -68,6 +69,10 @@ export class AckService {
       const attemptAt = header.find(attemptField)
       const deliveries = attemptAt < 0 ? undefined : Math.max(1, header.integer(attemptAt))
       return this.#bury(connection, header, place, receipt, { deliveries, reason: header.text(reasonAt) })
+    }
+    const begunAt = header.find(begunField)
+    if (begunAt >= 0 && header.flagOf(begunAt)) {
+      this.#book.begin(this.#table.find(group, topic, queueId), offset, receipt)
     }
     const byPolicyAt = header.find(byPolicyField)
     const isByPolicy = byPolicyAt >= 0 && header.flagOf(byPolicyAt)

@@ -123,11 +123,17 @@ export class LeaseBook {
     this.#commit(queue)
   }
 
-  /** @param offsets ascending, none before `queue.next` */
-  take(queue: LeaseQueue, offsets: readonly number[], epoch: Epoch, next: number): void {
+  /**
+   * @param offsets ascending, none before `queue.next`
+   * @param isCounted false: the consumer says when it begins with a message
+   */
+  take(queue: LeaseQueue, offsets: readonly number[], epoch: Epoch, next: number, isCounted = true): void {
     const deadline = this.#clock.monotonic() + epoch.invisibleMs
     const leases = offsets.map((offset): Lease => {
-      const lease = { queue, offset, ...epoch, deadline, timer: 0, isReviving: false, isRestored: false, failures: 0 }
+      const lease = {
+        ...{ queue, offset, ...epoch, deadline, isCounted },
+        ...{ timer: 0, isReviving: false, isRestored: false, failures: 0 },
+      }
       lease.timer = this.#deadlines.add(deadline, lease)
       queue.add(lease)
       return lease
@@ -156,6 +162,12 @@ export class LeaseBook {
     if (outcome === 'acked') this.figures.acked++
     else if (outcome === 'stale') this.figures.stale++
     return outcome
+  }
+
+  /** A consumer begins with the message now. */
+  begin(queue: LeaseQueue | undefined, offset: number, receipt: Receipt): void {
+    const lease = queue?.find(offset)
+    if (lease !== undefined && isOf(lease, receipt)) lease.isCounted = true
   }
 
   /** Changes how long a message stays invisible, from now on. @returns the new epoch; undefined when the lease is over */

@@ -81,3 +81,17 @@ test('in order the batch goes on without the message that was buried', async () 
   await pops.ack(second!)
   expect((await pops.pop(order)).bodies).toEqual(['m3'])
 })
+
+test('what waited beside a message its consumer died of uses up no attempts but the first', async () => {
+  const pops = await started()
+  await pops.send(['innocent', 'poison'])
+  for (let death = 0; death < 4; death++) {
+    const popped = await pops.pop({ marksBegin: true, invisibleTime: 5_000 })
+    const at = popped.bodies.indexOf('poison')
+    expect(popped.messages[at]?.reconsumeTimes).toBe(death)
+    expect(popped.messages[1 - at]?.reconsumeTimes).toBe(Math.min(death, 1))
+    if (death > 0) await pops.hide(popped.receipts[at]!, 5_000, { begun: true })
+    await pops.rooms.clock.advance(5_001)
+    await pops.rooms.settle()
+  }
+})

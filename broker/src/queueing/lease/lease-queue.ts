@@ -16,6 +16,11 @@ export interface Lease {
   isReviving: boolean
   /** It was read from the journal: a copy may have been made before the stop. */
   readonly isRestored: boolean
+  /**
+   * Its end is a failed delivery. False while a consumer that tells when it begins has not begun: a process that died of one message must
+   * not use up the attempts of those that waited beside it.
+   */
+  isCounted: boolean
   /** Copies that could not be made. */
   failures: number
 }

@@ -198,7 +198,7 @@ export class LeaseReader {
         found.records = found.records.map((record) => this.#originals.of(record, nameBytes, receipt, start))
       }
       if (found.offsets.length === 0) this.#book.passOver(queue, found.next)
-      else this.#book.take(queue, found.offsets, epoch, found.next)
+      else this.#book.take(queue, found.offsets, epoch, found.next, !request.marksBegin)
       add(batch, flag, queue, found)
     }
     batch.restNum += source.maxOffset - queue.next

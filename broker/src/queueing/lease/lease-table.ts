@@ -229,7 +229,7 @@ export class LeaseTable {
 
   #restored(queue: LeaseQueue, offset: number, popTime: number, invisibleMs: number, reviveQueueId: number): Lease {
     const deadline = this.toMonotonic(popTime + invisibleMs, invisibleMs)
-    const state = { timer: 0, isReviving: false, isRestored: true, failures: 0 }
+    const state = { timer: 0, isReviving: false, isRestored: true, isCounted: true, failures: 0 }
     return { queue, offset, popTime, reviveQueueId, invisibleMs, deadline, ...state }
   }
 

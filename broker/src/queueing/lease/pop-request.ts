@@ -1,4 +1,4 @@
-import { Field, type HeaderView } from '@tandemmq/protocol'
+import { Field, fieldName, type HeaderView } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../../broker-error.ts'
 import type { ConsumerGroup, ConsumerGroups } from '../consumer-groups.ts'
@@ -15,6 +15,7 @@ const POLL_MS_MAX = 300_000
 /** A request that arrives so long after its own end finds nobody waiting (remoting.md 2B-POP). */
 const LATE_MS = 500
 const ANY_QUEUE = -1
+const marksBeginField = fieldName('marksBegin')
 
 export type PopKind = 'pop' | 'peek' | 'notification'
 
@@ -38,6 +39,8 @@ export interface PopRequest {
   readonly isOrdered: boolean
   readonly attemptId: string
   readonly isLate: boolean
+  /** Ours: the consumer says when it begins with a message that was delivered before. */
+  readonly marksBegin: boolean
 }
 
 /** Reads and checks the requests 200050, 200052 and 200054 (order of checks: broker.md 6.2). */
@@ -76,6 +79,7 @@ export class PopAdmission {
     const pollMs = kind === 'peek' ? 0 : clamped(header.requireLong(Field.pollTime), POLL_MS_MAX)
     const orderAt = header.find(Field.order)
     const attemptAt = header.find(Field.attemptId)
+    const marksAt = header.find(marksBeginField)
     return {
       ...{ kind, connection, opaque, serialization, group, topic, queueId, pollMs },
       filter: isPop ? this.#filterOf(header) : everything,
@@ -84,6 +88,7 @@ export class PopAdmission {
       fromEnd: isPop && header.requireInteger(Field.initMode) === 1,
       isOrdered: orderAt >= 0 && header.flagOf(orderAt),
       attemptId: attemptAt < 0 ? '' : header.text(attemptAt),
+      marksBegin: marksAt >= 0 && header.flagOf(marksAt),
       isLate: kind !== 'peek' && this.#now() - (header.requireLong(Field.bornTime) + pollMs) > LATE_MS,
     }
   }

@@ -84,7 +84,9 @@ export class Revival {
   /** @param done with an error: no copy was made. Without: there is one as safe as the flush policy promises, or nothing to copy */
   revive(lease: Lease, done: Done): void {
     const since = lease.isRestored ? lease.popTime + lease.invisibleMs - SLACK_MS : Number.POSITIVE_INFINITY
-    this.#guarded(done, () => this.#revive(lease.queue, lease.offset, lease.popTime, since, undefined, done))
+    this.#guarded(done, () =>
+      this.#revive(lease.queue, lease.offset, lease.popTime, since, undefined, done, lease.isCounted),
+    )
   }
 
   /**
@@ -121,6 +123,7 @@ export class Revival {
     since: number,
     end: DeadEnd | undefined,
     done: Done,
+    isCounted = true,
   ): void {
     const source = this.#lookup(queue.topic, queue.queueId)
     const isThere = source !== undefined && offset >= source.minOffset && offset < source.maxOffset
@@ -131,13 +134,16 @@ export class Revival {
       return done()
     }
     this.#view.at(record, 0)
-    const isDead = end !== undefined || this.#view.reconsumeTimes >= this.#redeliveriesMax(queue.group)
+    const { reconsumeTimes } = this.#view
+    // The first delivery counts in any case: only what comes again is suspected of killing its consumer.
+    const isFailure = isCounted || reconsumeTimes === 0
+    const isDead = end !== undefined || (isFailure && reconsumeTimes >= this.#redeliveriesMax(queue.group))
     const retry = this.#retryTopics.owner(queue.topic) ?? { group: queue.group, topic: queue.topic }
     const target = isDead ? deadLetterTopic(queue.group) : this.#retryTopicOf(queue.group, retry.topic).name
     if (this.#hasCopy(this.#lookup(target, 0), place, since)) return done()
     this.#copy.load(record)
     const { fields } = this.#copy
-    fields.reconsumeTimes = end?.deliveries ?? fields.reconsumeTimes + 1
+    fields.reconsumeTimes = end?.deliveries ?? reconsumeTimes + (isFailure ? 1 : 0)
     const rewriter = isDead
       ? this.#deadProperties(record, retry.topic, place, end?.reason ?? '')
       : this.#retryProperties(record, popTime)
