@@ -141,6 +141,29 @@ test.each(['both', 'toServer', 'toClient'] as const)(
   },
 )
 
+test.each([1, 2, 3])(
+  'leases by key: members come, fail and leave, each key keeps its order and none waits for another, seed %i',
+  async (seed) => {
+    world = await new World(seed).start(1)
+    const { clock } = world
+    const byKey = { mode: 'lease', ordered: { by: 'key' }, invisibleMs: 5_000, attemptsMax: 50 } as const
+    const stuckUntil = clock.monotonic() + 40_000
+    const fails = (message: ConsumedMessage, n: number): boolean =>
+      clock.random() < 0.1 || (message.keys[0] === 'k3' && n === 4 && clock.monotonic() < stuckUntil)
+    const first = await world.member('10.0.0.1', byKey, fails)
+    await clock.advance(200)
+    await world.member('10.0.0.2', byKey, fails)
+    await clock.advance(500)
+    await clock.run(first.close())
+    await clock.advance(25_000)
+    const handled = new Set(world.seen.map(({ key, n }) => `${key} ${n}`))
+    expect(handled.size).toBe(KEYS * PER_KEY - 7)
+    await clock.advance(120_000)
+    world.order()
+    expect(new Set(world.seen.map(({ member }) => member)).size).toBe(2)
+  },
+)
+
 test('a member whose lock another one had meanwhile goes on from what that one committed, not from its cache', async () => {
   world = await new World(7).start(1)
   const { clock, network } = world

@@ -151,7 +151,7 @@ export class LeaseConsumer implements Consumption {
   /** A message that comes again may be the one its consumer died of: the broker hears of it before the handler begins. */
   #subscriptionOf(lease: Lease): Subscription | undefined {
     const subscription = this.#port.subscriptionOf(lease.topic)
-    if (subscription === undefined || this.#isOrdered || lease.message.attempt === 1) return subscription
+    if (subscription === undefined || lease.message.attempt === 1) return subscription
     return {
       ...subscription,
       handler: async (message, context) => {
@@ -189,6 +189,7 @@ export class LeaseConsumer implements Consumption {
         group,
         budget,
         isOrdered: this.#isOrdered,
+        isByKey: settings.isByKey,
         invisibleMs: settings.invisibleMs,
         holdMs: settings.holdMs,
         batchMax: settings.pullBatchMax,

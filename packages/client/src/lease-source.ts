@@ -1,3 +1,4 @@
+import { PropertyName } from '@tandemmq/protocol'
 import { sleep } from '@tandemmq/remoting'
 import { backOffMs, jittered } from './back-off.ts'
 import type { CacheBudget } from './cache-budget.ts'
@@ -17,6 +18,7 @@ export interface LeaseSourcePort {
   readonly group: string
   readonly budget: CacheBudget
   readonly isOrdered: boolean
+  readonly isByKey: boolean
   readonly invisibleMs: number
   readonly holdMs: number
   readonly batchMax: number
@@ -38,6 +40,8 @@ const NOT_HELD_PAUSE_MS = 100
 /** Below that, clocks count as equal: an answer takes a while. */
 const SKEW_MS_MIN = 1_000
 const ATTEMPT_ID_BYTES = 12
+/** Lanes beyond it are looked through for ones nobody needs. */
+const LANES_MAX = 256
 
 /** One topic on one broker: asks for messages while there is room, keeps them until a handler takes them. */
 export class LeaseSource implements PopSource, LeaseOrigin {
@@ -73,14 +77,22 @@ export class LeaseSource implements PopSource, LeaseOrigin {
     return [...this.#lanes.values()].flatMap((lane) => lane.takeAll())
   }
 
-  laneOf({ receipt }: Lease): LeaseLane {
-    const key = this.#port.isOrdered ? `${receipt.form} ${receipt.queueId}` : ''
+  laneOf({ receipt, message }: Lease): LeaseLane {
+    const { isOrdered, isByKey } = this.#port
+    const orderBy = isByKey ? ` ${message.properties[PropertyName.SHARDING_KEY] ?? ''}` : ''
+    const key = isOrdered ? `${receipt.form} ${receipt.queueId}${orderBy}` : ''
     let lane = this.#lanes.get(key)
     if (lane === undefined) {
+      if (this.#lanes.size >= LANES_MAX) this.#dropEmptyLanes()
       lane = new LeaseLane(this.#port.isOrdered, (lease) => this.#port.dropped(lease))
       this.#lanes.set(key, lane)
     }
     return lane
+  }
+
+  /** There may be any number of keys in the course of time. */
+  #dropEmptyLanes(): void {
+    for (const [key, lane] of this.#lanes) if (lane.isEmpty && !lane.isQueued) this.#lanes.delete(key)
   }
 
   async #loop(): Promise<void> {
@@ -118,7 +130,7 @@ export class LeaseSource implements PopSource, LeaseOrigin {
   }
 
   #pop(messagesMax: number): Promise<PopAnswer> {
-    const { core, group, invisibleMs, holdMs, isOrdered } = this.#port
+    const { core, group, invisibleMs, holdMs, isOrdered, isByKey } = this.#port
     const { topic, brokerName } = this.queue
     const subscription = this.#port.subscriptionOf(topic)
     if (subscription === undefined) return Promise.reject(new ClientError('SUBSCRIPTION_NOT_EXIST', topic))
@@ -133,6 +145,7 @@ export class LeaseSource implements PopSource, LeaseOrigin {
       holdMs,
       bornTime: Math.floor(core.clock.now() + this.#skewMs),
       isOrdered,
+      isByKey,
       attemptId: this.#attemptId,
       subscription: subscription.data,
     })

@@ -34,6 +34,7 @@ export interface PopRequest {
   /** When the question was asked, by the broker's clock. */
   readonly bornTime: number
   readonly isOrdered: boolean
+  readonly isByKey: boolean
   /** The same for a repeat of a question whose answer was lost. */
   readonly attemptId: string
   readonly subscription: SubscriptionData
@@ -77,6 +78,7 @@ export async function pop(core: ClientCore, request: PopRequest): Promise<PopAns
       attemptId: request.attemptId,
       bname: brokerName,
       marksBegin: true,
+      ...(request.isByKey ? { orderByKey: true } : {}),
     },
   }
   const answer = await core.request(core.brokerAddress(brokerName), init, holdMs + ANSWER_MARGIN_MS)

@@ -84,6 +84,11 @@ export interface OrderPolicy {
    * `deadLetter`.
    */
   readonly onExhausted?: 'deadLetter' | 'block' | undefined
+  /**
+   * `key`: only messages with the same `orderBy` keep their order (those without one share a key), and one key that waits holds up no
+   * other of its queue. Mode `lease` on TandemMQ; an Apache broker gives queues in their order. `queue`: all of a queue. Default `queue`.
+   */
+  readonly by?: 'key' | 'queue' | undefined
 }
 
 export interface ConsumerSettings {
@@ -99,6 +104,8 @@ export interface ConsumerSettings {
   /** Undefined: as the group's settings say. */
   readonly attemptsMax: number | undefined
   readonly isBlocking: boolean
+  /** The order of each key counts. Mode lease. */
+  readonly isByKey: boolean
   readonly startFrom: StartFrom
   readonly pullBatchMax: number
   readonly queueMessagesMax: number
@@ -137,6 +144,7 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     concurrencyMax,
     attemptsMax: options.attemptsMax === undefined ? undefined : positive('attemptsMax', options.attemptsMax),
     isBlocking: isBlocking(ordered),
+    isByKey: isByKey(ordered, isLeasing),
     startFrom: checkedStart(options.startFrom ?? 'last'),
     pullBatchMax: positive('pullBatchMax', options.pullBatchMax ?? 128),
     queueMessagesMax: positive('queueMessagesMax', options.queueMessagesMax ?? (isLeasing ? 96 : 1_000)),
@@ -152,6 +160,15 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     orderedRetryMs: positive('orderedRetryMs', options.orderedRetryMs ?? 1_000),
     handlerTimeoutMs: positive('handlerTimeoutMs', options.handlerTimeoutMs ?? 900_000),
   }
+}
+
+function isByKey(ordered: boolean | OrderPolicy, isLeasing: boolean): boolean {
+  const by = typeof ordered === 'boolean' ? 'queue' : (ordered.by ?? 'queue')
+  if (by !== 'key' && by !== 'queue') {
+    throw new ClientError('OPTION_INVALID', `ordered.by must be 'key' or 'queue', not ${String(by)}`)
+  }
+  if (by === 'key' && !isLeasing) throw new ClientError('OPTION_INVALID', "ordered by key needs mode 'lease'")
+  return by === 'key'
 }
 
 function isBlocking(ordered: boolean | OrderPolicy): boolean {

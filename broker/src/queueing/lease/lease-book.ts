@@ -2,6 +2,7 @@ import type { Clock } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../../store/index.ts'
 import type { Offsets, QueueLookup } from '../offsets.ts'
 import { Deadlines } from './deadlines.ts'
+import { KEYED_REVIVE_QUEUE, KeyedLeases } from './keyed-leases.ts'
 import type { Lease, LeaseQueue } from './lease-queue.ts'
 import type { LeaseTable } from './lease-table.ts'
 import { OrderedLeases } from './ordered-leases.ts'
@@ -13,6 +14,12 @@ const RETRY_MAX_MS = 60_000
 
 /** `again`: settled already, by this lease as far as anybody can tell. `stale`: the lease is over or was never there. */
 export type AckOutcome = 'acked' | 'again' | 'stale' | 'notOfBatch'
+
+/** A message and its `orderBy`. */
+export interface KeyedMessage {
+  readonly offset: number
+  readonly key: string
+}
 
 /** What every lease of one pop has in common. */
 export type Epoch = Pick<Lease, 'popTime' | 'invisibleMs' | 'reviveQueueId'>
@@ -39,6 +46,7 @@ export class LeaseBook {
   readonly #table: LeaseTable
   readonly #offsets: Offsets
   readonly #revival: Revival
+  readonly #redeliveriesMax: (group: string) => number
   readonly #lookup: QueueLookup
   readonly #perQueueMax: number
   readonly #totalMax: number
@@ -59,6 +67,7 @@ export class LeaseBook {
     this.#table = options.table
     this.#offsets = options.offsets
     this.#revival = options.revival
+    this.#redeliveriesMax = options.redeliveriesMax
     this.#lookup = options.lookup
     this.#perQueueMax = options.perQueueMax
     this.#totalMax = options.totalMax
@@ -102,6 +111,7 @@ export class LeaseBook {
     const committed = this.#offsets.committed(group, topic, queueId)
     if (committed > queue.settledTo) {
       this.#revoke(queue.skipTo(committed))
+      if (queue.keyed?.hasReady === true) this.#clock.soon(() => this.onRoom(queue))
       this.#table.note(queue, ['skipped', committed])
     }
     if (queue.next < minOffset) this.passOver(queue, minOffset)
@@ -133,6 +143,7 @@ export class LeaseBook {
       const lease = {
         ...{ queue, offset, ...epoch, deadline, isCounted },
         ...{ timer: 0, isReviving: false, isRestored: false, failures: 0 },
+        ...{ key: undefined, isWaiting: false, deliveries: 1 },
       }
       lease.timer = this.#deadlines.add(deadline, lease)
       queue.add(lease)
@@ -143,6 +154,36 @@ export class LeaseBook {
     queue.next = next
     this.#table.noteTaken(queue, leases)
     this.#commit(queue)
+  }
+
+  /**
+   * As {@link take}, in the order of each key.
+   * @param picks messages to hand out: waiting ones, then new ones
+   * @param behind new ones whose key has an earlier message that is not settled
+   * @returns how often each of `picks` was delivered before
+   */
+  takeKeyed(
+    queue: LeaseQueue,
+    picks: readonly KeyedMessage[],
+    behind: readonly KeyedMessage[],
+    epoch: Epoch & { isCounted: boolean },
+    next: number,
+  ): number[] {
+    const keyed = (queue.keyed ??= new KeyedLeases())
+    const held = picks.map(({ offset, key }) => {
+      const lease = queue.find(offset) ?? this.#keyedLease(queue, offset, key, epoch)
+      Object.assign(lease, epoch, { isWaiting: false, deadline: this.#clock.monotonic() + epoch.invisibleMs })
+      keyed.handOut(offset)
+      lease.timer = this.#deadlines.add(lease.deadline, lease)
+      return lease
+    })
+    const waiting = behind.map(({ offset, key }) => this.#keyedLease(queue, offset, key, { ...epoch, invisibleMs: 0 }))
+    this.figures.popped += held.length
+    queue.next = next
+    this.#table.noteTaken(queue, held)
+    if (waiting.length > 0) this.#table.noteTaken(queue, waiting)
+    this.#commit(queue)
+    return held.map((lease) => lease.deliveries++)
   }
 
   /** As {@link take}, in order. @returns how often each message was delivered before */
@@ -162,6 +203,12 @@ export class LeaseBook {
     if (outcome === 'acked') this.figures.acked++
     else if (outcome === 'stale') this.figures.stale++
     return outcome
+  }
+
+  /** A waiting message cannot be read any more: retention took it. */
+  lost(queue: LeaseQueue, offset: number): void {
+    const lease = queue.find(offset)
+    if (lease !== undefined) this.#settle(lease)
   }
 
   /** A consumer begins with the message now. */
@@ -275,6 +322,7 @@ export class LeaseBook {
     this.#end([lease])
     this.#table.noteSettled(queue, offset)
     this.#commit(queue)
+    if (lease.key !== undefined && this.#leaveKey(lease)) return this.onRoom(queue)
     if (!queue.isHungry) return
     queue.isHungry = false
     this.onRoom(queue)
@@ -282,12 +330,57 @@ export class LeaseBook {
 
   #onExpired(lease: Lease): void {
     lease.timer = 0
+    if (lease.key !== undefined) return this.#onKeyedExpired(lease)
     if (lease.failures === 0) this.figures.expired++
     lease.isReviving = true
     this.#revival.revive(lease, (error) => {
       if (lease.queue.find(lease.offset) !== lease) return
       if (error === undefined) return this.#settle(lease)
       // Nobody else has the message yet, so an ack may still settle it.
+      lease.isReviving = false
+      const delayMs = Math.min(RETRY_FIRST_MS * 2 ** Math.min(lease.failures++, 10), RETRY_MAX_MS)
+      lease.timer = this.#deadlines.add(this.#clock.monotonic() + delayMs, lease)
+    })
+  }
+
+  #keyedLease(queue: LeaseQueue, offset: number, key: string, epoch: Epoch): Lease {
+    const { popTime, invisibleMs, reviveQueueId } = epoch
+    const lease: Lease = {
+      ...{ queue, offset, popTime, invisibleMs, reviveQueueId, key, deadline: Number.NEGATIVE_INFINITY, timer: 0 },
+      ...{ isReviving: false, isRestored: false, isCounted: true, isWaiting: true, deliveries: 0, failures: 0 },
+    }
+    queue.add(lease)
+    queue.keyed?.add(lease)
+    this.#total++
+    return lease
+  }
+
+  /** @returns whether the next message of its key may be handed out */
+  #leaveKey(lease: Lease): boolean {
+    const { queue } = lease
+    const { keyed } = queue
+    if (keyed === undefined) return false
+    const isNext = keyed.settle(lease, queue)
+    if (!keyed.isEmpty) return isNext
+    queue.keyed = undefined
+    // Whoever does not ask for keys had to wait.
+    return true
+  }
+
+  /** Handed out again in its place, or a dead letter when it had all its deliveries: what is behind it waits meanwhile. */
+  #onKeyedExpired(lease: Lease): void {
+    const { queue, offset } = lease
+    if (lease.failures === 0 && lease.deliveries > 0) this.figures.expired++
+    if (!lease.isCounted && lease.deliveries > 1 && lease.failures === 0) lease.deliveries--
+    if (lease.deliveries <= this.#redeliveriesMax(queue.group)) {
+      lease.isWaiting = true
+      if (queue.keyed?.giveBack(lease) === true) this.onRoom(queue)
+      return
+    }
+    lease.isReviving = true
+    this.#revival.bury(queue, offset, { deliveries: lease.deliveries, reason: '' }, (error) => {
+      if (queue.find(offset) !== lease) return
+      if (error === undefined) return this.#settle(lease)
       lease.isReviving = false
       const delayMs = Math.min(RETRY_FIRST_MS * 2 ** Math.min(lease.failures++, 10), RETRY_MAX_MS)
       lease.timer = this.#deadlines.add(this.#clock.monotonic() + delayMs, lease)
@@ -331,9 +424,11 @@ export class LeaseBook {
     const source = this.#lookup(queue.topic, queue.queueId)
     if (source !== undefined && queue.next > source.maxOffset) this.#cutTo(queue, source.maxOffset)
     for (const lease of queue.leases) {
+      if (lease.reviveQueueId === KEYED_REVIVE_QUEUE) lease.key = this.#revival.orderKeyOf(queue, lease.offset)
       lease.timer = this.#deadlines.add(lease.deadline, lease)
       this.#total++
     }
+    queue.keyed = KeyedLeases.of(queue.leases)
     this.ordered.recover(queue)
     this.#commit(queue)
   }
@@ -348,4 +443,7 @@ export class LeaseBook {
 }
 
 const isOf = (lease: Lease, receipt: Receipt): boolean =>
-  lease.popTime === receipt.popTime && lease.reviveQueueId === receipt.reviveQueueId && !lease.isReviving
+  lease.popTime === receipt.popTime &&
+  lease.reviveQueueId === receipt.reviveQueueId &&
+  !lease.isReviving &&
+  !lease.isWaiting

@@ -1,3 +1,4 @@
+import { KeyedLeases } from './keyed-leases.ts'
 import type { OrderBatch } from './order-batch.ts'
 
 /** One message of one group that a consumer holds. */
@@ -21,6 +22,12 @@ export interface Lease {
    * not use up the attempts of those that waited beside it.
    */
   isCounted: boolean
+  /** Order is kept by this key (see KeyedLeases); undefined = it is not. */
+  key: string | undefined
+  /** Keyed: nobody holds it; it waits to be handed out, first or again. */
+  isWaiting: boolean
+  /** Keyed: how often it was handed out. */
+  deliveries: number
   /** Copies that could not be made. */
   failures: number
 }
@@ -44,6 +51,8 @@ export class LeaseQueue {
   isOrderRestored = false
   /** Offsets of `order` on their way to the dead letter topic. */
   readonly burying = new Set<number>()
+  /** Its leases keep the order of keys; undefined while there are none such. */
+  keyed: KeyedLeases | undefined
   /** A pop found messages and no room for their leases: it must be told when there is. */
   isHungry = false
   /** Settled offset the offsets room was told last. */
@@ -101,6 +110,7 @@ export class LeaseQueue {
     this.#leases.clear()
     this.next = this.#settledTo = next
     this.order = undefined
+    this.keyed = undefined
     return ended
   }
 
@@ -109,6 +119,7 @@ export class LeaseQueue {
     const ended = [...this.#leases.values()].filter((lease) => lease.offset < offset)
     for (const lease of ended) this.#leases.delete(lease.offset)
     if (this.order !== undefined && this.next < offset) this.order = undefined
+    if (this.keyed !== undefined && ended.length > 0) this.keyed = KeyedLeases.of(this.#leases.values())
     if (this.next < offset) this.next = offset
     if (this.#settledTo < offset) this.#settledTo = offset
     return ended

@@ -5,7 +5,8 @@ import type { RecordReader } from '../record-reader.ts'
 import type { SqlMatcher } from '../sql/index.ts'
 import { everything, type MessageFilter } from '../subscription.ts'
 import type { Topics } from '../topics.ts'
-import type { LeaseBook } from './lease-book.ts'
+import { KEYED_REVIVE_QUEUE, orderKeyOf } from './keyed-leases.ts'
+import type { KeyedMessage, LeaseBook } from './lease-book.ts'
 import type { LeaseQueue } from './lease-queue.ts'
 import { OriginalMessages } from './original-messages.ts'
 import type { PopRequest } from './pop-request.ts'
@@ -85,11 +86,11 @@ export class LeaseReader {
 
   /** @throws {StoreError} LOG_DAMAGED; what was taken before it keeps its lease */
   take(request: PopRequest): Batch {
-    const { isOrdered } = request
+    const { isOrdered, isByKey } = request
     const pop = this.#pops++
     const batch: Batch = {
       popTime: this.#popTimeOf(request),
-      reviveQueueId: isOrdered ? ORDERED_REVIVE_QUEUE : pop % REVIVE_QUEUES,
+      reviveQueueId: isByKey ? KEYED_REVIVE_QUEUE : isOrdered ? ORDERED_REVIVE_QUEUE : pop % REVIVE_QUEUES,
       parts: [],
       records: [],
       restNum: 0,
@@ -101,7 +102,8 @@ export class LeaseReader {
     const retryFirst = pop % RETRY_FIRST_EVERY === RETRY_FIRST_EVERY - 1
     if (retryFirst && !isOrdered) this.#takeRetries(request, batch)
     for (const source of this.#sourcesOf(request, pop)) {
-      if (isOrdered) this.#takeInOrder(request, batch, source)
+      if (isByKey) this.#takeByKey(request, batch, source)
+      else if (isOrdered) this.#takeInOrder(request, batch, source)
       else this.#takeFrom(request, batch, source, request.filter, 0)
     }
     if (!retryFirst && !isOrdered) this.#takeRetries(request, batch)
@@ -135,7 +137,9 @@ export class LeaseReader {
     const retry = isOrdered ? undefined : this.#retrySource(request)
     if (retry !== undefined) sources.push(retry.source)
     return sources.some((source) => {
+      if (request.isByKey && this.#book.open(group.name, source, false).keyed?.hasReady === true) return true
       if (this.#book.startOf(group.name, source, false) >= source.maxOffset) return false
+      if (request.isByKey) return true
       if (!isOrdered) return true
       return this.#book.ordered.mayTake(this.#book.open(group.name, source, false), attemptId)
     })
@@ -146,7 +150,10 @@ export class LeaseReader {
     let popTime = this.#clock.now()
     if (!request.isOrdered) return popTime
     for (const source of this.#sourcesOf(request, 0)) {
-      const before = this.#book.open(request.group.name, source, request.fromEnd).order?.popTime ?? 0
+      const queue = this.#book.open(request.group.name, source, request.fromEnd)
+      const before = request.isByKey
+        ? (queue.keyed?.ready ?? []).reduce((last, offset) => Math.max(last, queue.find(offset)?.popTime ?? 0), 0)
+        : (queue.order?.popTime ?? 0)
       if (before >= popTime) popTime = before + 1
     }
     return popTime
@@ -177,7 +184,7 @@ export class LeaseReader {
 
   #takeFrom(request: PopRequest, batch: Batch, source: ConsumeQueue, filter: MessageFilter, flag: RetryFlag): void {
     const queue = this.#book.open(request.group.name, source, request.fromEnd && flag === 0)
-    if (this.#book.ordered.holds(queue)) return
+    if (this.#book.ordered.holds(queue) || queue.keyed !== undefined) return
     const backlog = source.maxOffset - queue.next
     if (backlog <= 0) return
     const room = this.#book.roomOf(queue)
@@ -203,6 +210,74 @@ export class LeaseReader {
     }
     batch.restNum += source.maxOffset - queue.next
     if (queue.next < source.maxOffset) batch.isUnfinished = true
+  }
+
+  #takeByKey(request: PopRequest, batch: Batch, source: ConsumeQueue): void {
+    const queue = this.#book.open(request.group.name, source, request.fromEnd)
+    // Leases without keys may be of any of them.
+    if (this.#book.ordered.holds(queue) || (queue.leased > 0 && queue.keyed === undefined)) {
+      queue.isHungry = true
+      return
+    }
+    const { filter, countMax } = request
+    if (filter.kind === 'sql' && (this.#sql.isTurnSpent || this.#sql.isRequestSpent)) {
+      batch.isUnfinished = true
+      return
+    }
+    const picks: KeyedMessage[] = []
+    const behind: KeyedMessage[] = []
+    const records: Buffer[] = []
+    const pick = (offset: number, key: string, record: Buffer): void => {
+      picks.push({ offset, key })
+      records.push(record)
+      this.#count++
+      this.#bytes += record.length
+    }
+    const isFull = (): boolean => this.#count >= countMax || this.#bytes >= BATCH_BYTES_MAX
+    for (const offset of queue.keyed?.ready ?? []) {
+      if (isFull()) break
+      const record = this.#recordOf(source, offset)
+      const key = queue.find(offset)?.key
+      if (record !== undefined && key !== undefined) pick(offset, key, record)
+      else this.#book.lost(queue, offset)
+    }
+    const keys = new Set<string>()
+    let room = this.#book.roomOf(queue)
+    let { next } = queue
+    const end = Math.min(source.maxOffset, next + SCAN_MAX)
+    for (; next < end && !isFull() && room > 0; next++) {
+      const record = this.#wanted(source, next, filter) ? this.#recordOf(source, next) : undefined
+      if (record === undefined) continue
+      room--
+      const key = orderKeyOf(record)
+      if (keys.has(key) || queue.keyed?.has(key) === true) behind.push({ offset: next, key })
+      else {
+        keys.add(key)
+        pick(next, key, record)
+      }
+    }
+    if (room <= 0) queue.isHungry = true
+    else if (!isFull() && next < source.maxOffset) batch.isUnfinished = true
+    const { popTime, reviveQueueId } = batch
+    const epoch = { popTime, invisibleMs: request.invisibleMs, reviveQueueId, isCounted: !request.marksBegin }
+    if (picks.length + behind.length === 0) this.#book.passOver(queue, next)
+    else {
+      const counts = this.#book.takeKeyed(queue, picks, behind, epoch, next)
+      add(batch, 0, queue, { offsets: picks.map(({ offset }) => offset), records, next }, counts)
+    }
+    batch.restNum += source.maxOffset - queue.next
+  }
+
+  #wanted(source: ConsumeQueue, at: number, filter: MessageFilter): boolean {
+    if (source.size(at) === 0) return false
+    return filter.kind === 'tag' ? filter.matches(source.tagsCode(at)) : this.#sql.matches(filter, source, at)
+  }
+
+  #recordOf(source: ConsumeQueue, at: number): Buffer | undefined {
+    const size = at >= source.minOffset && at < source.maxOffset ? source.size(at) : 0
+    if (size === 0) return undefined
+    const record = Buffer.allocUnsafe(size)
+    return this.#store.readInto(source.physicalOffset(at), size, record, 0) ? record : undefined
   }
 
   #takeInOrder(request: PopRequest, batch: Batch, source: ConsumeQueue): void {

@@ -230,7 +230,9 @@ export class LeaseTable {
   #restored(queue: LeaseQueue, offset: number, popTime: number, invisibleMs: number, reviveQueueId: number): Lease {
     const deadline = this.toMonotonic(popTime + invisibleMs, invisibleMs)
     const state = { timer: 0, isReviving: false, isRestored: true, isCounted: true, failures: 0 }
-    return { queue, offset, popTime, reviveQueueId, invisibleMs, deadline, ...state }
+    // Which key, the record says; how often, nobody does: at least once, unless it only waited behind another one.
+    const keyed = { key: undefined, isWaiting: false, deliveries: invisibleMs > 0 ? 1 : 0 }
+    return { queue, offset, popTime, reviveQueueId, invisibleMs, deadline, ...state, ...keyed }
   }
 
   *#snapshot(): Iterable<Entry> {

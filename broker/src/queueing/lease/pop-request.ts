@@ -15,6 +15,7 @@ const POLL_MS_MAX = 300_000
 /** A request that arrives so long after its own end finds nobody waiting (remoting.md 2B-POP). */
 const LATE_MS = 500
 const ANY_QUEUE = -1
+const byKeyField = fieldName('orderByKey')
 const marksBeginField = fieldName('marksBegin')
 
 export type PopKind = 'pop' | 'peek' | 'notification'
@@ -37,6 +38,8 @@ export interface PopRequest {
   /** Where a group begins that has no offset yet. */
   readonly fromEnd: boolean
   readonly isOrdered: boolean
+  /** Ours, with `isOrdered`: the order of each key counts, not that of the queue. */
+  readonly isByKey: boolean
   readonly attemptId: string
   readonly isLate: boolean
   /** Ours: the consumer says when it begins with a message that was delivered before. */
@@ -79,6 +82,7 @@ export class PopAdmission {
     const pollMs = kind === 'peek' ? 0 : clamped(header.requireLong(Field.pollTime), POLL_MS_MAX)
     const orderAt = header.find(Field.order)
     const attemptAt = header.find(Field.attemptId)
+    const byKeyAt = header.find(byKeyField)
     const marksAt = header.find(marksBeginField)
     return {
       ...{ kind, connection, opaque, serialization, group, topic, queueId, pollMs },
@@ -87,6 +91,7 @@ export class PopAdmission {
       invisibleMs: isPop ? invisibleTimeOf(header, 1) : 0,
       fromEnd: isPop && header.requireInteger(Field.initMode) === 1,
       isOrdered: orderAt >= 0 && header.flagOf(orderAt),
+      isByKey: orderAt >= 0 && header.flagOf(orderAt) && byKeyAt >= 0 && header.flagOf(byKeyAt),
       attemptId: attemptAt < 0 ? '' : header.text(attemptAt),
       marksBegin: marksAt >= 0 && header.flagOf(marksAt),
       isLate: kind !== 'peek' && this.#now() - (header.requireLong(Field.bornTime) + pollMs) > LATE_MS,

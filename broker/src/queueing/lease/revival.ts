@@ -6,6 +6,7 @@ import { RecordCopy } from '../../record-copy.ts'
 import { sourceMark, sourceOf } from '../../settles.ts'
 import type { ConsumeQueue } from '../../store/index.ts'
 import type { QueueLookup } from '../offsets.ts'
+import { orderKeyOf } from './keyed-leases.ts'
 import type { Lease, LeaseQueue } from './lease-queue.ts'
 import type { RetryTopic, RetryTopics } from './retry-topics.ts'
 
@@ -100,12 +101,22 @@ export class Revival {
     this.#guarded(done, () => this.#revive(queue, offset, popTime, since, end, done))
   }
 
+  /** `orderBy` of a message a lease was read for; '' when it is gone. */
+  orderKeyOf({ topic, queueId }: LeaseQueue, offset: number): string {
+    const record = this.#recordAt(topic, queueId, offset)
+    return record === undefined ? '' : orderKeyOf(record)
+  }
+
   /** Redeliveries the message has behind it. */
   retriesOf(topic: string, queueId: number, offset: number): number {
+    const record = this.#recordAt(topic, queueId, offset)
+    return record !== undefined && this.#view.at(record, 0) ? this.#view.reconsumeTimes : 0
+  }
+
+  #recordAt(topic: string, queueId: number, offset: number): Buffer | undefined {
     const source = this.#lookup(topic, queueId)
     const isThere = source !== undefined && offset >= source.minOffset && offset < source.maxOffset
-    const record = isThere && source.size(offset) > 0 ? this.#log.read(source.physicalOffset(offset)) : undefined
-    return record !== undefined && this.#view.at(record, 0) ? this.#view.reconsumeTimes : 0
+    return isThere && source.size(offset) > 0 ? this.#log.read(source.physicalOffset(offset)) : undefined
   }
 
   #guarded(done: Done, work: () => void): void {
