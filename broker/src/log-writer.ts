@@ -73,6 +73,11 @@ export class StoreLogWriter implements LogWriter {
     return this.#parts?.store.read(physicalOffset, isKnown)
   }
 
+  /** Log offset before which records of the topic were deleted with it. */
+  deletedBefore(topic: string): number {
+    return this.#parts?.store.deletedBefore(topic) ?? 0
+  }
+
   get #open(): { store: MessageStore; topics: Topics; delay: DelayService } {
     if (this.#parts === undefined) throw new BrokerError('NOT_STARTED', 'the log is not open yet')
     return this.#parts

@@ -46,7 +46,7 @@ export interface Rooms {
   statistics: Statistics
   transactions: TransactionService
   delay: DelayService
-  dedup: DedupWindow | undefined
+  dedup: DedupWindow
   retry: RetryService
   kvConfig: KvConfig
   nameServer: NameServer
@@ -87,6 +87,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     derived: new Map(Object.entries(derivedOf(replayed))),
     onJournal: (journal) => {
       tables = openTables(options, journal)
+      replayed.topics = tables.topics
       // Half messages of the log are checked back by what is in force.
       replayed.transactions.timeoutMs = tables.settings.values.transactionTimeoutMs
     },
@@ -94,7 +95,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       replayed.transactions.replay(record, bytes)
       replayed.delay.replay(record, bytes)
       replayed.retry.replay(record, bytes)
-      replayed.dedup?.replay(record, bytes)
+      replayed.dedup.replay(record, bytes)
     },
     ...events,
   })
@@ -193,20 +194,20 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     horizonMs: options.delayMsMax,
     onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
   })
-  const dedup =
-    options.dedupWindowMs === 0
-      ? undefined
-      : new DedupWindow({
-          clock,
-          read: (offset) => log.read(offset),
-          windowMs: options.dedupWindowMs,
-          entriesMax: options.dedupEntriesMax,
-          onEvictedEarly: () =>
-            options.log(
-              `the dedup window is full (dedupEntriesMax ${options.dedupEntriesMax}): keys leave before their time`,
-            ),
-        })
-  const rooms: { groups: ConsumerGroups | undefined } = { groups: undefined }
+  const rooms: { groups: ConsumerGroups | undefined; topics: Topics | undefined } = {
+    groups: undefined,
+    topics: undefined,
+  }
+  const dedup = new DedupWindow({
+    clock,
+    read: (offset) => log.read(offset),
+    windowMs: options.dedupWindowMs,
+    entriesMax: options.dedupEntriesMax,
+    ownKeysMax: options.dedupOwnKeysMax,
+    windowOf: (bytes, start, end) => rooms.topics?.intern(bytes, start, end)?.dedupWindowMs ?? -1,
+    deletedBefore: (topic) => log.deletedBefore(topic),
+    log: options.log,
+  })
   const retry = new RetryService({
     clock,
     log,
@@ -218,7 +219,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
 /** What checkpoints hold, by the name it has there. */
 function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, DerivedState> {
   const { transactions, delay, retry, dedup } = rooms
-  return { transactions, delay, retry, ...(dedup && { dedup }) }
+  return { transactions, delay, retry, dedupKeys: dedup }
 }
 
 /** Rooms whose state is in the journal. */

@@ -275,6 +275,11 @@ export class MessageStore {
     return this.#retention.deleteTopic(topic, this.#tail.position)
   }
 
+  /** Log offset before which all records of the topic were deleted with it; 0 when it never was. */
+  deletedBefore(topic: string): number {
+    return this.#state.deletedBefore.get(topic) ?? 0
+  }
+
   stats(): StoreStats {
     return {
       endOffset: this.endOffset,
