@@ -273,6 +273,11 @@ export class MessageStore {
     return this.#retention.deleteTopic(topic, this.#tail.position)
   }
 
+  /** Log offset before which the messages of `topic` are deleted; 0 when it never was. */
+  deletedBefore(topic: string): number {
+    return this.#state.deletedBefore.get(topic) ?? 0
+  }
+
   stats(): StoreStats {
     return {
       endOffset: this.endOffset,
