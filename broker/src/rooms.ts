@@ -176,6 +176,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
 /** Rooms whose state is a function of the log: they exist before it is read. */
 function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: ProducerGroups) {
   const { clock, brokerName } = options
+  const logOrphan = limitedLog(clock, options.log)
   const transactions = new TransactionService({
     clock,
     log,
@@ -192,7 +193,11 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     clock,
     log,
     horizonMs: options.delayMsMax,
+    findByKey: (topic, key) => log.findByKey(topic, key),
+    deletedBefore: (topic) => log.deletedBefore(topic),
     onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
+    onOrphan: (topic, offset) =>
+      logOrphan(`the delayed message at ${offset} was for the topic ${topic}, deleted since: it is not delivered`),
   })
   const rooms: { groups: ConsumerGroups | undefined; topics: Topics | undefined } = {
     groups: undefined,
@@ -250,8 +255,8 @@ function openStatistics(
     ...{ groups: () => groups.list(), group: (name: string) => groups.find(name) },
   }
   const parked = (): number[] => {
-    const { pending, fired, cancelled, lost } = delay.stats()
-    return [pending + fired + cancelled + lost, fired]
+    const { pending, fired, cancelled, orphaned, lost } = delay.stats()
+    return [pending + fired + cancelled + orphaned + lost, fired]
   }
   return new Statistics({ clock, clusterName, sources, extra: parked })
 }

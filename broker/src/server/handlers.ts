@@ -22,6 +22,7 @@ import { assemble } from './request-table.ts'
 import { routeHandlers } from './route-handlers.ts'
 import { sendBackHandlers } from './send-back-handlers.ts'
 import { SendHandler } from './send-handler.ts'
+import { timerHandlers } from './timer-handlers.ts'
 import { transactionHandlers } from './transaction-handlers.ts'
 
 const LOOPBACK = Buffer.of(127, 0, 0, 1)
@@ -72,6 +73,7 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
       query: queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
       sendBack: sendBackHandlers({ retry }),
       recall: recallHandlers({ delay, brokerName }),
+      timer: timerHandlers({ delay, brokerName }),
       transaction: transactionHandlers({ transactions, audit: options.log }),
       admin: adminHandlers({
         ...rooms,

@@ -8,6 +8,10 @@ import { offsetsReset } from './commands/offsets-reset.ts'
 import { offsetsShow } from './commands/offsets-show.ts'
 import { outboxMigrate } from './commands/outbox-migrate.ts'
 import { outboxStatus } from './commands/outbox-status.ts'
+import { timersCancel } from './commands/timers-cancel.ts'
+import { timersList } from './commands/timers-list.ts'
+import { timersReschedule } from './commands/timers-reschedule.ts'
+import { timersShow } from './commands/timers-show.ts'
 import { topicsCreate } from './commands/topics-create.ts'
 import { topicsDelete } from './commands/topics-delete.ts'
 import { topicsList } from './commands/topics-list.ts'
@@ -28,6 +32,10 @@ export const commands: readonly Command[] = [
   messagesShow,
   offsetsShow,
   offsetsReset,
+  timersList,
+  timersShow,
+  timersCancel,
+  timersReschedule,
   transactionsList,
   transactionsResolve,
   outboxMigrate,

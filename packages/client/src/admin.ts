@@ -12,6 +12,8 @@ import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } fro
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
 import type { GroupConnections, MemberConnection, OpenTransaction, QueueOffsets, QueueProgress } from './admin-views.ts'
 import { memberOf, progressOf, transactionOf } from './admin-views.ts'
+import type { TimerQuery, WaitingTimer } from './admin-timers.ts'
+import { timersOf } from './admin-timers.ts'
 import { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer } from './client-error.ts'
 import { ConsumedMessage } from './consumed-message.ts'
@@ -24,6 +26,8 @@ import { sortQueues } from './rebalance.ts'
 import { readMessages } from './record-reader.ts'
 import type { BrokerData, MessageQueue, TopicRoute } from './route.ts'
 import { compareText } from './route.ts'
+import type { KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
+import { cancelKey, rescheduleKey } from './timer-requests.ts'
 
 export type AdminOptions = ConnectionOptions
 
@@ -335,6 +339,26 @@ export class Admin {
     const init = { code: TandemRequestCode.RESOLVE_TRANSACTION, body }
     const answer = await this.#core.ask(address, init, 'resolve a transaction')
     return asText(jsonOf(answer.body)['outcome'])
+  }
+
+  /**
+   * Delayed messages that wait, by due time; pages are fetched as they are read.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ; INVALID_PARAMETER for a key without a topic
+   */
+  async *timers(query: TimerQuery = {}): AsyncGenerator<WaitingTimer, void, undefined> {
+    yield* timersOf(this.#core, await this.#brokers(), query)
+  }
+
+  /** Takes back every delayed message of a key. @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ */
+  async cancelTimers(target: TimerKey): Promise<KeyedCancellation> {
+    checkTopic(target.topic)
+    return cancelKey(this.#core, await this.#brokers(), target)
+  }
+
+  /** Moves every delayed message of a key. @throws {ClientError} as {@link cancelTimers}; MESSAGE_ILLEGAL beyond the horizon */
+  async rescheduleTimers(target: TimerKey, time: TimerTime): Promise<KeyedMove> {
+    checkTopic(target.topic)
+    return rescheduleKey(this.#core, await this.#brokers(), target, time)
   }
 
   /** Positions are those of one broker's log: the same number means different messages on two. */
