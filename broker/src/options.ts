@@ -69,6 +69,13 @@ export interface BrokerOptions {
   msgTraceTopicName?: string
   /** Skip damaged ranges in the middle of the log instead of refusing to start. Default false. */
   acceptDamage?: boolean
+  /**
+   * Serves figures for Prometheus at `http://metricsHost:metricsPort/metrics`, see docs/operations.md. Default -1: not at all; 0
+   * picks a free port.
+   */
+  metricsPort?: number
+  /** Default `127.0.0.1`; there is no authentication. */
+  metricsHost?: string
   /** Replaced by tests only. */
   clock?: Clock
   network?: Network
@@ -122,6 +129,8 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   traceTopicEnable: { kind: 'flag' },
   msgTraceTopicName: { kind: 'text' },
   acceptDamage: { kind: 'flag' },
+  metricsPort: { kind: 'number', min: -1, max: 65_535 },
+  metricsHost: { kind: 'text' },
 }
 
 /** Names `--set` accepts, sorted. */
@@ -204,6 +213,8 @@ export function resolveOptions(
     traceTopicEnable: true,
     msgTraceTopicName: SystemTopic.TRACE,
     acceptDamage: false,
+    metricsPort: -1,
+    metricsHost: '127.0.0.1',
     log: () => {},
     ...outside,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),

@@ -47,6 +47,7 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
     dedup,
     retry,
     put: rooms.statistics.put,
+    measured: rooms.measured,
     isOrdered: (group) => rooms.locks.isOrdered(group),
     properties: new MessageProperties({ clusterName: options.clusterName, uniqueIds }),
     messageBytesMax: options.messageBytesMax,

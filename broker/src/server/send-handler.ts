@@ -21,6 +21,7 @@ import type { Topic, Topics } from '../queueing/index.ts'
 import type { RetryService } from '../retry/index.ts'
 import type { MessageStore } from '../store/index.ts'
 import type { TransactionService } from '../transaction/index.ts'
+import type { Measurements } from '../measurements.ts'
 import type { Traffic } from '../traffic.ts'
 import type { Handler } from './handler.ts'
 import type { MessageProperties } from './message-properties.ts'
@@ -41,6 +42,7 @@ export interface SendHandlerOptions {
   retry: RetryService
   /** Everything accepted. */
   put: Traffic
+  measured: Measurements
   /** True while the group consumes in order. */
   isOrdered: (group: string) => boolean
   properties: MessageProperties
@@ -135,7 +137,8 @@ export class SendHandler {
     if (this.#lastConnection === connection && this.#lastTemplate !== undefined) return this.#lastTemplate
     let template = this.#templates.get(connection)
     if (template === undefined) {
-      template = new SendReplyTemplate(hostBytes(connection.localAddress, connection.localPort))
+      const storeHost = hostBytes(connection.localAddress, connection.localPort)
+      template = new SendReplyTemplate(storeHost, this.options.measured)
       this.#templates.set(connection, template)
     }
     this.#lastConnection = connection
