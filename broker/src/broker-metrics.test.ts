@@ -114,10 +114,12 @@ test('a delayed and a half message are pending, with the age of the half', async
 })
 
 test('nothing listens unless it was asked for', async () => {
-  const network = new MemoryNetwork({ clock })
-  const quiet = await clock.run(startBroker({ clock, network, disk: new MemoryDisk(), dataDir: 'data', port: 9876 }))
+  const elsewhere = new MemoryNetwork({ clock })
+  const quiet = await clock.run(
+    startBroker({ clock, network: elsewhere, disk: new MemoryDisk(), dataDir: 'data', port: 9876 }),
+  )
   expect([broker.metricsUrl, quiet.metricsUrl]).toEqual(['http://127.0.0.1:9100/metrics', undefined])
-  const refused = network.connect({ host: '127.0.0.1', port: 9100, timeoutMs: 1_000 })
+  const refused = elsewhere.connect({ host: '127.0.0.1', port: 9100, timeoutMs: 1_000 })
   await expect(clock.run(refused)).rejects.toMatchObject({ code: 'CONNECT_FAILED' })
   await clock.run(quiet.close(), 60_000)
 })

@@ -59,7 +59,10 @@ export class Broker {
       onFenced: (error) => options.log(`tandem: ${error.message}`),
       onFull: (isFull) => this.#onFull(isFull),
     })
-    const handlers = createHandlers(options, this.#rooms, () => this.#requestCommit())
+    const handlers = createHandlers(options, this.#rooms, {
+      requestCommit: () => this.#requestCommit(),
+      outputBytes: () => this.#server.stats.outputBytes,
+    })
     this.#dispatcher = new Dispatcher({
       handlers: [handlers.handlers],
       onClosed: (connection, error) => {
@@ -76,6 +79,7 @@ export class Broker {
       host: options.host,
       port: options.port,
       connectionsMax: options.connectionsMax,
+      outputBytesTotalMax: options.outputBytesMax,
     })
   }
 

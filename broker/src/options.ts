@@ -57,6 +57,11 @@ export interface BrokerOptions {
   checkpointBytes?: number
   /** Recent log bytes kept in memory. Default 32 MiB. */
   hotBytesMax?: number
+  /**
+   * Bytes of answers that clients have not taken, over all connections. Pulls are told to come back later before that, and above it
+   * the connection with most of them is closed. Default 256 MiB.
+   */
+  outputBytesMax?: number
   /** Default 10,000. */
   connectionsMax?: number
   /** A client without heartbeat for so long is no member any more. Default 120,000; Infinity relies on the connection. */
@@ -124,6 +129,7 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   checkpointBytes: { kind: 'number', min: 1 * MIB, max: Number.MAX_SAFE_INTEGER },
   hotBytesMax: { kind: 'number', min: 16 * MIB, max: 8192 * MIB },
   connectionsMax: { kind: 'number', min: 1, max: 1_000_000 },
+  outputBytesMax: { kind: 'number', min: 4 * MIB, max: Number.MAX_SAFE_INTEGER },
   channelExpiryMs: { kind: 'number', min: 1000, max: Number.MAX_SAFE_INTEGER, infinite: true },
   enablePropertyFilter: { kind: 'flag' },
   traceTopicEnable: { kind: 'flag' },
@@ -208,6 +214,7 @@ export function resolveOptions(
     segmentBytes: 64 * MIB,
     hotBytesMax: 32 * MIB,
     connectionsMax: 10_000,
+    outputBytesMax: 256 * MIB,
     channelExpiryMs: 120_000,
     enablePropertyFilter: true,
     traceTopicEnable: true,

@@ -1,6 +1,6 @@
 import { errorTable, type HeaderView, ResponseCode, TandemError } from '@tandemmq/protocol'
 import type { Connection, ConnectionOwner } from '@tandemmq/remoting'
-import { refusalFields } from './answer-fields.ts'
+import { refusalFieldsOf } from './answer-fields.ts'
 import type { Measurements } from '../measurements.ts'
 import type { Handler } from './handler.ts'
 import { type Refusal, refusals } from './request-table.ts'
@@ -88,7 +88,7 @@ export class Dispatcher implements ConnectionOwner {
       this.#log(`request ${header.code} failed: ${error instanceof Error ? error.stack : String(error)}`)
     }
     if (header.isOneway) return
-    const extFields = refusalFields.get(header.code)
+    const extFields = refusalFieldsOf(header.code, error)
     connection.reply(header, {
       ...(extFields !== undefined && { extFields }),
       code: (known ? errorTable[error.code].remote : undefined) ?? ResponseCode.SYSTEM_ERROR,

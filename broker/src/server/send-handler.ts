@@ -13,7 +13,7 @@ import {
   topicNameProblem,
 } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
-import { BrokerError } from '../broker-error.ts'
+import { BrokerError, BusyError } from '../broker-error.ts'
 import type { DedupWindow } from '../dedup/index.ts'
 import type { DelayService } from '../delay/index.ts'
 import { recallHandle } from '../delay/index.ts'
@@ -21,6 +21,7 @@ import type { Topic, Topics } from '../queueing/index.ts'
 import type { RetryService } from '../retry/index.ts'
 import type { MessageStore } from '../store/index.ts'
 import type { TransactionService } from '../transaction/index.ts'
+import { DrainRate } from '../flow-control.ts'
 import type { Measurements } from '../measurements.ts'
 import type { Traffic } from '../traffic.ts'
 import type { Handler } from './handler.ts'
@@ -60,12 +61,14 @@ export class SendHandler {
   readonly options: SendHandlerOptions
   readonly #templates = new Map<Connection, SendReplyTemplate>()
   readonly #repeated = new RecordView()
+  readonly #drain: DrainRate
   #lastConnection: Connection | undefined
   #lastTemplate: SendReplyTemplate | undefined
   readonly fields = emptyRecordFields()
 
   constructor(options: SendHandlerOptions) {
     this.options = options
+    this.#drain = new DrainRate(options.clock, () => options.store.durableOffset)
   }
 
   handlers(): Map<number, Handler> {
@@ -126,10 +129,8 @@ export class SendHandler {
       throw new BrokerError('MESSAGE_TOO_LARGE', `the body has ${bytes} bytes, at most ${messageBytesMax} are allowed`)
     }
     if (store.unsafeBytes > inFlightBytesMax) {
-      throw new BrokerError(
-        'SYSTEM_BUSY',
-        `[OVERLOAD] ${store.unsafeBytes} bytes wait for the disk, retry after 100 ms`,
-      )
+      const retryAfterMs = this.#drain.retryAfterMs(store.unsafeBytes - inFlightBytesMax / 2)
+      throw new BusyError(`[OVERLOAD] ${store.unsafeBytes} bytes wait for the disk`, retryAfterMs)
     }
   }
 
