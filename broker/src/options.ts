@@ -62,6 +62,11 @@ export interface BrokerOptions {
   checkpointBytes?: number
   /** Recent log bytes kept in memory. Default 32 MiB. */
   hotBytesMax?: number
+  /**
+   * Bytes of answers that clients have not taken, over all connections. Pulls are told to come back later before that, and above it
+   * the connection with most of them is closed. Default 256 MiB.
+   */
+  outputBytesMax?: number
   /** Default 10,000. */
   connectionsMax?: number
   /** A client without heartbeat for so long is no member any more. Default 120,000; Infinity relies on the connection. */
@@ -74,6 +79,13 @@ export interface BrokerOptions {
   msgTraceTopicName?: string
   /** Skip damaged ranges in the middle of the log instead of refusing to start. Default false. */
   acceptDamage?: boolean
+  /**
+   * Serves figures for Prometheus at `http://metricsHost:metricsPort/metrics`, see docs/operations.md. Default -1: not at all; 0
+   * picks a free port.
+   */
+  metricsPort?: number
+  /** Default `127.0.0.1`; there is no authentication. */
+  metricsHost?: string
   /** Replaced by tests only. */
   clock?: Clock
   network?: Network
@@ -123,11 +135,14 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   checkpointBytes: { kind: 'number', min: 1 * MIB, max: Number.MAX_SAFE_INTEGER },
   hotBytesMax: { kind: 'number', min: 16 * MIB, max: 8192 * MIB },
   connectionsMax: { kind: 'number', min: 1, max: 1_000_000 },
+  outputBytesMax: { kind: 'number', min: 4 * MIB, max: Number.MAX_SAFE_INTEGER },
   channelExpiryMs: { kind: 'number', min: 1000, max: Number.MAX_SAFE_INTEGER, infinite: true },
   enablePropertyFilter: { kind: 'flag' },
   traceTopicEnable: { kind: 'flag' },
   msgTraceTopicName: { kind: 'text' },
   acceptDamage: { kind: 'flag' },
+  metricsPort: { kind: 'number', min: -1, max: 65_535 },
+  metricsHost: { kind: 'text' },
 }
 
 /** Names `--set` accepts, sorted. */
@@ -206,11 +221,14 @@ export function resolveOptions(
     segmentBytes: 64 * MIB,
     hotBytesMax: 32 * MIB,
     connectionsMax: 10_000,
+    outputBytesMax: 256 * MIB,
     channelExpiryMs: 120_000,
     enablePropertyFilter: true,
     traceTopicEnable: true,
     msgTraceTopicName: SystemTopic.TRACE,
     acceptDamage: false,
+    metricsPort: -1,
+    metricsHost: '127.0.0.1',
     log: () => {},
     ...outside,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),

@@ -4,6 +4,7 @@ import { limitedLog } from './limited-log.ts'
 import { StoreLogWriter } from './log-writer.ts'
 import { BrokerRegistrar, BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from './nameserver/index.ts'
 import { LiveSettings } from './live-settings.ts'
+import { Measurements } from './measurements.ts'
 import type { ResolvedOptions } from './options.ts'
 import {
   ConsumerGroups,
@@ -44,6 +45,7 @@ export interface Rooms {
   sql: SqlExpressions
   settings: LiveSettings
   statistics: Statistics
+  measured: Measurements
   transactions: TransactionService
   delay: DelayService
   dedup: DedupWindow
@@ -62,6 +64,7 @@ export interface Rooms {
  */
 export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, 'onFenced' | 'onFull'>): Rooms {
   const { clock } = options
+  const measured = new Measurements()
   const producers = new ProducerGroups({ clock, channelExpiryMs: options.channelExpiryMs })
   const log = new StoreLogWriter(clock)
   const replayed = openReplayed(options, log, producers)
@@ -85,6 +88,8 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       options.log(`${error.message}; nobody is served it. Restore the file, or start with acceptDamage`),
     ...recordIndexing,
     derived: new Map(Object.entries(derivedOf(replayed))),
+    onSynced: (elapsedMs) => measured.sync.observe(elapsedMs),
+    onCompleting: () => (measured.now = clock.monotonic()),
     onJournal: (journal) => {
       tables = openTables(options, journal)
       replayed.topics = tables.topics
@@ -124,7 +129,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
   const sql = new SqlExpressions({ enabled: options.enablePropertyFilter })
-  const statistics = openStatistics(options, topics, groups, replayed.delay)
+  const statistics = openStatistics(options, topics, groups, replayed.delay, measured)
   const { deliveries } = statistics
   replayed.retry.onReturned = (topic, group) => statistics.countReturn(topic, group)
   const pulls = new PullService({ clock, topics, groups, offsets, store, sql, deliveries })
@@ -160,7 +165,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       lookup,
       liveMs: options.retentionHours * HOUR_MS,
     }),
-    ...{ sql, settings, statistics },
+    ...{ sql, settings, statistics, measured },
     transactions: replayed.transactions,
     delay: replayed.delay,
     dedup: replayed.dedup,
@@ -248,6 +253,7 @@ function openStatistics(
   topics: Topics,
   groups: ConsumerGroups,
   delay: DelayService,
+  measured: Measurements,
 ): Statistics {
   const { clock, clusterName } = options
   const sources = {
@@ -258,5 +264,5 @@ function openStatistics(
     const { pending, fired, cancelled, orphaned, lost } = delay.stats()
     return [pending + fired + cancelled + orphaned + lost, fired]
   }
-  return new Statistics({ clock, clusterName, sources, extra: parked })
+  return new Statistics({ clock, clusterName, sources, extra: parked, deliveryAge: measured.delivery })
 }

@@ -6,6 +6,7 @@ import type { AppendCompletion, StoreError } from '../store/index.ts'
 import type { Handler } from './handler.ts'
 import { indexOf, SendFields } from './send-fields.ts'
 import type { SendHandler } from './send-handler.ts'
+import type { SendReplyTemplate } from './send-reply.ts'
 
 const BATCH_MESSAGES_MAX = 10_000
 
@@ -68,7 +69,7 @@ export class BatchHandler {
     }
     if (!header.isOneway) {
       const last = Math.max(...placed.map((one) => one.physicalOffset))
-      store.whenSafe(last, new BatchReply(connection, header, send.templateOf(connection).storeHost, batchKey, placed))
+      store.whenSafe(last, new BatchReply(connection, header, send.templateOf(connection), batchKey, placed))
     }
     requestCommit()
   }
@@ -104,32 +105,36 @@ export class BatchHandler {
 class BatchReply implements AppendCompletion {
   readonly #connection: Connection
   readonly #request: { opaque: number; serialization: 0 | 1 }
-  readonly #storeHost: Buffer
+  readonly #template: SendReplyTemplate
+  readonly #receivedAt: number
   readonly #batchKey: string
   readonly #placed: readonly Placed[]
 
   constructor(
     connection: Connection,
     header: HeaderView,
-    storeHost: Buffer,
+    template: SendReplyTemplate,
     batchKey: string,
     placed: readonly Placed[],
   ) {
     this.#connection = connection
     this.#request = { opaque: header.opaque, serialization: header.serialization }
-    this.#storeHost = storeHost
+    this.#template = template
+    this.#receivedAt = connection.lastActiveAt
     this.#batchKey = batchKey
     this.#placed = placed
   }
 
   stored(): void {
+    const { measured, storeHost } = this.#template
+    measured.send.observe(measured.now - this.#receivedAt)
     if (!this.#connection.isOpen) return
     const duplicates = this.#placed.flatMap(({ duplicate }, index) => (duplicate ? [index] : []))
     const first = this.#placed[0] as Placed
     this.#connection.reply(this.#request, {
       code: 0,
       extFields: {
-        msgId: this.#placed.map(({ physicalOffset }) => offsetMessageId(this.#storeHost, physicalOffset)).join(','),
+        msgId: this.#placed.map(({ physicalOffset }) => offsetMessageId(storeHost, physicalOffset)).join(','),
         queueId: first.queueId,
         queueOffset: first.queueOffset,
         transactionId: this.#batchKey,
@@ -147,6 +152,7 @@ class BatchReply implements AppendCompletion {
   }
 
   failed(error: StoreError): void {
+    this.#template.measured.refuse(error.code)
     if (this.#connection.isOpen) this.#connection.reply(this.#request, { code: 14, remark: error.message })
   }
 }

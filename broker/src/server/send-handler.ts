@@ -10,7 +10,7 @@ import {
   topicNameProblem,
 } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
-import { BrokerError } from '../broker-error.ts'
+import { BrokerError, BusyError } from '../broker-error.ts'
 import type { DedupWindow } from '../dedup/index.ts'
 import type { DelayService } from '../delay/index.ts'
 import { recallHandle } from '../delay/index.ts'
@@ -18,6 +18,8 @@ import type { Topic, Topics } from '../queueing/index.ts'
 import type { RetryService } from '../retry/index.ts'
 import type { MessageStore } from '../store/index.ts'
 import type { TransactionService } from '../transaction/index.ts'
+import { DrainRate } from '../flow-control.ts'
+import type { Measurements } from '../measurements.ts'
 import type { Traffic } from '../traffic.ts'
 import { FirstMessage } from './first-message.ts'
 import type { Handler } from './handler.ts'
@@ -39,6 +41,7 @@ export interface SendHandlerOptions {
   retry: RetryService
   /** Everything accepted. */
   put: Traffic
+  measured: Measurements
   /** True while the group consumes in order. */
   isOrdered: (group: string) => boolean
   properties: MessageProperties
@@ -56,6 +59,7 @@ export class SendHandler {
   readonly options: SendHandlerOptions
   readonly #templates = new Map<Connection, SendReplyTemplate>()
   readonly first: FirstMessage
+  readonly #drain: DrainRate
   #lastConnection: Connection | undefined
   #lastTemplate: SendReplyTemplate | undefined
   readonly fields = emptyRecordFields()
@@ -63,6 +67,7 @@ export class SendHandler {
   constructor(options: SendHandlerOptions) {
     this.options = options
     this.first = new FirstMessage(options)
+    this.#drain = new DrainRate(options.clock, () => options.store.durableOffset)
   }
 
   handlers(): Map<number, Handler> {
@@ -124,10 +129,8 @@ export class SendHandler {
       throw new BrokerError('MESSAGE_TOO_LARGE', `the body has ${bytes} bytes, at most ${messageBytesMax} are allowed`)
     }
     if (store.unsafeBytes > inFlightBytesMax) {
-      throw new BrokerError(
-        'SYSTEM_BUSY',
-        `[OVERLOAD] ${store.unsafeBytes} bytes wait for the disk, retry after 100 ms`,
-      )
+      const retryAfterMs = this.#drain.retryAfterMs(store.unsafeBytes - inFlightBytesMax / 2)
+      throw new BusyError(`[OVERLOAD] ${store.unsafeBytes} bytes wait for the disk`, retryAfterMs)
     }
   }
 
@@ -135,7 +138,8 @@ export class SendHandler {
     if (this.#lastConnection === connection && this.#lastTemplate !== undefined) return this.#lastTemplate
     let template = this.#templates.get(connection)
     if (template === undefined) {
-      template = new SendReplyTemplate(hostBytes(connection.localAddress, connection.localPort))
+      const storeHost = hostBytes(connection.localAddress, connection.localPort)
+      template = new SendReplyTemplate(storeHost, this.options.measured)
       this.#templates.set(connection, template)
     }
     this.#lastConnection = connection

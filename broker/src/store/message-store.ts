@@ -102,6 +102,7 @@ export class MessageStore {
         ...(filler && { filler }),
         reserve: recovered.reserve,
         onDurable: () => this.#onDurable(),
+        onSynced: (elapsedMs) => options.onSynced?.(elapsedMs),
         onRoom: () => this.#onWritten(),
         onFull: (isFull) => options.onFull?.(isFull),
         onBroken,
@@ -110,6 +111,7 @@ export class MessageStore {
       scan.end,
     )
     if (recovered.reserve.isSpent) this.#tail.waitForRoom()
+    this.#completions.onCompleting = options.onCompleting && (() => options.onCompleting?.())
     const { onDamage } = options
     const parts = { segments, hot: this.#hot, tail: this.#tail, queues: this.#queues }
     this.#reader = new RecordReader({ ...parts, ...(onDamage && { onDamage: (error) => onDamage(error) }) })

@@ -54,6 +54,7 @@ export type {
 } from './admin-views.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
 export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
+export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.
