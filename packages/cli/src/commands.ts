@@ -1,6 +1,9 @@
 import type { Command } from './command.ts'
 import { groupsCreate, groupsUpdate } from './commands/groups-create.ts'
 import { groupsDelete } from './commands/groups-delete.ts'
+import { deadLettersList } from './commands/dead-letters-list.ts'
+import { deadLettersRedrive } from './commands/dead-letters-redrive.ts'
+import { deadLettersShow } from './commands/dead-letters-show.ts'
 import { groupsList } from './commands/groups-list.ts'
 import { groupsShow } from './commands/groups-show.ts'
 import { messagesQuery } from './commands/messages-query.ts'
@@ -50,6 +53,9 @@ export const commands: readonly Command[] = [
   timersShow,
   timersCancel,
   timersReschedule,
+  deadLettersList,
+  deadLettersShow,
+  deadLettersRedrive,
   transactionsList,
   transactionsShow,
   transactionsResolve,

@@ -6,6 +6,8 @@ import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGrou
 import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 import { topicGroups, topicQueues, topicSettings, updateTopic } from './admin-topics.ts'
 import { openTransactions, resolveTransaction } from './admin-transactions.ts'
+import type { DeadLetter, DeadLetterQuery, RedriveOptions, RedriveResult } from './admin-dead-letters.ts'
+import { deadLetters, redrive } from './admin-dead-letters.ts'
 import type { GroupConnections, MemberConnection, OpenTransaction, QueueOffsets, QueueProgress } from './admin-views.ts'
 import { memberOf, progressOf } from './admin-views.ts'
 import type { TimerQuery, WaitingTimer } from './admin-timers.ts'
@@ -261,6 +263,15 @@ export class Admin {
     for (const address of (await this.#brokers()).values()) await writeGroup(this.#core, address, name, settings)
   }
 
+  /**
+   * As {@link createGroup}, for a group that is there.
+   * @throws {ClientError} GROUP_NOT_EXIST when no broker knows it
+   */
+  async updateGroup(name: string, settings: GroupSettings): Promise<void> {
+    if ((await this.groupSettings(name)) === undefined) throw new ClientError('GROUP_NOT_EXIST', `no group ${name}`)
+    await this.createGroup(name, settings)
+  }
+
   /** Of the first broker that knows the group; undefined when none does. */
   async groupSettings(name: string): Promise<AllGroupSettings | undefined> {
     checkGroup(name)
@@ -369,6 +380,25 @@ export class Admin {
   async rescheduleTimers(target: TimerKey, time: TimerTime): Promise<KeyedMove> {
     checkTopic(target.topic)
     return rescheduleKey(this.#core, await this.#brokers(), target, time)
+  }
+
+  /**
+   * Reads the dead letters of a group, oldest first per broker, those of now: `for await (const dead of admin.deadLetters('billing'))`.
+   * Holds a page of them in memory. Nothing of it changes what the group or anybody else gets.
+   * @throws {ClientError} ABORTED; NO_PERMISSION on an Apache broker whose dead letter topic is write-only
+   */
+  deadLetters(group: string, query: DeadLetterQuery = {}): AsyncGenerator<DeadLetter, void> {
+    return deadLetters(this.#core, group, query)
+  }
+
+  /**
+   * Sends dead letters back to their group, and to no other: each is delivered again as a first attempt, from its retry topic. What was
+   * redriven before is left out, so an interrupted redrive is resumed by asking again. The dead letter itself stays readable with
+   * `redriven: true` until retention takes it.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ; ABORTED; INVALID_PARAMETER; what a broker answered
+   */
+  redrive(group: string, options: RedriveOptions = {}): Promise<RedriveResult> {
+    return redrive(this.#core, group, options)
   }
 
   #route(topic: string): Promise<TopicRoute> {

@@ -52,6 +52,14 @@ export type {
   QueueOffsets,
   QueueProgress,
 } from './admin-views.ts'
+export type {
+  DeadLetter,
+  DeadLetterQuery,
+  RedriveOptions,
+  RedriveProgress,
+  RedriveResult,
+} from './admin-dead-letters.ts'
+export type { RetryPauses } from './retry-settings.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
 export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
 export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
