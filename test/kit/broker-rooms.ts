@@ -49,6 +49,7 @@ export interface RoomsOptions {
   advertise?: string
   enablePropertyFilter?: boolean
   leasesPerQueueMax?: number
+  memberGraceMs?: number
 }
 
 export interface Message {
@@ -129,7 +130,8 @@ export class BrokerRooms {
     const { channelExpiryMs, parkedPerConnectionMax, advertise } = options
     const expiry = channelExpiryMs === undefined ? {} : { channelExpiryMs }
     const topics = (this.topics = new Topics({ journal, autoCreate: options.autoCreate ?? true }))
-    const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry }))
+    const { memberGraceMs } = options
+    const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry, memberGraceMs }))
     const producers = (this.producers = new ProducerGroups({ clock, ...expiry }))
     const offsets = (this.offsets = new Offsets({ clock, journal, topics }))
     const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
@@ -243,6 +245,7 @@ export class BrokerRooms {
     this.offsets.flush()
     this.pulls.close()
     this.leases.close()
+    this.groups.close()
     await this.clock.run(this.server.close(0))
     await this.clock.run(this.store.close())
   }
@@ -297,6 +300,7 @@ export function heartbeatBody(
     fingerprint?: number
     withoutSub?: boolean
     expressionType?: string
+    instance?: { startedAt?: number; restartMs?: number; absenceMs?: number }
   } = {},
 ): unknown {
   const { clientId = 'c1', group = 'billing', topics = { orders: '*' }, version = 100, model = 'CLUSTERING' } = over
@@ -316,6 +320,7 @@ export function heartbeatBody(
       },
     ],
     heartbeatFingerprint: over.fingerprint ?? 0,
+    instance: over.instance,
     producerDataSet: [{ groupName: 'CLIENT_INNER_PRODUCER' }],
     withoutSub: over.withoutSub ?? false,
   }
