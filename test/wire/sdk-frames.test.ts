@@ -14,6 +14,11 @@ const allowed: readonly { code: number; field: string; reason: string }[] = [
     reason: 'Java has it too, and reads both',
   },
   {
+    code: RequestCode.UPDATE_CONSUMER_OFFSET,
+    field: 'onlyIfAbsent',
+    reason: 'ours, for the first position of a group',
+  },
+  {
     code: RequestCode.PULL_MESSAGE,
     field: 'expressionType',
     reason: 'counts only in a pull that brings its subscription',

@@ -35,6 +35,11 @@ export interface ConsumerGroup {
   readonly delivered: Map<string, Traffic>
 }
 
+export function consumerGroup(config: GroupConfig): ConsumerGroup {
+  const { groupName: name } = config
+  return { name, nameBytes: Buffer.from(name), config, delivered: new Map() }
+}
+
 type Entry = { put: GroupConfig } | { delete: string }
 
 export interface ClientVersion {
@@ -299,8 +304,7 @@ export class ConsumerGroups {
       known.config = config
       return known
     }
-    const { groupName: name } = config
-    const group = { name, nameBytes: Buffer.from(name), config, delivered: new Map<string, Traffic>() }
+    const group = consumerGroup(config)
     this.#byName.set(group.name, group)
     this.#byBytes.set(group.nameBytes, group)
     return group

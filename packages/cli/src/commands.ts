@@ -1,6 +1,7 @@
 import type { Command } from './command.ts'
 import { groupsList } from './commands/groups-list.ts'
 import { groupsShow } from './commands/groups-show.ts'
+import { messagesList } from './commands/messages-list.ts'
 import { messagesQuery } from './commands/messages-query.ts'
 import { messagesShow } from './commands/messages-show.ts'
 import { nameserver } from './commands/nameserver.ts'
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   topicsDelete,
   groupsList,
   groupsShow,
+  messagesList,
   messagesQuery,
   messagesShow,
   offsetsShow,

@@ -10,6 +10,8 @@ import {
 import { formatAddress } from '@tandemmq/remoting'
 import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
+import type { MessageRange, ResetPreview, ResetTarget } from './admin-history.ts'
+import { messagesInRange, previewOf, targetOffset } from './admin-history.ts'
 import type { GroupConnections, MemberConnection, OpenTransaction, QueueOffsets, QueueProgress } from './admin-views.ts'
 import { memberOf, progressOf, transactionOf } from './admin-views.ts'
 import { ClientCore } from './client-core.ts'
@@ -142,10 +144,42 @@ export class Admin {
   /**
    * Moves a group in all queues of a topic, also while it is running.
    * @param to an instant means the first message stored at or after it
-   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND
+   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND, INVALID_PARAMETER
    */
-  async resetOffset(group: string, topic: string, to: 'first' | 'last' | Date): Promise<void> {
+  async resetOffset(group: string, topic: string, to: ResetTarget): Promise<void> {
+    await this.resetOffsets(group, topic, to)
+  }
+
+  /**
+   * What {@link resetOffset} would do now, without doing it: per queue how many messages would be delivered again or skipped, the
+   * first and the last of them. Messages on their way through the group's retry topic are not touched by a reset and not counted.
+   * @throws {ClientError} ROUTE_NOT_FOUND, INVALID_PARAMETER
+   */
+  async previewReset(group: string, topic: string, to: ResetTarget): Promise<ResetPreview> {
     checkGroup(group)
+    return previewOf(this.#core, group, topic, await this.queues(topic), checkedTarget(to))
+  }
+
+  /**
+   * As {@link resetOffset}.
+   * @returns the preview taken right before, i.e. what is delivered again or skipped; a running group may have come further by then
+   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND, INVALID_PARAMETER
+   */
+  async resetOffsets(group: string, topic: string, to: ResetTarget): Promise<ResetPreview> {
+    const preview = await this.previewReset(group, topic, to)
+    await this.#reset(group, topic, to)
+    return preview
+  }
+
+  /**
+   * Messages of a topic by the time they were stored, oldest first.
+   * @throws {ClientError} ROUTE_NOT_FOUND, INVALID_PARAMETER
+   */
+  async messages(range: MessageRange): Promise<ConsumedMessage[]> {
+    return messagesInRange(this.#core, await this.queues(range.topic), range)
+  }
+
+  async #reset(group: string, topic: string, to: ResetTarget): Promise<void> {
     const route = await this.#route(topic)
     const timestamp = to === 'last' ? RESET_TO_LAST : to === 'first' ? 0 : to.getTime()
     const extFields = { topic, group, timestamp, isForce: true, queueId: -1, offset: -1 }
@@ -370,14 +404,9 @@ export class Admin {
   }
 
   /** A stock broker resets running groups only; a stopped one is moved by committing for it. */
-  async #resetOffline(group: string, route: TopicRoute, brokerName: string, to: 'first' | 'last' | Date) {
+  async #resetOffline(group: string, route: TopicRoute, brokerName: string, to: ResetTarget) {
     for (const queue of route.readQueues.filter((one) => one.brokerName === brokerName)) {
-      const target =
-        to === 'first'
-          ? await minOffset(this.#core, queue)
-          : to === 'last'
-            ? await maxOffset(this.#core, queue)
-            : await offsetAt(this.#core, queue, to)
+      const target = await targetOffset(this.#core, queue, to)
       await this.#core.ask(this.#core.brokerAddress(brokerName), commitInit(group, queue, target), `reset ${group}`)
     }
   }
@@ -418,6 +447,11 @@ export class Admin {
     if (answer.code !== ResponseCode.SUCCESS || !view.at(answer.body, 0)) return undefined
     return new ConsumedMessage(answer.body, 0, view, '', '')
   }
+}
+
+function checkedTarget(to: ResetTarget): ResetTarget {
+  if (to === 'first' || to === 'last' || (to instanceof Date && !Number.isNaN(to.getTime()))) return to
+  throw new ClientError('INVALID_PARAMETER', `a group is moved to 'first', 'last' or a Date, not ${String(to)}`)
 }
 
 function jsonOf(body: Buffer): JsonObject {

@@ -32,6 +32,7 @@ export {
   allocateNearby,
 } from './allocate.ts'
 export type { StartFrom } from './start-offsets.ts'
+export { fileOffsetStore } from './file-offset-store.ts'
 export type { BroadcastOffsetStore } from './offset-store.ts'
 export type { PushConsumerOptions } from './push-consumer-options.ts'
 export type { PushConsumerStats } from './push-consumer.ts'
@@ -53,6 +54,7 @@ export type {
   QueueProgress,
 } from './admin-views.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
+export type { MessageMark, MessageRange, QueuePreview, ResetPreview, ResetTarget } from './admin-history.ts'
 export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.

@@ -76,7 +76,10 @@ export interface PushConsumerOptions extends GroupOptions {
    * Ignored by Apache brokers.
    */
   rejoinMs?: number | undefined
-  /** Broadcasting: where positions are kept over restarts. Default: in memory, i.e. `startFrom` counts every time. */
+  /**
+   * Broadcasting: where positions are kept over restarts, e.g. {@link fileOffsetStore}. Default: in memory, i.e. `startFrom` counts
+   * every time.
+   */
   broadcastOffsets?: BroadcastOffsetStore | undefined
 }
 
