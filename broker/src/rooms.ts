@@ -245,11 +245,11 @@ function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, Deriv
 
 /** Rooms whose state is in the journal. */
 function openTables(options: ResolvedOptions, journal: StateJournal) {
-  const { clock, channelExpiryMs } = options
+  const { clock, channelExpiryMs, memberGraceMs } = options
   const settings = new LiveSettings({ journal, given: options })
   const { autoCreateTopic: autoCreate, defaultQueues } = settings.values
   const topics = new Topics({ journal, autoCreate, defaultQueues })
-  const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs })
+  const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs, memberGraceMs })
   return {
     ...{ settings, topics, groups },
     offsets: new Offsets({ clock, journal, topics }),

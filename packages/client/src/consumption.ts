@@ -44,6 +44,8 @@ export interface Consumption {
   stopFetching(): void
   /** Tells the brokers what is done and returns the rest. Call when no handler runs any more, or nobody waits for it. */
   giveBack(): Promise<void>
+  /** Another program lives under our client id: queues are left as they are, they are its own. Call after {@link stopFetching}. */
+  abandon(): void
   /** Assigned queues; none when messages are leased. */
   queues(): readonly QueueConsumer[]
   popSources(): readonly PopSource[]

@@ -32,6 +32,7 @@ export {
   allocateNearby,
 } from './allocate.ts'
 export type { StartFrom } from './start-offsets.ts'
+export { fileOffsetStore } from './file-offset-store.ts'
 export type { BroadcastOffsetStore } from './offset-store.ts'
 export type { PushConsumerOptions } from './push-consumer-options.ts'
 export type { PushConsumerStats } from './push-consumer.ts'
@@ -63,7 +64,9 @@ export type { RetryPauses } from './retry-settings.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
 export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
 export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
-export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
+export type { MessageMark, MessageRange, QueuePreview, ResetPreview, ResetTarget } from './admin-history.ts'
+export type { KeyQuery } from './admin-messages.ts'
+export type { AdminOptions, TopicOptions } from './admin.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.
 export type { ErrorCode } from '@tandemmq/protocol'

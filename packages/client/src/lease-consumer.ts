@@ -103,6 +103,11 @@ export class LeaseConsumer implements Consumption {
     await this.#settler.flush()
   }
 
+  /** Leases belong to their receipts, not to a client id: those that nobody handles end by themselves. */
+  abandon(): void {
+    this.#keeper.stop()
+  }
+
   queues(): readonly QueueConsumer[] {
     return []
   }

@@ -16,6 +16,9 @@ import { QueueConsumption } from './queue-consumption.ts'
 import type { MessageHandler, Subscription } from './subscription.ts'
 import { subscriptionOf } from './subscription.ts'
 
+/** Answers to a first heartbeat that will not get better by waiting. */
+const REFUSALS: ReadonlySet<string> = new Set(['SUBSCRIPTION_INVALID', 'CLIENT_ID_TAKEN'])
+
 /** Numbers of a consumer at this moment. */
 export interface PushConsumerStats {
   /** Queues assigned; with mode `lease` the pairs of topic and broker that are asked for messages. */
@@ -55,6 +58,7 @@ export class PushConsumer {
     this.#core = new ClientCore(settings, {
       membership: () => this.#membership(),
       onRequest: (connection, header) => this.#onRequest(connection, header),
+      onTaken: (reason) => this.#onTaken(reason),
     })
     this.#budget = new CacheBudget(this.#settings)
     const port: ConsumptionPort = {
@@ -86,7 +90,7 @@ export class PushConsumer {
   /**
    * Joins the group and takes its first queues. A cluster that cannot be reached is not an error: the search goes on in
    * the background.
-   * @throws {ClientError} SUBSCRIPTION_INVALID when the broker refuses a filter; CLOSED
+   * @throws {ClientError} SUBSCRIPTION_INVALID when the broker refuses a filter; CLIENT_ID_TAKEN; CLOSED
    */
   async start(): Promise<void> {
     if (this.#closed !== undefined) throw new ClientError('CLOSED', `consumer ${this.group} is closed`)
@@ -96,7 +100,7 @@ export class PushConsumer {
     this.#startedAt = core.clock.now()
     if (!this.#settings.isBroadcasting) this.#subscribeRetries()
     await this.#findBrokers()
-    const refused = (await core.heartbeat()).find((failure) => failure.code === 'SUBSCRIPTION_INVALID')
+    const refused = (await core.heartbeat()).find(({ code }) => REFUSALS.has(code))
     if (refused !== undefined) throw refused
     await this.#checkExpressions()
     this.#consumption.handlers.start()
@@ -132,6 +136,7 @@ export class PushConsumer {
     const { isBroadcasting, startFrom } = this.#settings
     const where = startFrom instanceof Date ? 'TIMESTAMP' : startFrom === 'first' ? 'FIRST_OFFSET' : 'LAST_OFFSET'
     return {
+      absenceMs: this.#settings.rejoinMs,
       producers: [],
       consumers: [
         {
@@ -225,6 +230,20 @@ export class PushConsumer {
       connection,
       header,
     )
+  }
+
+  /** What is under way belongs to the other program now: nothing of it is committed. */
+  #onTaken(reason: ClientError): void {
+    if (this.#closed !== undefined) return
+    const { logger } = this.#core
+    logger.error(`consumer ${this.group} ${this.clientId} stops: ${reason.message}`, reason)
+    this.#consumption.handlers.stop()
+    this.#consumption.stopFetching()
+    this.#consumption.abandon()
+    this.#closed = this.#consumption.handlers
+      .drain()
+      .then(() => this.#core.close())
+      .catch((error: unknown) => logger.warn(`closing ${this.group} failed: ${messageOf(error)}`))
   }
 
   async #close(): Promise<void> {

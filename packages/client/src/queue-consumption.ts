@@ -98,6 +98,11 @@ export class QueueConsumption implements Consumption {
     })
   }
 
+  abandon(): void {
+    this.#assignment.stop().catch(() => undefined)
+    this.#queues.abandon()
+  }
+
   queues(): readonly QueueConsumer[] {
     return this.#queues.all
   }
