@@ -4,6 +4,7 @@ import { ClientError, messageOf } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { DeliverySource } from './dispatcher.ts'
 import { Dispatcher } from './dispatcher.ts'
+import type { HookList } from './hook-list.ts'
 import type { Subscription } from './subscription.ts'
 import { RunningHandler } from './subscription.ts'
 
@@ -17,6 +18,7 @@ export interface HandlerPort<S, D> {
   readonly group: string
   readonly concurrencyMax: number
   readonly handlerTimeoutMs: number
+  readonly hooks: HookList | undefined
   subscriptionOf(source: S, delivery: D): Subscription | undefined
   /** The handler returned. */
   done(source: S, delivery: D): void
@@ -127,26 +129,30 @@ export class HandlerRunner<S extends DeliverySource<D>, D extends HandledDeliver
     try {
       const subscription = this.#port.subscriptionOf(source, delivery)
       if (subscription === undefined) throw new ClientError('SUBSCRIPTION_NOT_EXIST', delivery.message.storedTopic)
+      const { hooks, group } = this.#port
+      if (hooks !== undefined) context.handling = hooks.beforeConsume(group, delivery.message)
       result = subscription.handler(delivery.message, context)
     } catch (error) {
-      this.#threw(source, delivery, error)
+      this.#threw(source, delivery, context, error)
       return
     }
     if (isThenable(result)) {
       result.then(
-        () => this.#returned(source, delivery),
-        (error: unknown) => this.#threw(source, delivery, error),
+        () => this.#returned(source, delivery, context),
+        (error: unknown) => this.#threw(source, delivery, context, error),
       )
-    } else this.#returned(source, delivery)
+    } else this.#returned(source, delivery, context)
   }
 
-  #returned(source: S, delivery: D): void {
+  #returned(source: S, delivery: D, context: RunningHandler): void {
+    if (context.handling !== undefined) this.#port.hooks?.afterConsume(context.handling, true)
     this.#consumed++
     this.#port.done(source, delivery)
     this.#ended(source, delivery)
   }
 
-  #threw(source: S, delivery: D, error: unknown): void {
+  #threw(source: S, delivery: D, context: RunningHandler, error: unknown): void {
+    if (context.handling !== undefined) this.#port.hooks?.afterConsume(context.handling, false, error)
     this.#failed++
     const { core } = this.#port
     // After close() gave up waiting there is no connection left, and the message comes again by itself.

@@ -5,6 +5,17 @@ export type { BrokerData, MessageQueue } from './route.ts'
 export type { MessageBody, OutgoingMessage } from './message.ts'
 export type { SendReceipt } from './send-receipt.ts'
 export type { ProducerOptions, SendOptions } from './producer-base.ts'
+export type {
+  CancelEvent,
+  CheckEvent,
+  ClientHook,
+  ConsumeEvent,
+  EndEvent,
+  HookOptions,
+  SendEvent,
+  SendKind,
+} from './hooks.ts'
+export type { TraceStats } from './trace-dispatcher.ts'
 export type { CancelOutcome } from './producer.ts'
 export { Producer } from './producer.ts'
 export type {

@@ -8,12 +8,15 @@ import { answerBroker } from './consumer-requests.ts'
 import type { Consumption, ConsumptionPort } from './consumption.ts'
 import type { Filter, Membership } from './heartbeat.ts'
 import { LeaseConsumer } from './lease-consumer.ts'
+import type { Observation } from './observation.ts'
+import { observationOf } from './observation.ts'
 import { checkGroup, checkTopic, settingsOf } from './options.ts'
 import type { ConsumerSettings, PushConsumerOptions } from './push-consumer-options.ts'
 import { consumerSettings } from './push-consumer-options.ts'
 import { QueueConsumption } from './queue-consumption.ts'
 import type { MessageHandler, Subscription } from './subscription.ts'
 import { subscriptionOf } from './subscription.ts'
+import type { TraceStats } from './trace-dispatcher.ts'
 
 /** Numbers of a consumer at this moment. */
 export interface PushConsumerStats {
@@ -24,6 +27,8 @@ export interface PushConsumerStats {
   readonly runningHandlers: number
   readonly consumed: number
   readonly failed: number
+  /** Trace records sent and dropped; undefined without option `trace`. */
+  readonly traces: TraceStats | undefined
 }
 
 /**
@@ -42,6 +47,7 @@ export class PushConsumer {
   readonly #subscriptions = new Map<string, Subscription>()
   readonly #budget: CacheBudget
   readonly #consumption: Consumption
+  readonly #observation: Observation
   #startedAt = 0
   #closed: Promise<void> | undefined
 
@@ -55,6 +61,7 @@ export class PushConsumer {
       membership: () => this.#membership(),
       onRequest: (connection, header) => this.#onRequest(connection, header),
     })
+    this.#observation = observationOf(this.#core, this.group, options)
     this.#budget = new CacheBudget(this.#settings)
     const port: ConsumptionPort = {
       core: this.#core,
@@ -63,6 +70,7 @@ export class PushConsumer {
       budget: this.#budget,
       topics: () => [...this.#subscriptions.keys()],
       subscriptionOf: (topic) => this.#subscriptions.get(topic),
+      hooks: this.#observation.hooks,
       accepts: this.#accepts(options.filter),
     }
     this.#consumption = this.#settings.isLeasing ? new LeaseConsumer(port) : new QueueConsumption(port)
@@ -123,6 +131,7 @@ export class PushConsumer {
       runningHandlers: handlers.running,
       consumed: handlers.consumed,
       failed: handlers.failed,
+      traces: this.#observation.trace?.stats,
     }
   }
 
@@ -234,6 +243,7 @@ export class PushConsumer {
       await handlers.drain()
       await this.#consumption.giveBack()
     }
+    await this.#observation.trace?.close(core.settings.drainTimeoutMs)
     await core.close()
   }
 }

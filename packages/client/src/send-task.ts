@@ -13,6 +13,8 @@ import { sendAnswerOf } from './send-receipt.ts'
 export interface SendChannel {
   readonly core: ClientCore
   readonly selector: QueueSelector
+  /** Hooks look on. */
+  readonly isWatched: boolean
   template(topic: string, brokerName: string, code: number): SendTemplate
   /** A send began or ended; `close()` waits for all of them. */
   readonly inFlight: Set<SendTask>
@@ -105,7 +107,7 @@ export class SendTask implements ReplyHandler {
     }
     let answer: SendAnswer
     try {
-      answer = sendAnswerOf(header)
+      answer = sendAnswerOf(header, this.#channel.isWatched)
     } catch (error) {
       this.#failed(toClientError(error, `answer of a send to ${this.topic}`))
       return

@@ -2,6 +2,7 @@ import { ClientError } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { Filter, SubscriptionData } from './heartbeat.ts'
 import { subscriptionData } from './heartbeat.ts'
+import type { Handling } from './hook-list.ts'
 
 export interface HandlerContext {
   /**
@@ -47,6 +48,8 @@ export function checkedFilter(topic: string, filter: Filter): Filter {
 /** The signal of a running handler, made only when the handler looks at it. */
 export class RunningHandler implements HandlerContext {
   readonly startedAt: number
+  /** What the hooks saw before the handler; undefined without hooks. */
+  handling: Handling | undefined
   #controller: AbortController | undefined
   #reason: Error | undefined
 
