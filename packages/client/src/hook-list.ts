@@ -7,7 +7,7 @@ import { isDelayed, wireBody } from './message.ts'
 import { ReportingSet } from './reporting-set.ts'
 import type { SendAnswer, SendReceipt } from './send-receipt.ts'
 import { receiptOf } from './send-receipt.ts'
-import type { TransactionDecision } from './transaction-producer.ts'
+import type { TransactionDecision } from './prepared-message.ts'
 
 interface HookClock {
   now(): number

@@ -2,7 +2,7 @@ import type { ConsumedMessage } from './consumed-message.ts'
 import type { OutgoingMessage } from './message.ts'
 import type { SendReceipt } from './send-receipt.ts'
 import type { CancelOutcome } from './producer.ts'
-import type { PreparedMessage, TransactionDecision, TransactionOutcome } from './transaction-producer.ts'
+import type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
 
 /** How a message is sent. Each member of a batch counts as `normal`. */
 export type SendKind = 'normal' | 'delayed' | 'ordered' | 'half' | 'oneway' | 'request' | 'reply'

@@ -4,7 +4,7 @@ export type { ConnectionOptions, GroupOptions } from './options.ts'
 export type { BrokerData, MessageQueue } from './route.ts'
 export type { MessageBody, OutgoingMessage } from './message.ts'
 export type { SendReceipt } from './send-receipt.ts'
-export type { ProducerOptions, SendOptions } from './producer-base.ts'
+export type { ProducerOptions, SendOptions } from './producer-options.ts'
 export type {
   CancelEvent,
   CheckEvent,
@@ -18,14 +18,8 @@ export type {
 export type { TraceStats } from './trace-dispatcher.ts'
 export type { CancelOutcome } from './producer.ts'
 export { Producer } from './producer.ts'
-export type {
-  PreparedMessage,
-  PrepareOptions,
-  TransactionCheck,
-  TransactionDecision,
-  TransactionOutcome,
-  TransactionProducerOptions,
-} from './transaction-producer.ts'
+export type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
+export type { PrepareOptions, TransactionCheck, TransactionProducerOptions } from './transaction-producer.ts'
 export { TransactionProducer } from './transaction-producer.ts'
 export type { RequestOptions } from './requester.ts'
 export { ReplyMessage } from './requester.ts'

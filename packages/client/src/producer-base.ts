@@ -3,17 +3,16 @@ import type { HeaderView } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { ClientCore } from './client-core.ts'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
-import type { Compression, CompressionOptions } from './compression.ts'
+import type { Compression } from './compression.ts'
 import { COMPRESSED_SYS_FLAG, compressedBody, compressionOf } from './compression.ts'
 import type { Membership } from './heartbeat.ts'
 import type { HookList, Sending } from './hook-list.ts'
-import type { HookOptions } from './hooks.ts'
 import type { ExtraProperties, OutgoingMessage, WireBody } from './message.ts'
 import { BODY_BYTES_MAX, checkedLength, jsonSpelling, spellProperties, wireBody } from './message.ts'
 import type { Observation } from './observation.ts'
 import { observationOf } from './observation.ts'
-import type { GroupOptions } from './options.ts'
 import { checkGroup, checkTopic, positive, settingsOf, uniqueIds } from './options.ts'
+import type { ProducerOptions, SendOptions } from './producer-options.ts'
 import { QueueSelector } from './queue-selector.ts'
 import { ReportingSet } from './reporting-set.ts'
 import { SendTemplate } from './send-frame.ts'
@@ -23,24 +22,6 @@ import { receiptOf } from './send-receipt.ts'
 import { SendTask } from './send-task.ts'
 import type { SendChannel } from './send-task.ts'
 import type { TraceStats } from './trace-dispatcher.ts'
-
-export interface ProducerOptions extends GroupOptions, HookOptions, CompressionOptions {
-  /** Upper bound of one send with all its retries, ms. Default 3000. */
-  sendTimeoutMs?: number | undefined
-  /** Attempts after the first one. Default 2. */
-  retriesMax?: number | undefined
-  /** Largest body, bytes. Default 4,194,304, the brokers' default. */
-  bodyBytesMax?: number | undefined
-}
-
-export interface SendOptions {
-  /** Default: the producer's sendTimeoutMs. */
-  timeoutMs?: number | undefined
-  /** Attempts after the first one. Default: the producer's retriesMax. */
-  retriesMax?: number | undefined
-  /** Aborted: the promise rejects with ABORTED; the message may or may not have been stored. */
-  signal?: AbortSignal | undefined
-}
 
 /** What every kind of producer shares: start, close, and the way of one message to its queue. */
 export abstract class ProducerBase {

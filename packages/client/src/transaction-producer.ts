@@ -1,21 +1,18 @@
 import type { HeaderView, RemotingCommand } from '@tandemmq/protocol'
-import { commandOf, PropertyName, RecordView, RequestCode, ResponseCode, TandemRequestCode } from '@tandemmq/protocol'
+import { commandOf, PropertyName, RecordView, RequestCode, TandemRequestCode } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
-import { ClientError, errorOfAnswer, messageOf, toClientError } from './client-error.ts'
+import { ClientError, messageOf, toClientError } from './client-error.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { asArray, asObject, asText } from './json.ts'
 import type { ExtraProperties, OutgoingMessage } from './message.ts'
 import { isDelayed } from './message.ts'
-import type { ProducerOptions, SendOptions } from './producer-base.ts'
+import type { ProducerOptions, SendOptions } from './producer-options.ts'
+import type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
+import { halfProperties, outcomeOf } from './prepared-message.ts'
 import { ProducerBase } from './producer-base.ts'
 import type { Sending } from './hook-list.ts'
 import type { SendAnswer, SendReceipt } from './send-receipt.ts'
 import { physicalOffsetOf, receiptOf } from './send-receipt.ts'
-
-export type TransactionDecision = 'commit' | 'rollback' | 'unknown'
-
-/** `pending`: not decided. `unknown`: the broker has no such half message (any more). */
-export type TransactionOutcome = 'committed' | 'rolledBack' | 'pending' | 'unknown'
 
 /** Asked by the broker about a half message whose end it has not heard. May be asked several times, by several brokers. */
 export type TransactionCheck = (message: ConsumedMessage) => Promise<TransactionDecision>
@@ -32,25 +29,10 @@ export interface PrepareOptions extends SendOptions {
   immunityMs?: number | undefined
 }
 
-/** A half message: stored, invisible to consumers until it is ended. */
-export interface PreparedMessage {
-  readonly messageId: string
-  readonly transactionId: string
-  readonly topic: string
-  readonly brokerName: string
-  /** Position in the queue of half messages. */
-  readonly queueOffset: bigint
-  /** Position in the commit log. */
-  readonly physicalOffset: bigint
-  /** True when the broker had this half message (same message id or dedupKey) already. */
-  readonly duplicate: boolean
-}
-
 const decisionBits: Readonly<Record<TransactionDecision, number>> = { commit: 8, rollback: 12, unknown: 0 }
 const HALF_SYS_FLAG = 4
 /** A broker takes 10,000 in one request. */
 const PENDING_IDS_MAX = 5_000
-const outcomes = new Set<string>(['committed', 'rolledBack', 'pending', 'unknown'])
 
 /**
  * Messages that become visible when a local transaction commits. Classic RocketMQ: half message, local transaction, end;
@@ -284,28 +266,4 @@ export class TransactionProducer extends ProducerBase {
       bname: prepared.brokerName,
     }
   }
-}
-
-function halfProperties(
-  group: string,
-  transactionId: string | undefined,
-  immunityMs: number | undefined,
-): ExtraProperties {
-  const properties: (readonly [string, string])[] = [
-    [PropertyName.TRAN_MSG, 'true'],
-    [PropertyName.PGROUP, group],
-  ]
-  if (transactionId !== undefined) properties.push([PropertyName.TRANSACTION_ID, transactionId])
-  if (immunityMs !== undefined) {
-    properties.push([PropertyName.CHECK_IMMUNITY_TIME_IN_SECONDS, String(Math.ceil(immunityMs / 1_000))])
-  }
-  return properties
-}
-
-function outcomeOf(answer: RemotingCommand, decision: 'commit' | 'rollback'): TransactionOutcome {
-  const outcome = answer.extFields['outcome']
-  // Ours tells the truth whatever the code, e.g. when the opposite was decided before.
-  if (outcome !== undefined && outcomes.has(outcome)) return outcome as TransactionOutcome
-  if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, 'end of a transaction')
-  return decision === 'commit' ? 'committed' : 'rolledBack'
 }
