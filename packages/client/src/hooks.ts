@@ -1,7 +1,7 @@
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { OutgoingMessage } from './message.ts'
 import type { SendReceipt } from './send-receipt.ts'
-import type { CancelOutcome } from './producer.ts'
+import type { CancelOutcome, TimerKey } from './timer-requests.ts'
 import type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
 
 /** How a message is sent. Each member of a batch counts as `normal`. */
@@ -69,7 +69,7 @@ export interface EndEvent {
 /** A cancellation, answered or failed. */
 export interface CancelEvent {
   readonly group: string
-  readonly receipt: SendReceipt
+  readonly target: SendReceipt | TimerKey
   readonly outcome: CancelOutcome | undefined
   readonly error: unknown
 }

@@ -16,7 +16,7 @@ export type {
   SendKind,
 } from './hooks.ts'
 export type { TraceStats } from './trace-dispatcher.ts'
-export type { CancelOutcome } from './producer.ts'
+export type { CancelOutcome, KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 export { Producer } from './producer.ts'
 export type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
 export type { PrepareOptions, TransactionCheck, TransactionProducerOptions } from './transaction-producer.ts'
@@ -58,6 +58,8 @@ export type {
   QueueProgress,
 } from './admin-views.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
+export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
+export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.

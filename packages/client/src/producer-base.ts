@@ -13,6 +13,7 @@ import type { Observation } from './observation.ts'
 import { observationOf } from './observation.ts'
 import { checkGroup, checkTopic, positive, settingsOf, uniqueIds } from './options.ts'
 import type { ProducerOptions, SendOptions } from './producer-options.ts'
+import { BusyGate } from './busy-gate.ts'
 import { QueueSelector } from './queue-selector.ts'
 import { ReportingSet } from './reporting-set.ts'
 import { SendTemplate } from './send-frame.ts'
@@ -61,6 +62,7 @@ export abstract class ProducerBase {
       core: this.core,
       isWatched: this.hooks !== undefined,
       selector: new QueueSelector(settings.clock),
+      gate: new BusyGate(settings.clock),
       template: (topic, brokerName, code) => this.#template(topic, brokerName, code),
       inFlight: new ReportingSet(() => this.#whenIdle?.()),
     }

@@ -121,7 +121,8 @@ export class TraceHook implements ClientHook {
   }
 
   afterCancel(event: CancelEvent): void {
-    const { messageId, topic } = event.receipt
+    if (!('messageId' in event.target)) return
+    const { messageId, topic } = event.target
     const at = Math.floor(this.#core.clock.now())
     const text = recallRecord(at, DEFAULT_REGION, event.group, topic, messageId, event.outcome === 'cancelled')
     this.#dispatcher.append(text, messageId)
