@@ -123,8 +123,7 @@ export class HandlerRunner<S extends DeliverySource<D>, D extends HandledDeliver
   }
 
   #run(source: S, delivery: D): void {
-    const context = new RunningHandler(this.#port.core.clock.monotonic())
-    this.#running.set(delivery, context)
+    const context = new RunningHandler()
     let result: unknown
     try {
       const subscription = this.#port.subscriptionOf(source, delivery)
@@ -137,6 +136,9 @@ export class HandlerRunner<S extends DeliverySource<D>, D extends HandledDeliver
       return
     }
     if (isThenable(result)) {
+      // One that returned at once needs no watching: nothing can look at it while it runs.
+      context.startedAt = this.#port.core.clock.monotonic()
+      this.#running.set(delivery, context)
       result.then(
         () => this.#returned(source, delivery, context),
         (error: unknown) => this.#threw(source, delivery, context, error),
@@ -163,7 +165,7 @@ export class HandlerRunner<S extends DeliverySource<D>, D extends HandledDeliver
   }
 
   #ended(source: S, delivery: D): void {
-    this.#running.delete(delivery)
+    if (this.#running.size > 0) this.#running.delete(delivery)
     this.dispatcher.finished(source)
   }
 }

@@ -5,6 +5,7 @@ import { ClientCore } from './client-core.ts'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
 import type { Compression } from './compression.ts'
 import { COMPRESSED_SYS_FLAG, compressedBody, compressionOf } from './compression.ts'
+import { InFlight } from './in-flight.ts'
 import type { Membership } from './heartbeat.ts'
 import type { HookList, Sending } from './hook-list.ts'
 import type { ExtraProperties, OutgoingMessage, WireBody } from './message.ts'
@@ -15,7 +16,6 @@ import { checkGroup, checkTopic, positive, settingsOf, uniqueIds } from './optio
 import type { ProducerOptions, SendOptions } from './producer-options.ts'
 import { BusyGate } from './busy-gate.ts'
 import { QueueSelector } from './queue-selector.ts'
-import { ReportingSet } from './reporting-set.ts'
 import { SendTemplate } from './send-frame.ts'
 import type { SendFrame } from './send-frame.ts'
 import type { SendAnswer, SendReceipt } from './send-receipt.ts'
@@ -37,6 +37,7 @@ export abstract class ProducerBase {
   readonly #retriesMax: number
   readonly #ids: ReturnType<typeof uniqueIds>
   readonly #templates = new Map<string, SendTemplate>()
+  #lastTemplate: SendTemplate | undefined
   readonly #channel: SendChannel
   readonly #checkedTopics = new Set<string>()
   #whenIdle: (() => void) | undefined
@@ -64,7 +65,7 @@ export abstract class ProducerBase {
       selector: new QueueSelector(settings.clock),
       gate: new BusyGate(settings.clock),
       template: (topic, brokerName, code) => this.#template(topic, brokerName, code),
-      inFlight: new ReportingSet(() => this.#whenIdle?.()),
+      inFlight: new InFlight(() => this.#whenIdle?.()),
     }
     this.core.routes.onChange = () => this.#registerEverywhere()
   }
@@ -165,15 +166,16 @@ export abstract class ProducerBase {
     code: number = RequestCode.SEND_MESSAGE_V2,
     sending?: Sending,
   ): Promise<T> {
-    const signal = options?.signal
     return new Promise<T>((resolve, reject) => {
-      const settled = signal === undefined ? undefined : () => signal.removeEventListener('abort', abort)
       const task = new SendTask(
         this.#channel,
-        { topic: message.topic, code, frame, orderBy: message.orderBy },
-        { timeoutMs: options?.timeoutMs ?? this.sendTimeoutMs, retriesMax: options?.retriesMax ?? this.#retriesMax },
+        message.topic,
+        code,
+        frame,
+        message.orderBy,
+        options?.timeoutMs ?? this.sendTimeoutMs,
+        options?.retriesMax ?? this.#retriesMax,
         (answer, brokerName) => {
-          settled?.()
           sending?.stored(answer, brokerName)
           try {
             resolve(finish(answer, brokerName))
@@ -181,16 +183,10 @@ export abstract class ProducerBase {
             reject(toClientError(error, `receipt of a send to ${message.topic}`))
           }
         },
-        (error) => {
-          settled?.()
-          reject(error)
-        },
+        reject,
       )
-      const abort = (): void =>
-        task.fail(new ClientError('ABORTED', `send to ${message.topic}`, { cause: signal?.reason }))
-      if (signal?.aborted) return abort()
-      signal?.addEventListener('abort', abort, { once: true })
-      task.start()
+      const signal = options?.signal
+      if (signal === undefined || abortOn(signal, task)) task.start()
     })
   }
 
@@ -267,6 +263,8 @@ export abstract class ProducerBase {
   }
 
   #template(topic: string, brokerName: string, code: number): SendTemplate {
+    const last = this.#lastTemplate
+    if (last !== undefined && last.serves(topic, brokerName, code)) return last
     const key = `${topic} ${brokerName} ${code}`
     let template = this.#templates.get(key)
     if (template === undefined) {
@@ -274,6 +272,7 @@ export abstract class ProducerBase {
       if (this.#templates.size >= 10_000) this.#templates.clear()
       this.#templates.set(key, template)
     }
+    this.#lastTemplate = template
     return template
   }
 
@@ -300,11 +299,23 @@ export abstract class ProducerBase {
         }
       })
     }
-    for (const task of this.#channel.inFlight) {
+    for (const task of this.#channel.inFlight.all()) {
       task.fail(new ClientError('CLOSED', `producer ${this.group} was closed while sending to ${task.topic}`))
     }
     await this.hooks?.idle()
     await this.#observation.trace?.close(core.settings.drainTimeoutMs)
     await core.close()
   }
+}
+
+/** @returns false when it was aborted already */
+function abortOn(signal: AbortSignal, task: SendTask): boolean {
+  const abort = (): void => task.fail(new ClientError('ABORTED', `send to ${task.topic}`, { cause: signal.reason }))
+  if (signal.aborted) {
+    abort()
+    return false
+  }
+  signal.addEventListener('abort', abort, { once: true })
+  task.onEnd = () => signal.removeEventListener('abort', abort)
+  return true
 }

@@ -50,7 +50,11 @@ const clients = {
       send: () => js.publish('bench', body),
       async consume(seen) {
         const name = 'bench'
-        await manager.consumers.add('bench', { durable_name: name, ack_policy: AckPolicy.Explicit, max_ack_pending: 10_000 })
+        await manager.consumers.add('bench', {
+          durable_name: name,
+          ack_policy: AckPolicy.Explicit,
+          max_ack_pending: 10_000,
+        })
         const consumer = await js.consumers.get('bench', name)
         const messages = await consumer.consume({
           max_messages: 1_000,

@@ -20,7 +20,10 @@ function run(command, args, options) {
 
 /** A folder filled once; its name changes with the file that says what goes in. */
 function kept(name, file, fill) {
-  const digest = createHash('sha256').update(readFileSync(join(here, file))).digest('hex').slice(0, 12)
+  const digest = createHash('sha256')
+    .update(readFileSync(join(here, file)))
+    .digest('hex')
+    .slice(0, 12)
   const folder = join(cache, `bench-${name}-${digest}`)
   if (existsSync(folder)) return folder
   const staging = `${folder}.${process.pid}`
