@@ -3,6 +3,7 @@ import type { ClientCore } from './client-core.ts'
 import type { GroupAttempts } from './group-attempts.ts'
 import type { Handlers } from './handler-runner.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
+import type { HookList } from './hook-list.ts'
 import type { ConsumerSettings } from './push-consumer-options.ts'
 import type { QueueConsumer } from './queue-consumer.ts'
 import type { MessageQueue } from './route.ts'
@@ -17,6 +18,7 @@ export interface ConsumptionPort {
   readonly attempts: GroupAttempts
   topics(): readonly string[]
   subscriptionOf(topic: string): Subscription | undefined
+  readonly hooks: HookList | undefined
   /** The application's own filter; false = count it as consumed without a handler. Undefined = there is none. */
   readonly accepts: ((message: ConsumedMessage) => boolean) | undefined
 }

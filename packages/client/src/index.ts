@@ -4,17 +4,22 @@ export type { ConnectionOptions, GroupOptions } from './options.ts'
 export type { BrokerData, MessageQueue } from './route.ts'
 export type { MessageBody, OutgoingMessage } from './message.ts'
 export type { SendReceipt } from './send-receipt.ts'
-export type { ProducerOptions, SendOptions } from './producer-base.ts'
+export type { ProducerOptions, SendOptions } from './producer-options.ts'
+export type {
+  CancelEvent,
+  CheckEvent,
+  ClientHook,
+  ConsumeEvent,
+  EndEvent,
+  HookOptions,
+  SendEvent,
+  SendKind,
+} from './hooks.ts'
+export type { TraceStats } from './trace-dispatcher.ts'
 export type { CancelOutcome, KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 export { Producer } from './producer.ts'
-export type {
-  PreparedMessage,
-  PrepareOptions,
-  TransactionCheck,
-  TransactionDecision,
-  TransactionOutcome,
-  TransactionProducerOptions,
-} from './transaction-producer.ts'
+export type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
+export type { PrepareOptions, TransactionCheck, TransactionProducerOptions } from './transaction-producer.ts'
 export { TransactionProducer } from './transaction-producer.ts'
 export type { RequestOptions } from './requester.ts'
 export { ReplyMessage } from './requester.ts'

@@ -44,6 +44,7 @@ export class LeaseConsumer implements Consumption {
       group,
       concurrencyMax: settings.concurrencyMax,
       handlerTimeoutMs: settings.handlerTimeoutMs,
+      hooks: port.hooks,
       subscriptionOf: (_, lease) => port.subscriptionOf(lease.topic),
       done: (lane, lease) => {
         lane.ended()

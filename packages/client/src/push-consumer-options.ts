@@ -2,6 +2,7 @@ import type { Allocate } from './allocate.ts'
 import { allocateAveragely } from './allocate.ts'
 import { ClientError } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
+import type { HookOptions } from './hooks.ts'
 import type { BroadcastOffsetStore } from './offset-store.ts'
 import type { GroupOptions } from './options.ts'
 import { positive } from './options.ts'
@@ -11,7 +12,7 @@ import type { StartFrom } from './start-offsets.ts'
 const INVISIBLE_MS_MIN = 1_000
 const INVISIBLE_MS_MAX = 43_200_000
 
-export interface PushConsumerOptions extends GroupOptions {
+export interface PushConsumerOptions extends GroupOptions, HookOptions {
   /**
    * `clustering` (default): each message goes to one member of the group. `broadcasting`: to every member, without
    * retries. `lease`: each message goes to whoever asks first, on a lease of `invisibleMs` that is extended while its

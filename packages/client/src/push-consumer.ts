@@ -9,12 +9,15 @@ import type { Consumption, ConsumptionPort } from './consumption.ts'
 import type { Filter, Membership } from './heartbeat.ts'
 import { GroupAttempts } from './group-attempts.ts'
 import { LeaseConsumer } from './lease-consumer.ts'
+import type { Observation } from './observation.ts'
+import { observationOf } from './observation.ts'
 import { checkGroup, checkTopic, settingsOf } from './options.ts'
 import type { ConsumerSettings, PushConsumerOptions } from './push-consumer-options.ts'
 import { consumerSettings } from './push-consumer-options.ts'
 import { QueueConsumption } from './queue-consumption.ts'
 import type { MessageHandler, Subscription } from './subscription.ts'
 import { subscriptionOf } from './subscription.ts'
+import type { TraceStats } from './trace-dispatcher.ts'
 
 /** Answers to a first heartbeat that will not get better by waiting. */
 const REFUSALS: ReadonlySet<string> = new Set(['SUBSCRIPTION_INVALID', 'CLIENT_ID_TAKEN'])
@@ -28,6 +31,8 @@ export interface PushConsumerStats {
   readonly runningHandlers: number
   readonly consumed: number
   readonly failed: number
+  /** Trace records sent and dropped; undefined without option `trace`. */
+  readonly traces: TraceStats | undefined
 }
 
 /**
@@ -46,6 +51,7 @@ export class PushConsumer {
   readonly #subscriptions = new Map<string, Subscription>()
   readonly #budget: CacheBudget
   readonly #consumption: Consumption
+  readonly #observation: Observation
   #startedAt = 0
   #closed: Promise<void> | undefined
 
@@ -60,6 +66,7 @@ export class PushConsumer {
       onRequest: (connection, header) => this.#onRequest(connection, header),
       onTaken: (reason) => this.#onTaken(reason),
     })
+    this.#observation = observationOf(this.#core, this.group, options)
     this.#budget = new CacheBudget(this.#settings)
     const port: ConsumptionPort = {
       core: this.#core,
@@ -69,6 +76,7 @@ export class PushConsumer {
       attempts: new GroupAttempts(this.#core, this.group, this.#settings.attemptsMax),
       topics: () => [...this.#subscriptions.keys()],
       subscriptionOf: (topic) => this.#subscriptions.get(topic),
+      hooks: this.#observation.hooks,
       accepts: this.#accepts(options.filter),
     }
     this.#consumption = this.#settings.isLeasing ? new LeaseConsumer(port) : new QueueConsumption(port)
@@ -129,6 +137,7 @@ export class PushConsumer {
       runningHandlers: handlers.running,
       consumed: handlers.consumed,
       failed: handlers.failed,
+      traces: this.#observation.trace?.stats,
     }
   }
 
@@ -255,6 +264,7 @@ export class PushConsumer {
       await handlers.drain()
       await this.#consumption.giveBack()
     }
+    await this.#observation.trace?.close(core.settings.drainTimeoutMs)
     await core.close()
   }
 }

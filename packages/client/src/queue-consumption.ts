@@ -32,6 +32,7 @@ export class QueueConsumption implements Consumption {
       group,
       concurrencyMax: settings.concurrencyMax,
       handlerTimeoutMs: settings.handlerTimeoutMs,
+      hooks: port.hooks,
       subscriptionOf: ({ queue }) => port.subscriptionOf(queue.topic),
       done: (queue, delivery) => queue.finish(delivery),
       failed: (queue, delivery, error) => settler.failed(queue, delivery, error),
