@@ -8,9 +8,16 @@ interface Holder {
   t: number
 }
 
+interface Contest {
+  first: Holder
+  second: ReceivedEvent
+  until: number
+  unit: string
+}
+
 export interface LeaseExclusiveOptions {
   /**
-   * How long a holder may go on after the message went to somebody else: it hears of it with its next renewal. Default half of the
+   * How long two may go on with one message: the one whose lease is over hears of it with its next renewal. Default half of the
    * group's lease and 1,000 ms.
    */
   graceMs?: number
@@ -26,16 +33,18 @@ export class LeaseExclusive implements Rule {
   readonly #keys = new Map<string, string>()
   readonly #holders = new Map<string, Holder[]>()
   readonly #units = new Map<string, string>()
-  /** Both began; a violation when the first one ends too late. */
-  readonly #contested = new Map<string, { first: Holder; second: ReceivedEvent; until: number; unit: string }[]>()
+  /** Both began; a violation when neither ends within the grace. By the op of each. */
+  readonly #contested = new Map<string, Contest[]>()
   readonly #found: Violation[] = []
   #overlaps = 0
+  #now = 0
 
   constructor(options: LeaseExclusiveOptions = {}) {
     this.#graceMs = options.graceMs
   }
 
   take(event: ChaosEvent): void {
+    this.#now = event.t
     switch (event.event) {
       case 'join': {
         const byKey = event.mode === 'ordered' || event.mode === 'lease-ordered'
@@ -59,8 +68,8 @@ export class LeaseExclusive implements Rule {
   }
 
   violations(): Violation[] {
-    const open = [...this.#contested.values()].flat()
-    return [...this.#found, ...open.map(({ first, second, unit }) => told(first, second, unit))]
+    const open = new Set([...this.#contested.values()].flat())
+    return [...this.#found, ...[...open].filter(({ until }) => until < this.#now).map(told)]
   }
 
   figures(): Record<string, number> {
@@ -79,9 +88,8 @@ export class LeaseExclusive implements Rule {
     const graceMs = this.#graceMs ?? group.leaseMs / 2 + 1_000
     for (const first of holders) {
       this.#overlaps++
-      const contested = this.#contested.get(first.op) ?? []
-      contested.push({ first, second: event, until: event.t + graceMs * MS, unit })
-      this.#contested.set(first.op, contested)
+      const contest = { first, second: event, until: event.t + graceMs * MS, unit }
+      for (const op of [first.op, event.op]) this.#contested.set(op, [...(this.#contested.get(op) ?? []), contest])
     }
     holders.push({ op: event.op, id: event.id, proc: event.proc, t: event.t })
     this.#holders.set(unit, holders)
@@ -92,11 +100,16 @@ export class LeaseExclusive implements Rule {
     const unit = this.#units.get(op)
     if (unit === undefined) return
     this.#units.delete(op)
-    const left = (this.#holders.get(unit) ?? []).filter((holder) => holder.op !== op)
-    if (left.length === 0) this.#holders.delete(unit)
-    else this.#holders.set(unit, left)
-    for (const { first, second, until } of this.#contested.get(op) ?? []) {
-      if (t > until) this.#found.push(told(first, second, unit))
+    const others = (this.#holders.get(unit) ?? []).filter((holder) => holder.op !== op)
+    if (others.length === 0) this.#holders.delete(unit)
+    else this.#holders.set(unit, others)
+    for (const contest of this.#contested.get(op) ?? []) {
+      const { first, second, until } = contest
+      if (t > until) this.#found.push(told(contest))
+      const other = first.op === op ? second.op : first.op
+      const left = (this.#contested.get(other) ?? []).filter((one) => one !== contest)
+      if (left.length === 0) this.#contested.delete(other)
+      else this.#contested.set(other, left)
     }
     this.#contested.delete(op)
   }
@@ -108,10 +121,10 @@ export class LeaseExclusive implements Rule {
   }
 }
 
-function told(first: Holder, second: ReceivedEvent, unit: string): Violation {
+function told({ first, second, unit }: Contest): Violation {
   return {
     rule: 'LeaseExclusive',
-    text: `${second.proc} got ${second.id} while ${first.proc} had ${first.id} in hand and kept it (${unit})`,
+    text: `${second.proc} got ${second.id} while ${first.proc} had ${first.id} in hand, and both kept it (${unit})`,
     t: second.t,
     words: [first.op, second.op, first.id],
   }

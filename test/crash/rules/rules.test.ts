@@ -129,39 +129,37 @@ test('repeats of what has ended may come at any time, and a failure does not end
   expect(judged(new Order(), inOrder('ordered', ...spent))).toEqual([])
 })
 
-const exclusive = (lines: Line[]): string[] => judged(new LeaseExclusive({ graceMs: 100 }), [join('lease'), ...lines])
+const over: Line = [9_000, 'request.fail', { id: 'q' }]
+const exclusive = (lines: Line[]): string[] =>
+  judged(new LeaseExclusive({ graceMs: 100 }), [join('lease'), ...lines, over])
+const long = (proc: string, ms: number, id = 'a'): Line[] => handled(ms, id, { proc }, 'done', 500)
 
-test('two holders of one message are told, one that hears of it within the grace is not', () => {
-  const first = handled(20, 'a', { proc: 'x' }, 'done', 500)
-  expect(exclusive([...first, ...handled(60, 'a', { proc: 'y' })])).toEqual([
-    'y got a while x had a in hand and kept it (g a)',
+test('two holders of one message are told, unless one of them hears of it within the grace', () => {
+  expect(exclusive([...long('x', 20), ...long('y', 60)])).toEqual([
+    'y got a while x had a in hand, and both kept it (g a)',
   ])
-  const lost = handled(20, 'a', { proc: 'x' }, 'lost', 90)
-  expect(exclusive([...lost, ...handled(60, 'a', { proc: 'y' })])).toEqual([])
-  expect(exclusive([...handled(20, 'a', { proc: 'x' }, ''), ...handled(60, 'a', { proc: 'y' })])).toHaveLength(1)
-  expect(exclusive([...first, ...handled(60, 'b', { proc: 'y' })])).toEqual([])
+  expect(exclusive([...handled(20, 'a', { proc: 'x' }, ''), ...handled(60, 'a', { proc: 'y' }, '')])).toHaveLength(1)
+  expect(exclusive([...handled(20, 'a', { proc: 'x' }, 'lost', 90), ...long('y', 60)])).toEqual([])
+  expect(exclusive([...long('x', 20), ...handled(60, 'a', { proc: 'y' }, 'lost', 90)])).toEqual([])
+  expect(exclusive([...long('x', 20), ...long('y', 60, 'b')])).toEqual([])
 })
 
 test.each(['kill', 'stop'])('a holder whose process met a %s holds nothing any more', (kind) => {
-  const first = handled(20, 'a', { proc: 'x' }, 'done', 5_000)
   const fault: Line = [50, 'fault', { kind, target: 'x' }]
-  expect(exclusive([...first, fault, ...handled(60, 'a', { proc: 'y' })])).toEqual([])
-  expect(exclusive([...first, [50, 'fault', { kind, target: 'z' }], ...handled(60, 'a', { proc: 'y' })])).toHaveLength(
-    1,
-  )
+  expect(exclusive([...long('x', 20), fault, ...long('y', 60)])).toEqual([])
+  expect(exclusive([...long('x', 20), [50, 'fault', { kind, target: 'z' }], ...long('y', 60)])).toHaveLength(1)
 })
 
 test('a handler that began on a lease that had run out holds nothing', () => {
   const late = handled(20, 'a', { proc: 'x', popTime: WALL - 1_500 }, 'done', 5_000)
-  expect(exclusive([...late, ...handled(60, 'a', { proc: 'y' })])).toEqual([])
+  expect(exclusive([...late, ...long('y', 60)])).toEqual([])
 })
 
 test('two messages of one key in two hands break the exclusion of a group that keeps order', () => {
-  const keyed = [...sent(1, 'a', { key: 'k' }), ...sent(3, 'b', { key: 'k' }), ...sent(5, 'c', { key: 'l' })]
-  const first = handled(20, 'a', { proc: 'x' }, 'done', 500)
+  const keyed = [...sent(1, 'a', { key: 'k' }), ...sent(3, 'b', { key: 'k' }), ...sent(5, 'c', { key: 'l' }), over]
   const rule = () => new LeaseExclusive({ graceMs: 100 })
-  expect(judged(rule(), [join('ordered'), ...keyed, ...first, ...handled(60, 'b', { proc: 'y' })])).toHaveLength(1)
-  expect(judged(rule(), [join('ordered'), ...keyed, ...first, ...handled(60, 'c', { proc: 'y' })])).toEqual([])
+  expect(judged(rule(), [join('ordered'), ...keyed, ...long('x', 20), ...long('y', 60, 'b')])).toHaveLength(1)
+  expect(judged(rule(), [join('ordered'), ...keyed, ...long('x', 20), ...long('y', 60, 'c')])).toEqual([])
 })
 
 test('a delayed message handled or stored before its time is early, by either clock', () => {
