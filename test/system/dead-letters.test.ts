@@ -21,28 +21,31 @@ async function deadLetters(nameServers: string, count: number): Promise<string[]
   return found.toSorted()
 }
 
-test.each(Object.keys(modes))('dead letters of a %s consumer are where they were after a kill of the broker', async (mode) => {
-  using folder = temporaryDirectory('dead-letters')
-  let broker = await UpProgram.start(folder.path)
-  try {
-    const nameServers = broker.address
-    await using producer = new Producer({ nameServers, group: 'p' })
-    await producer.start()
-    const bodies = ['0', '1', '2', '3', '4']
-    await producer.sendAll(bodies.map((body) => ({ topic: 'orders', body })))
-    await using consumer = new PushConsumer({ nameServers, group: 'g', startFrom: 'first', ...modes[mode] })
-    consumer.subscribe('orders', '*', () => {
-      throw new RejectMessage('no')
-    })
-    await consumer.start()
-    const told = bodies.map((body) => `%DLQ%g ${body}`)
-    expect(await deadLetters(nameServers, bodies.length)).toEqual(told)
-    await consumer.close()
-    const { port } = broker
-    await broker.stop('SIGKILL')
-    broker = await UpProgram.start(folder.path, '--port', `${port}`)
-    expect(await deadLetters(nameServers, bodies.length)).toEqual(told)
-  } finally {
-    await broker.stop('SIGKILL')
-  }
-})
+test.each(Object.keys(modes))(
+  'dead letters of a %s consumer are where they were after a kill of the broker',
+  async (mode) => {
+    using folder = temporaryDirectory('dead-letters')
+    let broker = await UpProgram.start(folder.path)
+    try {
+      const nameServers = broker.address
+      await using producer = new Producer({ nameServers, group: 'p' })
+      await producer.start()
+      const bodies = ['0', '1', '2', '3', '4']
+      await producer.sendAll(bodies.map((body) => ({ topic: 'orders', body })))
+      await using consumer = new PushConsumer({ nameServers, group: 'g', startFrom: 'first', ...modes[mode] })
+      consumer.subscribe('orders', '*', () => {
+        throw new RejectMessage('no')
+      })
+      await consumer.start()
+      const told = bodies.map((body) => `%DLQ%g ${body}`)
+      expect(await deadLetters(nameServers, bodies.length)).toEqual(told)
+      await consumer.close()
+      const { port } = broker
+      await broker.stop('SIGKILL')
+      broker = await UpProgram.start(folder.path, '--port', `${port}`)
+      expect(await deadLetters(nameServers, bodies.length)).toEqual(told)
+    } finally {
+      await broker.stop('SIGKILL')
+    }
+  },
+)

@@ -29,6 +29,9 @@ const set = {
   channelExpiryMs: 8_000,
 }
 
+const STALL_WATCH_MS = 100
+const STALL_MS = 400
+
 /** One broker and its clients, each in a process of its own, and what is done to them. */
 export class ChaosWorld implements AsyncDisposable {
   readonly directory: string
@@ -72,6 +75,10 @@ export class ChaosWorld implements AsyncDisposable {
     return this.clients.filter(({ name }) => name.startsWith('p'))
   }
 
+  get consumers(): Client[] {
+    return this.clients.filter(({ name }) => name.startsWith('c'))
+  }
+
   get broker(): ChildProgram {
     return this.#broker
   }
@@ -82,6 +89,17 @@ export class ChaosWorld implements AsyncDisposable {
 
   ended(kind: FaultKind, target: string, readyMs?: number): void {
     this.#history.write('fault.end', { kind, target, readyMs })
+  }
+
+  /** Writes down when this process, and so perhaps every other, got no time. */
+  watchStalls(): Disposable {
+    let seenAt = performance.now()
+    const timer = setInterval(() => {
+      const lateMs = performance.now() - seenAt - STALL_WATCH_MS
+      seenAt += lateMs + STALL_WATCH_MS
+      if (lateMs > STALL_MS) this.#history.write('stall', { ms: Math.round(lateMs) })
+    }, STALL_WATCH_MS)
+    return { [Symbol.dispose]: () => clearInterval(timer) }
   }
 
   /** Ends the broker; `again`: after so many ms of recovery once more, with SIGKILL. @returns ms until it served */

@@ -12,7 +12,7 @@ interface Message {
 
 /**
  * Every acknowledged message ends in every group of its topic: a handler of it returned, or it is a dead letter of that group.
- * Of a broadcasting group it ends at each member. Takes events in any order, so it can watch a run that is not over.
+ * Of a broadcasting group it ends at each member. Takes the logs of a run that is not over, one after the other.
  */
 export class AtLeastOnce implements Rule {
   readonly #messages = new Map<string, Message>()
@@ -21,6 +21,16 @@ export class AtLeastOnce implements Rule {
   readonly #ops = new Map<string, { reader: string; id: string }>()
   readonly #endedOps: string[] = []
   readonly #broadcasting = new Set<string>()
+  readonly #attemptsMax = new Map<string, number>()
+  readonly #expectsDeadLetters: boolean
+
+  /**
+   * @param options.expectsDeadLetters a refusal, or the beginning of a last attempt, counts as an end: for watching a run whose dead
+   *   letters are read when it is over. Default false
+   */
+  constructor(options: { expectsDeadLetters?: boolean } = {}) {
+    this.#expectsDeadLetters = options.expectsDeadLetters ?? false
+  }
 
   take(event: ChaosEvent): void {
     switch (event.event) {
@@ -42,14 +52,19 @@ export class AtLeastOnce implements Rule {
         return
       case 'join': {
         if (event.mode === 'broadcasting') this.#broadcasting.add(event.group)
+        this.#attemptsMax.set(event.group, event.attemptsMax)
         this.#reader(this.#readerOf(event.group, event.member)).topics.add(event.topic)
         return
       }
       case 'recv':
         this.#ops.set(event.op, { reader: this.#readerOf(event.group, event.member), id: event.id })
+        if (this.#expectsDeadLetters && event.attempt >= (this.#attemptsMax.get(event.group) ?? 0)) this.#end(event.op)
         return
       case 'done':
         this.#end(event.op)
+        return
+      case 'reject':
+        if (this.#expectsDeadLetters) this.#end(event.op)
         return
       case 'stored':
         if (event.deadFor !== undefined) this.#reader(event.deadFor).ended.add(event.id)
@@ -93,7 +108,6 @@ export class AtLeastOnce implements Rule {
       this.#endedOps.push(op)
       return
     }
-    this.#ops.delete(op)
     this.#reader(begun.reader).ended.add(begun.id)
   }
 

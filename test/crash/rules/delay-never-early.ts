@@ -3,6 +3,8 @@ import { MS } from './event.ts'
 
 /** Broker and clients count in whole ms, at both ends of a delay. */
 const RESOLUTION_MS = 2
+/** What the broker stamps on a message is when it began the turn of its loop in which it stored it. */
+const STAMP_RESOLUTION_MS = 500
 
 interface Delayed {
   startedAt: number
@@ -13,7 +15,7 @@ interface Delayed {
 
 /**
  * No handler begins with a delayed message before its time: neither by the clock on the wall, nor by the one that only counts;
- * and what the broker stored for readers it stored at its time or later.
+ * and what the broker stored for readers it stored at its time or later, as far as its stamp can tell.
  */
 export class DelayNeverEarly implements Rule {
   readonly #delayed = new Map<string, Delayed>()
@@ -34,7 +36,7 @@ export class DelayNeverEarly implements Rule {
       if (message === undefined) return
       if (event.event === 'recv') this.#judge(event, message)
       const early = message.deliverAt - event.storedAt
-      if (early > RESOLUTION_MS) this.#tell(event, `${event.id} was stored for its readers ${early} ms early`)
+      if (early > STAMP_RESOLUTION_MS) this.#tell(event, `${event.id} was stored for its readers ${early} ms early`)
     }
   }
 

@@ -59,6 +59,8 @@ export type ChaosEvent = { readonly t: number; readonly wall: number; readonly p
     }
   /** Before it is done to `target`, a process or a client's connections. */
   | { readonly event: 'fault'; readonly kind: FaultKind; readonly target: string }
+  /** The machine had no time for the harness, and so perhaps for nobody, during the last `ms`. */
+  | { readonly event: 'stall'; readonly ms: number }
   | { readonly event: 'fault.end'; readonly kind: FaultKind; readonly target: string; readonly readyMs?: number }
 )
 

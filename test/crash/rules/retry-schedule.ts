@@ -6,6 +6,8 @@ const RESOLUTION_MS = 2
 const SLACK_MS = 2_000
 /** After a fault clients look for one another again: back-off of 5 s, and a half. */
 const AFTERMATH_MS = 10_000
+/** A stall is written down when it is over. */
+const STALL_NOTICED_MS = 1_000
 
 interface Group {
   mode: GroupMode
@@ -58,6 +60,9 @@ export class RetrySchedule implements Rule {
         return
       case 'fault':
         this.#faults.push({ target: event.target, from: event.t, to: Number.POSITIVE_INFINITY })
+        return
+      case 'stall':
+        this.#faults.push({ target: 'machine', from: event.t - (event.ms + STALL_NOTICED_MS) * MS, to: event.t })
         return
       case 'fault.end': {
         const open = this.#faults.find(({ target, to }) => target === event.target && to === Number.POSITIVE_INFINITY)

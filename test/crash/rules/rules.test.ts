@@ -6,6 +6,7 @@ import { DedupWindow } from './dedup-window.ts'
 import { DelayNeverEarly } from './delay-never-early.ts'
 import type { ChaosEvent, Rule } from './event.ts'
 import { LeaseExclusive } from './lease-exclusive.ts'
+import { NoReturn } from './no-return.ts'
 import { Order } from './order.ts'
 import { Redelivery } from './redelivery.ts'
 import { RetrySchedule } from './retry-schedule.ts'
@@ -90,6 +91,15 @@ test('each member of a broadcasting group must get everything, also over a new s
   expect(judged(new AtLeastOnce(), [...members, ...one, ...handled(40, 'a', { member: 'y' })])).toEqual([])
 })
 
+test('while a run is watched a refusal or a last attempt counts as the dead letter it leads to', () => {
+  const watch = () => new AtLeastOnce({ expectsDeadLetters: true })
+  const begin = [join('clustering'), ...sent(1, 'a')]
+  expect(judged(watch(), [...begin, ...handled(20, 'a', {}, 'reject')])).toEqual([])
+  expect(judged(watch(), [...begin, ...handled(20, 'a', { attempt: 3 }, '')])).toEqual([])
+  expect(judged(watch(), [...begin, ...handled(20, 'a', { attempt: 2 }, 'nack')])).toHaveLength(1)
+  expect(judged(new AtLeastOnce(), [...begin, ...handled(20, 'a', {}, 'reject')])).toHaveLength(1)
+})
+
 test('logs of one process may be read before those of another, and the end of a handler before its beginning', () => {
   const rule = new AtLeastOnce()
   for (const event of history([join('clustering'), ...sent(1, 'a'), ...handled(20, 'a')]).toReversed()) rule.take(event)
@@ -166,8 +176,8 @@ test('a delayed message handled or stored before its time is early, by either cl
   const start = sent(10, 'd', { kind: 'delayed', delayMs: 100 })
   expect(judged(new DelayNeverEarly(), [...start, ...handled(110, 'd')])).toEqual([])
   expect(judged(new DelayNeverEarly(), [...start, ...handled(90, 'd')])).toContain('d was handled 20.0 ms early')
-  const stored = handled(150, 'd', { storedAt: WALL + 60 })
-  expect(judged(new DelayNeverEarly(), [...start, ...stored])).toEqual(['d was stored for its readers 50 ms early'])
+  const stored = handled(150, 'd', { storedAt: WALL - 890 })
+  expect(judged(new DelayNeverEarly(), [...start, ...stored])).toEqual(['d was stored for its readers 1000 ms early'])
   const dated = sent(10, 'd', { kind: 'delayed', deliverAt: WALL + 200 })
   expect(judged(new DelayNeverEarly(), [...dated, ...handled(201, 'd')])).toEqual([])
   expect(judged(new DelayNeverEarly(), [...dated, ...handled(150, 'd')])).toContain('d was handled 50.0 ms early')
@@ -219,6 +229,8 @@ test('a fault excuses lateness, while it lasts and in its aftermath, and never a
   const fault = (ms: number): Line => [ms, 'fault', { kind: 'kill', target: 'broker' }]
   const end = (ms: number): Line => [ms, 'fault.end', { kind: 'kill', target: 'broker' }]
   expect(retried(9_000, {}, fault(50), end(300))).toEqual([])
+  expect(retried(9_000, {}, [4_000, 'stall', { ms: 900 }])).toEqual([])
+  expect(retried(4_000, {}, [30_000, 'stall', { ms: 900 }])).toHaveLength(1)
   expect(retried(14_000, {}, fault(14_500), end(15_000))).toHaveLength(1)
   expect(retried(500, {}, fault(50))).toHaveLength(1)
   const lease = [join('lease'), ...handled(100, 'f', {}, 'nack'), ...handled(300, 'f', { attempt: 2 })]
@@ -275,4 +287,16 @@ test('the delay of a redelivery counts from the kill of the process that had the
   const kill: Line = [20, 'fault', { kind: 'kill', target: 'x' }]
   judged(rule, [...held, kill, ...handled(320, 'a', { proc: 'y' }), ...handled(900, 'b', { proc: 'y' })])
   expect(rule.figures()).toMatchObject({ 'redelivered after a kill': 1, 'redelivery delay p99 ms': 300 })
+})
+
+test('what ended before its process was told to end must not begin again elsewhere; what a kill cut off may', () => {
+  const told = (kind: string, ...lines: Line[][]): string[] =>
+    judged(new NoReturn(), [join('clustering'), [100, 'fault', { kind, target: 'x' }], ...lines.flat()])
+  const before = handled(10, 'a', { proc: 'x' })
+  const again = handled(300, 'a', { proc: 'y' })
+  expect(told('terminate', before, again)[0]).toContain('a began again in g, though x had')
+  expect(told('kill', before, again)).toEqual([])
+  expect(told('terminate', handled(98, 'a', { proc: 'x' }), again)).toHaveLength(1)
+  expect(told('terminate', handled(10, 'a', { proc: 'x' }, 'nack'), again)).toEqual([])
+  expect(told('terminate', handled(10, 'a', { proc: 'z' }), again)).toEqual([])
 })
