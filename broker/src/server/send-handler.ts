@@ -267,7 +267,11 @@ export class SendHandler {
       group,
       attemptsMax < 0 ? undefined : limit,
     )
-    this.append(target === undefined ? topic : this.options.topics.ensureInternal(target, 1), reply)
+    if (target === undefined) return this.append(topic, reply)
+    const deadLetters = this.options.topics.ensureInternal(target, 1)
+    // The record must name the queue it is put into: recovery has nothing else to go by.
+    this.fields.topic = deadLetters.nameBytes
+    this.append(deadLetters, reply)
   }
 
   #place(reply: SendReply | undefined, key: string | undefined): void {
