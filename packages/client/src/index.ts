@@ -54,6 +54,7 @@ export type {
 } from './admin-views.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
 export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
+export type { TopicSettings } from './topic-settings.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.
 export type { ErrorCode } from '@tandemmq/protocol'
