@@ -30,10 +30,11 @@ import type { BrokerData, MessageQueue, TopicRoute } from './route.ts'
 import { compareText } from './route.ts'
 import type { KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 import { cancelKey, rescheduleKey } from './timer-requests.ts'
+import { attributeChanges, type TopicFeatures } from './topic-features.ts'
 
 export type AdminOptions = ConnectionOptions
 
-export interface TopicOptions {
+export interface TopicOptions extends TopicFeatures {
   /** Queues per broker. Default 4. */
   queues?: number | undefined
   /** 4 read, 2 write. Default 6. */
@@ -70,7 +71,10 @@ export class Admin {
     return this.close()
   }
 
-  /** Creates the topic on every broker, or changes it. Fewer queues than before hide messages from consumers. */
+  /**
+   * Creates the topic on every broker, or changes it; settings not named stay as they are. Fewer queues than before hide messages from consumers.
+   * @throws {ClientError} OPTION_INVALID for a setting out of its range
+   */
   async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
     const queues = options.queues ?? 4
     const extFields = {
@@ -82,7 +86,7 @@ export class Admin {
       topicFilterType: 'SINGLE_TAG',
       topicSysFlag: 0,
       order: options.order ?? false,
-      attributes: '',
+      attributes: attributeChanges(options),
       force: false,
     }
     await this.#everyBroker({ code: RequestCode.UPDATE_AND_CREATE_TOPIC, extFields }, `create topic ${name}`)

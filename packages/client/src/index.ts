@@ -72,6 +72,7 @@ export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 export type { MessageMark, MessageRange, QueuePreview, ResetPreview, ResetTarget } from './admin-history.ts'
 export type { KeyQuery } from './admin-messages.ts'
 export type { AdminOptions, TopicOptions } from './admin.ts'
+export type { TopicFeatures } from './topic-features.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.
 export type { ErrorCode } from '@tandemmq/protocol'
