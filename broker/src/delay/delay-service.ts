@@ -65,7 +65,7 @@ export class DelayService implements DerivedState {
       settledWindowMs: options.settledWindowMs ?? 3_600_000,
     })
     const { clock, log, deletedBefore = () => 0, findByKey = () => [] } = options
-    const { onLost, onOrphan } = options
+    const { onLost, onOrphan, turnTimestamp = () => Number.POSITIVE_INFINITY } = options
     const parts = { clock, table: this.#table, records: this.#records, deletedBefore }
     this.#onParked = (physicalOffset, parked) => {
       this.#add(physicalOffset, parked)
@@ -74,7 +74,7 @@ export class DelayService implements DerivedState {
     this.#changes = new TimerChanges({ ...parts, log, onMoved: this.#onParked })
     this.#keyed = new KeyedTimers({ ...parts, changes: this.#changes, findByKey })
     this.#list = new TimerList({ ...parts, keyed: this.#keyed })
-    this.#deliveries = new Deliveries({ ...parts, changes: this.#changes, onLost, onOrphan })
+    this.#deliveries = new Deliveries({ ...parts, changes: this.#changes, turnTimestamp, onLost, onOrphan })
   }
 
   /** Longest delay of messages from now on, ms. */

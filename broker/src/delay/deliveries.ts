@@ -24,6 +24,8 @@ interface DeliveriesOptions {
   changes: TimerChanges
   /** Log offset before which the messages of a topic are deleted. */
   deletedBefore: (topic: string) => number
+  /** What the log stamps the next record with when that may be earlier than the clock shows. */
+  turnTimestamp: () => number
   onLost?: ((physicalOffset: number) => void) | undefined
   onOrphan?: ((topic: string, physicalOffset: number) => void) | undefined
 }
@@ -92,7 +94,8 @@ export class Deliveries {
   #fireDue(): void {
     this.#disarm()
     if (!this.#running) return
-    const now = this.#clock.now()
+    // A delivery must not be stored with a time before its due time either: then it waits for the next turn.
+    const now = Math.min(this.#clock.now(), this.#options.turnTimestamp())
     const steady = this.#clock.monotonic()
     let fired = 0
     while (fired < FIRES_PER_SLICE && this.#inFlight < FIRES_IN_FLIGHT_MAX && steady >= this.#notBefore) {

@@ -197,16 +197,23 @@ export class TimerTable {
 
   /** Unsettled ones (steady ones with a negative due time) parked before log offset `before`, in no order, and the settled ones, oldest first. */
   save(writer: SnapshotWriter, before: number): void {
-    const unsettled: number[] = []
-    for (let id = 0; id < this.#used; id++) {
+    const isMeant = (id: number): boolean => {
       const state = this.#states[id] as number
-      const isUnsettled = state >= TimerState.pending && state <= TimerState.changing
-      if (isUnsettled && (this.#physical[id] as number) < before) unsettled.push(id)
+      return state >= TimerState.pending && state <= TimerState.changing && (this.#physical[id] as number) < before
     }
-    writer.number(unsettled.length)
-    writer.column(Float64Array.from(unsettled, (id) => this.#physical[id] as number))
-    writer.column(Float64Array.from(unsettled, (id) => this.#dueAt[id] as number))
-    writer.column(Int32Array.from(unsettled, (id) => this.#byHash.hashOf(id)))
+    let count = 0
+    for (let id = 0; id < this.#used; id++) if (isMeant(id)) count++
+    const physical = new Float64Array(count)
+    const dueAt = new Float64Array(count)
+    const hashes = new Int32Array(count)
+    let at = 0
+    for (let id = 0; id < this.#used; id++) {
+      if (!isMeant(id)) continue
+      physical[at] = this.#physical[id] as number
+      dueAt[at] = this.#dueAt[id] as number
+      hashes[at++] = this.#byHash.hashOf(id)
+    }
+    writer.number(count).column(physical).column(dueAt).column(hashes)
     const settled = this.#settled.slice(this.#settledHead)
     writer.number(settled.length)
     writer.column(Float64Array.from(settled, ({ id }) => this.#physical[id] as number))
