@@ -20,6 +20,8 @@ import { systemDisk } from './store/index.ts'
 const LOSSES_LOGGED_MAX = 20
 const RETENTION_INTERVAL_MS = 60_000
 const DECOMPRESSED_BYTES_MAX = 64 << 20
+/** A connection that took nothing for so long is closed when others need the room. */
+const READER_STALLED_MS = 1_000
 /** Strangers must not fill the disk with log lines. */
 const NONSENSE_LINES_MAX = 20
 const NONSENSE_WINDOW_MS = 10_000
@@ -62,6 +64,7 @@ export class Broker {
     const handlers = createHandlers(options, this.#rooms, {
       requestCommit: () => this.#requestCommit(),
       outputBytes: () => this.#server.stats.outputBytes,
+      relieve: (bytesMax) => this.#server.relieveOutput(bytesMax, READER_STALLED_MS),
     })
     this.#dispatcher = new Dispatcher({
       handlers: [handlers.handlers],

@@ -8,6 +8,7 @@ import { adminHandlers } from './admin-handlers.ts'
 import { assignmentHandlers } from './assignment-handlers.ts'
 import { BatchHandler } from './batch-handler.ts'
 import { clientHandlers } from './client-handlers.ts'
+import type { DeliveryGuardOptions } from './delivery-guard.ts'
 import type { Handler } from './handler.ts'
 import { lockHandlers } from './lock-handlers.ts'
 import { MessageProperties } from './message-properties.ts'
@@ -37,11 +38,11 @@ export interface ServerHandlers {
 export function createHandlers(
   options: ResolvedOptions,
   rooms: Rooms,
-  server: { requestCommit: () => void; outputBytes: () => number },
+  server: Pick<DeliveryGuardOptions, 'outputBytes' | 'relieve'> & { requestCommit: () => void },
 ): ServerHandlers {
-  const { requestCommit, outputBytes } = server
+  const { requestCommit, outputBytes, relieve } = server
   // A quarter: above half of it all are refused, and the other half is for answers under way.
-  const guard = { measured: rooms.measured, outputBytes, outputBytesHigh: options.outputBytesMax / 4 }
+  const guard = { measured: rooms.measured, outputBytes, relieve, outputBytesHigh: options.outputBytesMax / 4 }
   const { brokerName, clock } = options
   const { store, topics, groups, producers, offsets, pulls, transactions, delay, dedup, retry } = rooms
   const uniqueIds = new UniqueIdGenerator(LOOPBACK, 0, Math.floor(clock.random() * ID_SEED_MAX))
