@@ -113,6 +113,20 @@ test('a delayed and a half message are pending, with the age of the half', async
   expect(valueOf(text, 'tandemmq_transactions_oldest_seconds')).toBeGreaterThanOrEqual(30)
 })
 
+test('a tool is told the same figures as Prometheus', async () => {
+  for (let n = 0; n < 3; n++) expect(await send('orders')).toBe(0)
+  const { code, body } = await clock.run(client.request(ADDRESS, { code: 9105 }, 5_000))
+  const { figures } = JSON.parse(body.toString()) as { figures: { name: string; value: number; p99?: number }[] }
+  const text = await scrape()
+  expect(code).toBe(0)
+  const changing =
+    /^tandemmq_(requests_total|connections.*|output_bytes|unfinished_bytes|.*memory_bytes|heap_used_bytes|store_journal_bytes)$/
+  for (const { name, value, p99 } of figures.filter((one) => !changing.test(one.name))) {
+    expect([name, valueOf(text, p99 === undefined ? name : `${name}_count`)]).toEqual([name, value])
+  }
+  expect(figures.find(({ name }) => name === 'tandemmq_send_duration_seconds')).toMatchObject({ value: 3 })
+})
+
 test('nothing listens unless it was asked for', async () => {
   const elsewhere = new MemoryNetwork({ clock })
   const quiet = await clock.run(

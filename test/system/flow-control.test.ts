@@ -61,16 +61,16 @@ const valueOf = async (name: string): Promise<number> => (await metrics()).get(n
 /** The largest value of a metric until the returned function is called. */
 function watch(...names: string[]): () => Promise<Map<string, number>> {
   const most = new Map<string, number>()
-  let isOver = false
+  const over = new AbortController()
   const watching = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const values = await metrics()
       for (const name of names) most.set(name, Math.max(most.get(name) ?? 0, values.get(name) ?? 0))
       await elapse(50)
     }
   })()
   return async () => {
-    isOver = true
+    over.abort()
     await watching
     return most
   }

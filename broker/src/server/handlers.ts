@@ -9,6 +9,7 @@ import { assignmentHandlers } from './assignment-handlers.ts'
 import { BatchHandler } from './batch-handler.ts'
 import { clientHandlers } from './client-handlers.ts'
 import type { DeliveryGuardOptions } from './delivery-guard.ts'
+import type { Figure } from '../metrics/index.ts'
 import type { Handler } from './handler.ts'
 import { lockHandlers } from './lock-handlers.ts'
 import { MessageProperties } from './message-properties.ts'
@@ -38,7 +39,10 @@ export interface ServerHandlers {
 export function createHandlers(
   options: ResolvedOptions,
   rooms: Rooms,
-  server: Pick<DeliveryGuardOptions, 'outputBytes' | 'relieve'> & { requestCommit: () => void },
+  server: Pick<DeliveryGuardOptions, 'outputBytes' | 'relieve'> & {
+    requestCommit: () => void
+    figures: () => readonly Figure[]
+  },
 ): ServerHandlers {
   const { requestCommit, outputBytes, relieve } = server
   // A quarter: above half of it all are refused, and the other half is for answers under way.
@@ -88,6 +92,7 @@ export function createHandlers(
         brokerName,
         ...{ clock, config: () => settingsOf(options, rooms.settings.values) },
         runtime: () => runtimeFigures(options, rooms),
+        figures: () => server.figures(),
         announced: () => rooms.registrar.announced(),
       }),
     }),

@@ -242,7 +242,7 @@ export const requestTable: readonly RequestRow[] = [
   served('LIST_TRANSACTIONS', 'transaction'),
   served('RESOLVE_TRANSACTION', 'transaction'),
   refused('LIST_TIMERS', 'ask the command line for the figures of timers'),
-  refused('BROKER_STATS', 'ask GET_BROKER_RUNTIME_INFO (28)'),
+  served('BROKER_STATS', 'admin'),
 ]
 
 /** Answers of a broker to known codes that it does not serve, by code. */

@@ -1,6 +1,8 @@
 import type { CommandInit } from '@tandemmq/protocol'
 import { parseLenientJson, parseOffsetMessageId, RecordView, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { formatAddress } from '@tandemmq/remoting'
+import type { BrokerFigures } from './admin-brokers.ts'
+import { brokerFigures } from './admin-brokers.ts'
 import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
 import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
@@ -249,6 +251,14 @@ export class Admin {
     this.#core.requireStarted()
     const brokers = await this.#core.routes.discover()
     return brokers.toSorted((a, b) => compareText(a.name, b.name))
+  }
+
+  /**
+   * Figures of each broker, under the names of its metrics (docs/operations.md).
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
+   */
+  async brokerFigures(): Promise<BrokerFigures[]> {
+    return brokerFigures(this.#core, await this.#brokers())
   }
 
   /** Creates the group on every broker, or changes what is given. Groups also come into being when a consumer joins. */

@@ -53,6 +53,7 @@ export type {
   QueueProgress,
 } from './admin-views.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
+export type { BrokerFigure, BrokerFigures } from './admin-brokers.ts'
 export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
 export { Admin } from './admin.ts'
