@@ -38,7 +38,7 @@ export interface BrokerStats {
   transactions: ReturnType<Rooms['transactions']['stats']>
   delay: ReturnType<Rooms['delay']['stats']>
   retry: ReturnType<Rooms['retry']['stats']>
-  dedup: { entries: number; hits: number; evictedEarly: number }
+  dedup: ReturnType<Rooms['dedup']['stats']>
 }
 
 /** A running broker: name server and broker on one port. */
@@ -136,7 +136,7 @@ export class Broker {
       transactions: transactions.stats(),
       delay: delay.stats(),
       retry: retry.stats(),
-      dedup: dedup?.stats() ?? { entries: 0, hits: 0, evictedEarly: 0 },
+      dedup: dedup.stats(),
     }
   }
 
@@ -239,8 +239,9 @@ export class Broker {
   }
 
   #retain(): void {
-    const { store, transactions, delay, leases, needs } = this.#rooms
-    const pins = [transactions, delay, leases]
+    const { store, transactions, delay, leases, dedup, needs } = this.#rooms
+    const pins = [transactions, delay, leases, dedup]
+    dedup.expire()
     const needed = (): number => Math.min(needs.earliest(), ...pins.map((room) => room.earliestPinned()))
     const { removed, forced } = store.retain(needed)
     if (removed > 0) this.#options.log(`retention removed ${removed} bytes of the log`)

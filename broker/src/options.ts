@@ -39,10 +39,15 @@ export interface BrokerOptions {
   retentionBytesMax?: number
   /** Longest delay of a message. Default 365 days. */
   delayMsMax?: number
-  /** Time during which a repeated unique or dedup key is answered with the first result; 0 switches it off. Default 600,000. */
+  /**
+   * Time, by store times, during which a repeated unique id or dedup key is answered with the first result; 0 switches it off. Default
+   * 600,000. The topic attribute `tandem.dedup.window.ms` goes before it.
+   */
   dedupWindowMs?: number
-  /** Keys the window holds at most. Default 1,000,000. */
+  /** Unique ids held at most, 24 bytes each as they come; more push out the oldest, which is counted and logged. Default 10,000,000. */
   dedupEntriesMax?: number
+  /** Dedup keys of applications held at most, 24 bytes each; none leaves early: a send for which there is no room is refused. Default 10,000,000. */
+  dedupOwnKeysMax?: number
   /**
    * Separate name servers to register with, ours or Apache's: `'a:9876;b:9876'` or an array. Default: none, this broker is its own.
    */
@@ -122,6 +127,7 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   delayMsMax: { kind: 'number', min: 0, max: 3_650 * 86_400_000 },
   dedupWindowMs: { kind: 'number', min: 0, max: 7 * 86_400_000 },
   dedupEntriesMax: { kind: 'number', min: 16, max: 50_000_000 },
+  dedupOwnKeysMax: { kind: 'number', min: 16, max: 50_000_000 },
   nameServers: { kind: 'addresses' },
   brokerName: { kind: 'text' },
   clusterName: { kind: 'text' },
@@ -206,7 +212,8 @@ export function resolveOptions(
     retentionBytesMax: Number.POSITIVE_INFINITY,
     delayMsMax: 365 * 86_400_000,
     dedupWindowMs: 600_000,
-    dedupEntriesMax: 1_000_000,
+    dedupEntriesMax: 10_000_000,
+    dedupOwnKeysMax: 10_000_000,
     nameServers: [],
     brokerName: 'tandemmq',
     clusterName: 'DefaultCluster',

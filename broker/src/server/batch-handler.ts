@@ -47,13 +47,16 @@ export class BatchHandler {
     properties.fromHeader(header, indexOf(header, SendFields.properties), now)
     const batchKey = send.key()
     const keys = new Set<string>()
+    let own = 0
     for (const entry of entries) {
       properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd, now)
       this.#refuseSpecial(entry.bodyEnd - entry.bodyStart)
       keys.add(send.key())
+      if (properties.scan.dedupKeyStart >= 0) own++
     }
     // Members that share one key are a client's habit (remoting.md 13.1): by that key no repeat can be told.
     const distinct = keys.size === entries.length
+    if (own > 0 && topic.dedupWindowMs !== 0) send.options.dedup.admit(own)
     send.readFields(connection, header, topic)
     const placed: Placed[] = []
     for (const entry of entries) {
@@ -73,14 +76,13 @@ export class BatchHandler {
 
   #place(topic: Topic, distinct: boolean): Placed {
     const send = this.#send
-    const first = distinct ? send.findFirst(topic) : -1
-    const queueOffset = first < 0 ? undefined : send.queueOffsetAt(first)
     // A client that repeats a batch may have chosen another queue; what is stored stays where it is.
-    if (queueOffset !== undefined) {
-      return { queueId: send.repeatedQueueId, queueOffset, physicalOffset: first, duplicate: true }
+    if (distinct && send.findFirst(topic)) {
+      const { queueId, queueOffset, physicalOffset } = send.first
+      return { queueId, queueOffset, physicalOffset, duplicate: true }
     }
     send.append(topic, undefined)
-    if (distinct) send.remember(topic)
+    if (distinct) send.remember()
     const { queueId, queueOffset: appendedAt, physicalOffset } = send.fields
     return { queueId, queueOffset: appendedAt, physicalOffset, duplicate: false }
   }

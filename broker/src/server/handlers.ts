@@ -19,11 +19,13 @@ import { pullHandlers } from './pull-handlers.ts'
 import { queryHandlers } from './query-handlers.ts'
 import { recallHandlers } from './recall-handlers.ts'
 import { createReplyHandlers } from './reply-handlers.ts'
+import { redriveHandlers } from './redrive-handlers.ts'
 import { registryHandlers } from './registry-handlers.ts'
 import { assemble } from './request-table.ts'
 import { routeHandlers } from './route-handlers.ts'
 import { sendBackHandlers } from './send-back-handlers.ts'
 import { SendHandler } from './send-handler.ts'
+import { timerHandlers } from './timer-handlers.ts'
 import { transactionHandlers } from './transaction-handlers.ts'
 
 const LOOPBACK = Buffer.of(127, 0, 0, 1)
@@ -84,7 +86,9 @@ export function createHandlers(
       registry: registryHandlers(rooms),
       query: queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
       sendBack: sendBackHandlers({ retry }),
+      redrive: redriveHandlers({ redrives: rooms.redrives }),
       recall: recallHandlers({ delay, brokerName }),
+      timer: timerHandlers({ delay, brokerName }),
       transaction: transactionHandlers({ transactions, audit: options.log }),
       admin: adminHandlers({
         ...rooms,

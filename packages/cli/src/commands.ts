@@ -2,6 +2,9 @@ import type { Command } from './command.ts'
 import { brokerShow } from './commands/broker-show.ts'
 import { groupsCreate, groupsUpdate } from './commands/groups-create.ts'
 import { groupsDelete } from './commands/groups-delete.ts'
+import { deadLettersList } from './commands/dead-letters-list.ts'
+import { deadLettersRedrive } from './commands/dead-letters-redrive.ts'
+import { deadLettersShow } from './commands/dead-letters-show.ts'
 import { groupsList } from './commands/groups-list.ts'
 import { groupsShow } from './commands/groups-show.ts'
 import { messagesQuery } from './commands/messages-query.ts'
@@ -13,6 +16,10 @@ import { offsetsReset } from './commands/offsets-reset.ts'
 import { offsetsShow } from './commands/offsets-show.ts'
 import { outboxMigrate } from './commands/outbox-migrate.ts'
 import { outboxStatus } from './commands/outbox-status.ts'
+import { timersCancel } from './commands/timers-cancel.ts'
+import { timersList } from './commands/timers-list.ts'
+import { timersReschedule } from './commands/timers-reschedule.ts'
+import { timersShow } from './commands/timers-show.ts'
 import { topicsCreate } from './commands/topics-create.ts'
 import { topicsDelete } from './commands/topics-delete.ts'
 import { topicsList } from './commands/topics-list.ts'
@@ -44,6 +51,13 @@ export const commands: readonly Command[] = [
   messagesTail,
   offsetsShow,
   offsetsReset,
+  timersList,
+  timersShow,
+  timersCancel,
+  timersReschedule,
+  deadLettersList,
+  deadLettersShow,
+  deadLettersRedrive,
   transactionsList,
   transactionsShow,
   transactionsResolve,

@@ -1,18 +1,23 @@
 import type { CommandInit } from '@tandemmq/protocol'
-import { parseLenientJson, parseOffsetMessageId, RecordView, RequestCode, ResponseCode } from '@tandemmq/protocol'
+import { parseLenientJson, parseOffsetMessageId, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { formatAddress } from '@tandemmq/remoting'
 import type { BrokerFigures } from './admin-brokers.ts'
 import { brokerFigures } from './admin-brokers.ts'
 import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
+import { messageOfId, recordAt } from './admin-messages.ts'
 import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 import { topicGroups, topicQueues, topicSettings, updateTopic } from './admin-topics.ts'
 import { openTransactions, resolveTransaction } from './admin-transactions.ts'
+import type { DeadLetter, DeadLetterQuery, RedriveOptions, RedriveResult } from './admin-dead-letters.ts'
+import { deadLetters, redrive } from './admin-dead-letters.ts'
 import type { GroupConnections, MemberConnection, OpenTransaction, QueueOffsets, QueueProgress } from './admin-views.ts'
 import { memberOf, progressOf } from './admin-views.ts'
+import type { TimerQuery, WaitingTimer } from './admin-timers.ts'
+import { timersOf } from './admin-timers.ts'
 import { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer } from './client-error.ts'
-import { ConsumedMessage } from './consumed-message.ts'
+import type { ConsumedMessage } from './consumed-message.ts'
 import type { JsonObject } from './json.ts'
 import { asArray, asObject, asText } from './json.ts'
 import { commitInit, committedOffset, maxOffset, minOffset, offsetAt } from './offset-requests.ts'
@@ -22,6 +27,8 @@ import { sortQueues } from './rebalance.ts'
 import { readMessages } from './record-reader.ts'
 import type { BrokerData, MessageQueue, TopicRoute } from './route.ts'
 import { compareText } from './route.ts'
+import type { KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
+import { cancelKey, rescheduleKey } from './timer-requests.ts'
 
 export type AdminOptions = ConnectionOptions
 
@@ -191,14 +198,14 @@ export class Admin {
       const exact = found.find((message) => message.messageId === id)
       if (exact !== undefined) return exact
     }
-    return this.#messageAt(id)
+    return messageOfId(this.#core, id)
   }
 
   /** The record at a position of one broker's log, half messages included; undefined when there is none. */
   async messageAt(brokerName: string, physicalOffset: bigint): Promise<ConsumedMessage | undefined> {
     const address = (await this.#brokers()).get(brokerName)
     if (address === undefined) throw new ClientError('ROUTE_NOT_FOUND', `the name servers know no broker ${brokerName}`)
-    return this.#read(address, physicalOffset, brokerName)
+    return recordAt(this.#core, address, physicalOffset, brokerName)
   }
 
   /** Messages with this key, newest of each broker first. */
@@ -265,6 +272,15 @@ export class Admin {
   async createGroup(name: string, settings: GroupSettings = {}): Promise<void> {
     checkGroup(name)
     for (const address of (await this.#brokers()).values()) await writeGroup(this.#core, address, name, settings)
+  }
+
+  /**
+   * As {@link createGroup}, for a group that is there.
+   * @throws {ClientError} GROUP_NOT_EXIST when no broker knows it
+   */
+  async updateGroup(name: string, settings: GroupSettings): Promise<void> {
+    if ((await this.groupSettings(name)) === undefined) throw new ClientError('GROUP_NOT_EXIST', `no group ${name}`)
+    await this.createGroup(name, settings)
   }
 
   /** Of the first broker that knows the group; undefined when none does. */
@@ -357,6 +373,45 @@ export class Admin {
     return resolveTransaction(this.#core, await this.#brokers(), physicalOffset, decision, brokerName)
   }
 
+  /**
+   * Delayed messages that wait, by due time; pages are fetched as they are read.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ; INVALID_PARAMETER for a key without a topic
+   */
+  async *timers(query: TimerQuery = {}): AsyncGenerator<WaitingTimer, void, undefined> {
+    yield* timersOf(this.#core, await this.#brokers(), query)
+  }
+
+  /** Takes back every delayed message of a key. @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ */
+  async cancelTimers(target: TimerKey): Promise<KeyedCancellation> {
+    checkTopic(target.topic)
+    return cancelKey(this.#core, await this.#brokers(), target)
+  }
+
+  /** Moves every delayed message of a key. @throws {ClientError} as {@link cancelTimers}; MESSAGE_ILLEGAL beyond the horizon */
+  async rescheduleTimers(target: TimerKey, time: TimerTime): Promise<KeyedMove> {
+    checkTopic(target.topic)
+    return rescheduleKey(this.#core, await this.#brokers(), target, time)
+  }
+
+  /**
+   * Reads the dead letters of a group, oldest first per broker, those of now: `for await (const dead of admin.deadLetters('billing'))`.
+   * Holds a page of them in memory. Nothing of it changes what the group or anybody else gets.
+   * @throws {ClientError} ABORTED; NO_PERMISSION on an Apache broker whose dead letter topic is write-only
+   */
+  deadLetters(group: string, query: DeadLetterQuery = {}): AsyncGenerator<DeadLetter, void> {
+    return deadLetters(this.#core, group, query)
+  }
+
+  /**
+   * Sends dead letters back to their group, and to no other: each is delivered again as a first attempt, from its retry topic. What was
+   * redriven before is left out, so an interrupted redrive is resumed by asking again. The dead letter itself stays readable with
+   * `redriven: true` until retention takes it.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ; ABORTED; INVALID_PARAMETER; what a broker answered
+   */
+  redrive(group: string, options: RedriveOptions = {}): Promise<RedriveResult> {
+    return redrive(this.#core, group, options)
+  }
+
   #route(topic: string): Promise<TopicRoute> {
     return this.#core.routes.load(checkTopic(topic))
   }
@@ -408,26 +463,6 @@ export class Admin {
       readMessages(answer.body, name, '', (message) => void found.push(message))
     }
     return found
-  }
-
-  async #messageAt(id: string): Promise<ConsumedMessage | undefined> {
-    let place: ReturnType<typeof parseOffsetMessageId>
-    try {
-      place = parseOffsetMessageId(id)
-    } catch {
-      return undefined
-    }
-    // A unique id is as long: where an offset id has the port, it has process number and a hash, which no port is as large as.
-    if (place.port < 1 || place.port > 65_535) return undefined
-    return this.#read(formatAddress(place.host, place.port), place.physicalOffset, '')
-  }
-
-  async #read(address: string, offset: bigint, brokerName: string): Promise<ConsumedMessage | undefined> {
-    const init = { code: RequestCode.VIEW_MESSAGE_BY_ID, extFields: { offset } }
-    const answer = await this.#core.request(address, init)
-    const view = new RecordView()
-    if (answer.code !== ResponseCode.SUCCESS || !view.at(answer.body, 0)) return undefined
-    return new ConsumedMessage(answer.body, 0, view, brokerName, '')
   }
 }
 

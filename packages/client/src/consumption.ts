@@ -1,5 +1,6 @@
 import type { CacheBudget } from './cache-budget.ts'
 import type { ClientCore } from './client-core.ts'
+import type { GroupAttempts } from './group-attempts.ts'
 import type { Handlers } from './handler-runner.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { ConsumerSettings } from './push-consumer-options.ts'
@@ -13,6 +14,7 @@ export interface ConsumptionPort {
   readonly group: string
   readonly settings: ConsumerSettings
   readonly budget: CacheBudget
+  readonly attempts: GroupAttempts
   topics(): readonly string[]
   subscriptionOf(topic: string): Subscription | undefined
   /** The application's own filter; false = count it as consumed without a handler. Undefined = there is none. */

@@ -5,7 +5,7 @@ export type { BrokerData, MessageQueue } from './route.ts'
 export type { MessageBody, OutgoingMessage } from './message.ts'
 export type { SendReceipt } from './send-receipt.ts'
 export type { ProducerOptions, SendOptions } from './producer-base.ts'
-export type { CancelOutcome } from './producer.ts'
+export type { CancelOutcome, KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 export { Producer } from './producer.ts'
 export type {
   PreparedMessage,
@@ -52,8 +52,17 @@ export type {
   QueueOffsets,
   QueueProgress,
 } from './admin-views.ts'
+export type {
+  DeadLetter,
+  DeadLetterQuery,
+  RedriveOptions,
+  RedriveProgress,
+  RedriveResult,
+} from './admin-dead-letters.ts'
+export type { RetryPauses } from './retry-settings.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
 export type { BrokerFigure, BrokerFigures } from './admin-brokers.ts'
+export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
 export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
 export { Admin } from './admin.ts'

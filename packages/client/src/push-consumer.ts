@@ -7,6 +7,7 @@ import { ClientError, errorOfAnswer, messageOf } from './client-error.ts'
 import { answerBroker } from './consumer-requests.ts'
 import type { Consumption, ConsumptionPort } from './consumption.ts'
 import type { Filter, Membership } from './heartbeat.ts'
+import { GroupAttempts } from './group-attempts.ts'
 import { LeaseConsumer } from './lease-consumer.ts'
 import { checkGroup, checkTopic, settingsOf } from './options.ts'
 import type { ConsumerSettings, PushConsumerOptions } from './push-consumer-options.ts'
@@ -61,6 +62,7 @@ export class PushConsumer {
       group: this.group,
       settings: this.#settings,
       budget: this.#budget,
+      attempts: new GroupAttempts(this.#core, this.group, this.#settings.attemptsMax),
       topics: () => [...this.#subscriptions.keys()],
       subscriptionOf: (topic) => this.#subscriptions.get(topic),
       accepts: this.#accepts(options.filter),

@@ -154,8 +154,15 @@ export class QueueConsumer implements DeliverySource<Delivery> {
     })
   }
 
+  /** The handler ended, and nothing of the queue is handed out until it is reset or begun anew. */
+  block(delivery: Delivery): void {
+    if (delivery.window === this.#window) this.#isSuspended = true
+    this.#handlerEnded()
+  }
+
   #begin(offset: number): void {
     this.#window = new ConsumeWindow(offset)
+    this.#isSuspended = false
     this.#nextOffset = offset
     this.committed = -1
   }

@@ -20,10 +20,13 @@ export class QueueConsumption implements Consumption {
 
   constructor(port: ConsumptionPort) {
     const { core, group, settings } = port
-    const { isBroadcasting, isOrdered, attemptsMax, orderedRetryMs, rebalanceIntervalMs } = settings
+    const { isBroadcasting, isOrdered, isBlocking, orderedRetryMs, rebalanceIntervalMs } = settings
     this.isOrdered = isOrdered
     this.#port = port
-    const settler = new ConsumeSettler({ core, group, isBroadcasting, attemptsMax, orderedRetryMs })
+    const settler = new ConsumeSettler({
+      ...{ core, group, isBroadcasting, isBlocking, orderedRetryMs },
+      attemptsMax: () => port.attempts.max,
+    })
     this.handlers = new HandlerRunner({
       core,
       group,
@@ -75,10 +78,11 @@ export class QueueConsumption implements Consumption {
 
   start(): Promise<void> {
     this.#queues.start()
-    return this.#assignment.run()
+    return this.refresh()
   }
 
   refresh(): Promise<void> {
+    if (!this.#port.settings.isBroadcasting) this.#port.attempts.look()
     return this.#assignment.run()
   }
 
