@@ -1,8 +1,11 @@
 import type { CommandInit } from '@tandemmq/protocol'
 import { parseLenientJson, parseOffsetMessageId, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { formatAddress } from '@tandemmq/remoting'
+import type { BrokerFigures } from './admin-brokers.ts'
+import { brokerFigures } from './admin-brokers.ts'
 import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
+import { messageOfId, recordAt } from './admin-messages.ts'
 import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 import { topicGroups, topicQueues, topicSettings, updateTopic } from './admin-topics.ts'
 import { openTransactions, resolveTransaction } from './admin-transactions.ts'
@@ -277,6 +280,14 @@ export class Admin {
     this.#core.requireStarted()
     const brokers = await this.#core.routes.discover()
     return brokers.toSorted((a, b) => compareText(a.name, b.name))
+  }
+
+  /**
+   * Figures of each broker, under the names of its metrics (docs/operations.md).
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
+   */
+  async brokerFigures(): Promise<BrokerFigures[]> {
+    return brokerFigures(this.#core, await this.#brokers())
   }
 
   /** Creates the group on every broker, or changes what is given. Groups also come into being when a consumer joins. */

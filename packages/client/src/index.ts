@@ -67,6 +67,7 @@ export type {
 } from './admin-dead-letters.ts'
 export type { RetryPauses } from './retry-settings.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
+export type { BrokerFigure, BrokerFigures } from './admin-brokers.ts'
 export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
 export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 export type { MessageMark, MessageRange, QueuePreview, ResetPreview, ResetTarget } from './admin-history.ts'
