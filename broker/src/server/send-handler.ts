@@ -297,7 +297,11 @@ export class SendHandler {
       group,
       attemptsMax < 0 ? undefined : limit,
     )
-    this.append(target === undefined ? topic : this.options.topics.ensureInternal(target, 1), reply)
+    if (target === undefined) return this.append(topic, reply)
+    const deadLetters = this.options.topics.ensureInternal(target, 1)
+    // The record says where it belongs: a start reads it from there.
+    this.fields.topic = deadLetters.nameBytes
+    this.append(deadLetters, reply)
   }
 
   #place(reply: SendReply | undefined, key: string | undefined): void {
