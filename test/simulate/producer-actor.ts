@@ -58,7 +58,7 @@ export class ProducerActor {
     while (!this.#world.isOver) {
       await this.#world.sleep(random.next() * this.#plan.pauseMs)
       if (machine.isDead) return
-      if (this.#world.isDraining) continue
+      if (!this.#world.maySend(random)) continue
       const kind = random.pick(this.#plan.kinds)
       // Not awaited: a producer has many sends under way.
       void (kind === 'batch' ? this.#sendBatch(producer) : this.#sendOne(producer, machine, kind))

@@ -1,5 +1,5 @@
 // The simulator at length: `npm run simulate -- --seeds 2000`, `--seed 7 --hours 3` (one seed, all its rounds), `--from 500`,
-// `--minutes 10`, `--mutant NAME` (all: `--mutant all`), `--trace FILE` (what broker and clients logged). Everything follows from the seed.
+// `--minutes 10`, `--mutant NAME` (or `all`), `--trace FILE` (what broker and clients logged). Everything follows from the seed.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'

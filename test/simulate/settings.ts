@@ -24,6 +24,8 @@ export function drawSettings(random: SeededRandom): Settings {
       transactionTimeoutMs: random.between(1_000, 6_000),
       transactionCheckIntervalMs: random.pick([2_000, 5_000, 30_000]),
       dedupWindowMs: random.pick([20_000, 60_000, 600_000]),
+      // More than a day has, and quick to set aside at each of the many starts.
+      dedupEntriesMax: 16_384,
       channelExpiryMs: random.pick([30_000, 60_000]),
     },
     network: {

@@ -113,7 +113,10 @@ export class Simulation {
   async #round(stormMs: number): Promise<SimulationResult['wrong']> {
     const world = this.#world
     await this.#faults.storm(stormMs)
-    await world.sleep(SETTLE_MS + CALM_MS)
+    world.isSettling = true
+    await world.sleep(SETTLE_MS)
+    world.isSettling = false
+    await world.sleep(CALM_MS)
     world.isDraining = true
     await this.#drain()
     const problems: { text: string; ids: string[] }[] = []

@@ -60,7 +60,7 @@ export class TransactionActor {
     while (!this.#world.isOver) {
       await this.#world.sleep(this.#random.next() * 4_000)
       if (machine.isDead) return
-      if (!this.#world.isDraining) void this.#pay(producer, machine, life)
+      if (this.#world.maySend(this.#random)) void this.#pay(producer, machine, life)
     }
     await producer.close()
   }

@@ -13,6 +13,7 @@ const ADDRESS = `${BROKER}:9876`
 const DATA = '/data'
 /** A start that loses its power again is tried so often. */
 const STARTS_MAX = 20
+const SENT_WHILE_SETTLING = 0.15
 
 type Bare<E> = E extends unknown ? Omit<E, 't' | 'wall' | 'proc'> : never
 
@@ -30,8 +31,8 @@ export class World {
   readonly crashes: string[] = []
   disk: FaultDisk
   broker: Broker | undefined
-  /** Faults may begin. */
-  isStormy = false
+  /** The storm is over, and what it left is found out: little is sent. */
+  isSettling = false
   /** Nothing new is sent. */
   isDraining = false
   isOver = false
@@ -93,6 +94,11 @@ export class World {
       nameServers: ADDRESS,
       clientId,
     }
+  }
+
+  /** Whether a producer that would send now does. */
+  maySend(random: SeededRandom): boolean {
+    return !this.isDraining && (!this.isSettling || random.next() < SENT_WHILE_SETTLING)
   }
 
   sleep(ms: number): Promise<void> {
