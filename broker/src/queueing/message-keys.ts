@@ -1,4 +1,5 @@
-import { crc32Of, type PropertyScan } from '@tandemmq/protocol'
+import { crc32Of } from '@tandemmq/protocol'
+import type { IndexedProperties } from './indexed-properties.ts'
 
 const SPACE = 0x20
 
@@ -22,7 +23,7 @@ export function forEachKey(
   bytes: Buffer,
   topicStart: number,
   topicEnd: number,
-  scan: PropertyScan,
+  scan: IndexedProperties,
   add: (hash: number) => void,
 ): void {
   if (scan.uniqKeyStart >= 0) add(keyHash(bytes, topicStart, topicEnd, bytes, scan.uniqKeyStart, scan.uniqKeyEnd))

@@ -22,6 +22,7 @@ import { assemble } from './request-table.ts'
 import { routeHandlers } from './route-handlers.ts'
 import { sendBackHandlers } from './send-back-handlers.ts'
 import { SendHandler } from './send-handler.ts'
+import { timerHandlers } from './timer-handlers.ts'
 import { transactionHandlers } from './transaction-handlers.ts'
 
 const LOOPBACK = Buffer.of(127, 0, 0, 1)
@@ -34,7 +35,14 @@ export interface ServerHandlers {
 }
 
 /** The handlers of every row of the request table. */
-export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCommit: () => void): ServerHandlers {
+export function createHandlers(
+  options: ResolvedOptions,
+  rooms: Rooms,
+  server: { requestCommit: () => void; outputBytes: () => number },
+): ServerHandlers {
+  const { requestCommit, outputBytes } = server
+  // A quarter: above half of it all are refused, and the other half is for answers under way.
+  const guard = { measured: rooms.measured, outputBytes, outputBytesHigh: options.outputBytesMax / 4 }
   const { brokerName, clock } = options
   const { store, topics, groups, producers, offsets, pulls, transactions, delay, dedup, retry } = rooms
   const uniqueIds = new UniqueIdGenerator(LOOPBACK, 0, Math.floor(clock.random() * ID_SEED_MAX))
@@ -47,6 +55,7 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
     dedup,
     retry,
     put: rooms.statistics.put,
+    measured: rooms.measured,
     isOrdered: (group) => rooms.locks.isOrdered(group),
     properties: new MessageProperties({ clusterName: options.clusterName, uniqueIds }),
     messageBytesMax: options.messageBytesMax,
@@ -61,8 +70,8 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
       send: send.handlers(),
       batch: new BatchHandler(send).handlers(),
       reply: createReplyHandlers({ producers, clock }),
-      pull: pullHandlers(pulls),
-      pop: popHandlers(rooms.leases),
+      pull: pullHandlers(pulls, guard),
+      pop: popHandlers(rooms.leases, guard),
       assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: (topic) => rooms.queues.of(topic) }),
       client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
       offset: offsetHandlers({ topics, groups, offsets, read }),
@@ -72,6 +81,7 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
       query: queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
       sendBack: sendBackHandlers({ retry }),
       recall: recallHandlers({ delay, brokerName }),
+      timer: timerHandlers({ delay, brokerName }),
       transaction: transactionHandlers({ transactions, audit: options.log }),
       admin: adminHandlers({
         ...rooms,

@@ -1,17 +1,15 @@
 import type { CommandInit } from '@tandemmq/protocol'
-import {
-  parseLenientJson,
-  parseOffsetMessageId,
-  RecordView,
-  RequestCode,
-  ResponseCode,
-  TandemRequestCode,
-} from '@tandemmq/protocol'
+import { parseLenientJson, parseOffsetMessageId, RecordView, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { formatAddress } from '@tandemmq/remoting'
 import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
+import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
+import { topicGroups, topicQueues, topicSettings, updateTopic } from './admin-topics.ts'
+import { openTransactions, resolveTransaction } from './admin-transactions.ts'
 import type { GroupConnections, MemberConnection, OpenTransaction, QueueOffsets, QueueProgress } from './admin-views.ts'
-import { memberOf, progressOf, transactionOf } from './admin-views.ts'
+import { memberOf, progressOf } from './admin-views.ts'
+import type { TimerQuery, WaitingTimer } from './admin-timers.ts'
+import { timersOf } from './admin-timers.ts'
 import { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer } from './client-error.ts'
 import { ConsumedMessage } from './consumed-message.ts'
@@ -24,6 +22,8 @@ import { sortQueues } from './rebalance.ts'
 import { readMessages } from './record-reader.ts'
 import type { BrokerData, MessageQueue, TopicRoute } from './route.ts'
 import { compareText } from './route.ts'
+import type { KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
+import { cancelKey, rescheduleKey } from './timer-requests.ts'
 
 export type AdminOptions = ConnectionOptions
 
@@ -45,7 +45,6 @@ export interface KeyQuery {
 
 const NAMESERVER_TOPIC_DELETE = RequestCode.DELETE_TOPIC_IN_NAMESRV
 const RESET_TO_LAST = -1
-const TRANSACTIONS_MAX = 10_000
 
 /** Operator's view of a cluster. */
 export class Admin {
@@ -90,6 +89,30 @@ export class Admin {
     }
     await this.#everyBroker({ code: RequestCode.UPDATE_AND_CREATE_TOPIC, extFields }, `create topic ${name}`)
     this.#core.routes.forget(name)
+  }
+
+  /**
+   * Changes a topic on every broker that has it; what is not given stays.
+   * @throws {ClientError} TOPIC_NOT_EXIST, INVALID_PARAMETER
+   */
+  async updateTopic(name: string, changes: TopicChanges): Promise<void> {
+    await updateTopic(this.#core, await this.#brokers(), checkTopic(name), changes)
+    this.#core.routes.forget(name)
+  }
+
+  /** A topic's settings on each broker that has it, brokers sorted by name. */
+  async topicSettings(name: string): Promise<TopicSettings[]> {
+    return topicSettings(this.#core, await this.#brokers(), checkTopic(name))
+  }
+
+  /** Every queue of a topic with its positions and the time of its newest message: one request per broker. */
+  async topicQueues(name: string): Promise<TopicQueue[]> {
+    return topicQueues(this.#core, await this.#brokers(), checkTopic(name))
+  }
+
+  /** Groups that consume the topic now or have a position in it, sorted. */
+  async topicGroups(name: string): Promise<string[]> {
+    return topicGroups(this.#core, await this.#brokers(), checkTopic(name))
   }
 
   /** Deletes the topic with its messages from every broker. A topic that does not exist is not an error. */
@@ -171,6 +194,13 @@ export class Admin {
       if (exact !== undefined) return exact
     }
     return this.#messageAt(id)
+  }
+
+  /** The record at a position of one broker's log, half messages included; undefined when there is none. */
+  async messageAt(brokerName: string, physicalOffset: bigint): Promise<ConsumedMessage | undefined> {
+    const address = (await this.#brokers()).get(brokerName)
+    if (address === undefined) throw new ClientError('ROUTE_NOT_FOUND', `the name servers know no broker ${brokerName}`)
+    return this.#read(address, physicalOffset, brokerName)
   }
 
   /** Messages with this key, newest of each broker first. */
@@ -304,15 +334,7 @@ export class Admin {
    * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
    */
   async transactions(limit = 1_000): Promise<OpenTransaction[]> {
-    const init = { code: TandemRequestCode.LIST_TRANSACTIONS, extFields: { limit } }
-    const open: OpenTransaction[] = []
-    for (const [brokerName, address] of await this.#brokers()) {
-      const answer = await this.#core.ask(address, init, 'list transactions')
-      for (const entry of asArray(jsonOf(answer.body)['transactions'])) {
-        open.push(transactionOf(asObject(entry), brokerName))
-      }
-    }
-    return open.slice(0, limit)
+    return openTransactions(this.#core, await this.#brokers(), limit)
   }
 
   /**
@@ -326,28 +348,27 @@ export class Admin {
     decision: 'commit' | 'rollback',
     brokerName?: string,
   ): Promise<string> {
-    const brokers = await this.#brokers()
-    const name = brokerName ?? (await this.#brokerOfTransaction(physicalOffset, [...brokers.keys()]))
-    const address = name === undefined ? undefined : brokers.get(name)
-    if (name === undefined) return 'unknown'
-    if (address === undefined) throw new ClientError('ROUTE_NOT_FOUND', `the name servers know no broker ${name}`)
-    const body = Buffer.from(JSON.stringify({ physicalOffset: Number(physicalOffset), decision }))
-    const init = { code: TandemRequestCode.RESOLVE_TRANSACTION, body }
-    const answer = await this.#core.ask(address, init, 'resolve a transaction')
-    return asText(jsonOf(answer.body)['outcome'])
+    return resolveTransaction(this.#core, await this.#brokers(), physicalOffset, decision, brokerName)
   }
 
-  /** Positions are those of one broker's log: the same number means different messages on two. */
-  async #brokerOfTransaction(physicalOffset: bigint, names: readonly string[]): Promise<string | undefined> {
-    if (names.length === 1) return names[0]
-    const open = await this.transactions(TRANSACTIONS_MAX)
-    const holders = open.filter((one) => one.physicalOffset === physicalOffset).map((one) => one.brokerName)
-    if (holders.length <= 1) return holders[0]
-    const which = holders.join(' and ')
-    throw new ClientError(
-      'INVALID_PARAMETER',
-      `${which} both have a half message at ${physicalOffset}: name the broker`,
-    )
+  /**
+   * Delayed messages that wait, by due time; pages are fetched as they are read.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ; INVALID_PARAMETER for a key without a topic
+   */
+  async *timers(query: TimerQuery = {}): AsyncGenerator<WaitingTimer, void, undefined> {
+    yield* timersOf(this.#core, await this.#brokers(), query)
+  }
+
+  /** Takes back every delayed message of a key. @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ */
+  async cancelTimers(target: TimerKey): Promise<KeyedCancellation> {
+    checkTopic(target.topic)
+    return cancelKey(this.#core, await this.#brokers(), target)
+  }
+
+  /** Moves every delayed message of a key. @throws {ClientError} as {@link cancelTimers}; MESSAGE_ILLEGAL beyond the horizon */
+  async rescheduleTimers(target: TimerKey, time: TimerTime): Promise<KeyedMove> {
+    checkTopic(target.topic)
+    return rescheduleKey(this.#core, await this.#brokers(), target, time)
   }
 
   #route(topic: string): Promise<TopicRoute> {
@@ -412,11 +433,15 @@ export class Admin {
     }
     // A unique id is as long: where an offset id has the port, it has process number and a hash, which no port is as large as.
     if (place.port < 1 || place.port > 65_535) return undefined
-    const init = { code: RequestCode.VIEW_MESSAGE_BY_ID, extFields: { offset: place.physicalOffset } }
-    const answer = await this.#core.request(formatAddress(place.host, place.port), init)
+    return this.#read(formatAddress(place.host, place.port), place.physicalOffset, '')
+  }
+
+  async #read(address: string, offset: bigint, brokerName: string): Promise<ConsumedMessage | undefined> {
+    const init = { code: RequestCode.VIEW_MESSAGE_BY_ID, extFields: { offset } }
+    const answer = await this.#core.request(address, init)
     const view = new RecordView()
     if (answer.code !== ResponseCode.SUCCESS || !view.at(answer.body, 0)) return undefined
-    return new ConsumedMessage(answer.body, 0, view, '', '')
+    return new ConsumedMessage(answer.body, 0, view, brokerName, '')
   }
 }
 

@@ -5,7 +5,7 @@ export type { BrokerData, MessageQueue } from './route.ts'
 export type { MessageBody, OutgoingMessage } from './message.ts'
 export type { SendReceipt } from './send-receipt.ts'
 export type { ProducerOptions, SendOptions } from './producer-base.ts'
-export type { CancelOutcome } from './producer.ts'
+export type { CancelOutcome, KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 export { Producer } from './producer.ts'
 export type {
   PreparedMessage,
@@ -53,6 +53,8 @@ export type {
   QueueProgress,
 } from './admin-views.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
+export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
+export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.

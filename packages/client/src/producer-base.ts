@@ -8,6 +8,7 @@ import type { ExtraProperties, OutgoingMessage, WireBody } from './message.ts'
 import { BODY_BYTES_MAX, checkedLength, jsonSpelling, spellProperties, wireBody } from './message.ts'
 import type { GroupOptions } from './options.ts'
 import { checkGroup, checkTopic, positive, settingsOf, uniqueIds } from './options.ts'
+import { BusyGate } from './busy-gate.ts'
 import { QueueSelector } from './queue-selector.ts'
 import { SendTemplate } from './send-frame.ts'
 import type { SendFrame } from './send-frame.ts'
@@ -70,6 +71,7 @@ export abstract class ProducerBase {
     this.#channel = {
       core: this.core,
       selector: new QueueSelector(settings.clock),
+      gate: new BusyGate(settings.clock),
       template: (topic, brokerName, code) => this.#template(topic, brokerName, code),
       inFlight: new ReportingSet(() => this.#whenIdle?.()),
     }

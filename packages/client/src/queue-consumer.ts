@@ -1,4 +1,5 @@
 import { sleep } from '@tandemmq/remoting'
+import { honoured, jittered } from './back-off.ts'
 import type { CacheBudget } from './cache-budget.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, messageOf } from './client-error.ts'
@@ -256,7 +257,9 @@ export class QueueConsumer implements DeliverySource<Delivery> {
       // The broker does not know us yet, or not our newest subscription: tell it now instead of within 30 s.
       await core.heartbeat()
     }
-    const pauseMs = Math.min(PULL_ERROR_FIRST_MS * 2 ** Math.min(errors, 10), PULL_ERROR_MAX_MS)
+    const retryAfterMs = error instanceof ClientError ? error.retryAfterMs : undefined
+    if (retryAfterMs !== undefined) return honoured(core.clock, retryAfterMs)
+    const pauseMs = jittered(core.clock, Math.min(PULL_ERROR_FIRST_MS * 2 ** Math.min(errors, 10), PULL_ERROR_MAX_MS))
     core.logger.warn(`pull of ${this.queue.topic} queue ${this.queue.queueId} failed: ${messageOf(error)}`)
     return pauseMs
   }

@@ -1,6 +1,8 @@
 import type { ErrorCode, HeaderView } from '@tandemmq/protocol'
+import { fieldName } from '@tandemmq/protocol'
 import type { Connection, ReplyHandler } from '@tandemmq/remoting'
 import { sleep } from '@tandemmq/remoting'
+import type { BusyGate, Waiting } from './busy-gate.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer, toClientError } from './client-error.ts'
 import type { QueueSelector } from './queue-selector.ts'
@@ -13,12 +15,14 @@ import { sendAnswerOf } from './send-receipt.ts'
 export interface SendChannel {
   readonly core: ClientCore
   readonly selector: QueueSelector
+  readonly gate: BusyGate
   template(topic: string, brokerName: string, code: number): SendTemplate
   /** A send began or ended; `close()` waits for all of them. */
   readonly inFlight: Set<SendTask>
 }
 
 const SUCCESS = 0
+const retryAfterField = fieldName('retryAfterMs')
 /** Stored, but flush or replication was slow (FLUSH_DISK_TIMEOUT, SLAVE_NOT_AVAILABLE, FLUSH_SLAVE_TIMEOUT). */
 const isStored = (code: number): boolean => code === SUCCESS || (code >= 10 && code <= 12)
 // A broker that restarts is back within about a second.
@@ -45,7 +49,7 @@ const faultCodes: ReadonlySet<string> = new Set<ErrorCode>([
  * goes to the same queue, because that broker is the one that can recognise its unique key; later ones, and all after a sure
  * failure, go to another broker if the topic has one.
  */
-export class SendTask implements ReplyHandler {
+export class SendTask implements ReplyHandler, Waiting {
   readonly topic: string
   readonly #channel: SendChannel
   readonly #frame: SendFrame
@@ -100,7 +104,9 @@ export class SendTask implements ReplyHandler {
 
   onReply(header: HeaderView): void {
     if (!isStored(header.code)) {
-      this.#failed(errorOfAnswer(header.code, header.remark(), `send to ${this.topic}`))
+      const at = header.find(retryAfterField)
+      const retryAfter = at < 0 ? undefined : header.text(at)
+      this.#failed(errorOfAnswer(header.code, header.remark(), `send to ${this.topic}`, retryAfter))
       return
     }
     let answer: SendAnswer
@@ -133,6 +139,7 @@ export class SendTask implements ReplyHandler {
       this.#failed(new ClientError('ROUTE_NOT_FOUND', `topic ${this.topic} has no writable queue`))
       return
     }
+    if (this.#channel.gate.opensAt(queue.brokerName) !== undefined) return this.#awaitGate(queue.brokerName)
     const connection = core.registeredConnection(address)
     if (connection !== undefined) this.#sendOn(connection, queue)
     else
@@ -140,6 +147,19 @@ export class SendTask implements ReplyHandler {
         (opened) => this.#sendOn(opened, queue),
         (error: unknown) => this.#failed(toClientError(error, `send to ${this.topic}`)),
       )
+  }
+
+  /** The broker said when it wants to be asked again. */
+  resume(): void {
+    if (!this.#isDone) this.start()
+  }
+
+  #awaitGate(brokerName: string, error?: ClientError): void {
+    const opensAt = this.#channel.gate.opensAt(brokerName) ?? 0
+    if (opensAt < this.#deadline) return this.#channel.gate.wait(brokerName, this)
+    this.fail(
+      error ?? new ClientError('SYSTEM_BUSY', `send to ${this.topic}: ${brokerName} is busy for longer than that`),
+    )
   }
 
   #sendOn(connection: Connection, queue: MessageQueue): void {
@@ -158,6 +178,11 @@ export class SendTask implements ReplyHandler {
     const isSure = elsewhereCodes.has(error.code)
     const hasOther = this.#hasOther(brokerName)
     if (error.code === 'TOPIC_NOT_EXIST') core.routes.forget(this.topic)
+    if (brokerName !== undefined && error.retryAfterMs !== undefined) {
+      this.#channel.gate.close(brokerName, error.retryAfterMs)
+      // Tries the broker asked for are no failures; how many there are is bounded by the time of the send.
+      if (!hasOther && this.#retriesMax > 0) return this.#awaitGate(brokerName, error)
+    }
     const attempt = this.#attempt + 1
     this.#isLeaving = (isSure && hasOther) || attempt > 1
     const isElsewhere = this.#isLeaving && hasOther

@@ -109,6 +109,11 @@ export class LeaseService {
     return this.#table.find(group, topic, queueId)?.next
   }
 
+  /** Messages of a queue leased to members of the group. */
+  leased(group: string, topic: string, queueId: number): number {
+    return this.#table.find(group, topic, queueId)?.leased ?? 0
+  }
+
   deleteGroup(group: string): void {
     this.#book.dropGroup(group)
   }

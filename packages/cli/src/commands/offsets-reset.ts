@@ -13,13 +13,15 @@ export const offsetsReset: Command = {
       help: '`first`, `last`, or an instant such as 2026-01-31T12:00:00Z (first message stored then)',
     },
   },
+  destructive: true,
   example: 'offsets reset --group billing --topic orders --to 2026-01-31T12:00:00Z',
   async run(call) {
     const group = call.required('group')
     const topic = call.required('topic')
     const to = whereOf(call.required('to'))
-    await withAdmin(call, (admin) => admin.resetOffset(group, topic, to))
     const where = to instanceof Date ? to.toISOString() : to
+    await call.confirm(`Move group ${group} to ${where} in every queue of topic ${topic}?`)
+    await withAdmin(call, (admin) => admin.resetOffset(group, topic, to))
     call.report({ group, topic, to: where }, () => `group ${group} goes on from ${where} in topic ${topic}`)
   },
 }
