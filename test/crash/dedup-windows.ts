@@ -15,6 +15,8 @@ export class DedupWindows {
   readonly #keys = new Map<string, string>()
   /** By key, what consumers saw of it. */
   readonly #stored = new Map<string, Map<string, Stored>>()
+  /** Place and key of what any reader got. */
+  readonly #seen = new Set<string>()
   /** Places an answer named as that of a message with this key. */
   readonly #promised = new Map<string, Map<string, string>>()
 
@@ -33,6 +35,10 @@ export class DedupWindows {
     const places = this.#promised.get(key) ?? new Map<string, string>()
     this.#promised.set(key, places.set(`${topic}/${queueId}/${offset}`, id))
     return true
+  }
+
+  seen({ id, topic, queueId, offset }: HistoryEvent & { event: 'recv' }): void {
+    if (this.#keys.has(id)) this.#seen.add(`${topic}/${queueId}/${offset} ${this.#keys.get(id)}`)
   }
 
   delivered({ id, topic, stored, queueId, offset, storedWall }: HistoryEvent & { event: 'handle.start' }): void {
@@ -57,7 +63,7 @@ export class DedupWindows {
     }
     for (const [key, places] of this.#promised) {
       for (const [place, id] of places) {
-        if (this.#stored.get(key)?.has(place)) continue
+        if (this.#seen.has(`${place} ${key}`)) continue
         const text = `${id} was called a repeat of ${place}, where nobody found a message with its key`
         found.push({ rule: 'NoLoss', text, ids: [id] })
       }

@@ -39,12 +39,21 @@ type DeliveryEvent = HistoryEvent & {
     | 'handle.end'
 }
 
+/** A group moved by an operator; `untilWall`: what was stored by then may have been passed over. */
+interface Move {
+  readonly topic: string
+  readonly from: number
+  untilWall: number
+}
+
 interface Group {
   readonly policy: GroupPolicy
   readonly byId: Map<string, Delivery[]>
   readonly dead: Set<string>
   /** Messages sent before may have been passed over: an operator moved the group. By topic, ns. */
   readonly skippedUntil: Map<string, number>
+  /** What operators did to its positions. */
+  readonly moves: Move[]
   /** Deliveries begun before may never be finished: the group was deleted. */
   forgottenUntil: number
 }
@@ -63,8 +72,8 @@ export class Deliveries {
     if (event.event === 'join') {
       const { group, policy } = event
       if (policy === undefined || this.#groups.has(group)) return
-      const fresh = { policy, byId: new Map(), dead: new Set<string>(), skippedUntil: new Map(), forgottenUntil: -1 }
-      this.#groups.set(group, fresh)
+      const [byId, skippedUntil, dead] = [new Map(), new Map(), new Set<string>()]
+      this.#groups.set(group, { policy, byId, dead, skippedUntil, moves: [], forgottenUntil: -1 })
       return
     }
     const group = this.#groups.get(event.group)
@@ -74,9 +83,17 @@ export class Deliveries {
     else if (event.event === 'dead') group.dead.add(event.id)
     else if (event.event === 'forget.start') group.forgottenUntil = Number.POSITIVE_INFINITY
     else if (event.event === 'forget.ok') group.forgottenUntil = event.t
-    else if (event.event === 'rewind.start' && event.to !== 0) {
-      group.skippedUntil.set(event.topic, Number.POSITIVE_INFINITY)
-    } else if (event.event === 'rewind.ok' && event.to !== 0) group.skippedUntil.set(event.topic, event.t)
+    else if (event.event === 'rewind.start' || event.event === 'rewind.ok') this.#move(group, event)
+  }
+
+  #move({ moves, skippedUntil }: Group, event: HistoryEvent & { event: 'rewind.start' | 'rewind.ok' }): void {
+    const { topic, to, t, wall } = event
+    const isOver = event.event === 'rewind.ok'
+    const last = moves.at(-1)
+    const isForward = to !== 0
+    if (!isOver) moves.push({ topic, from: t, untilWall: isForward ? Number.POSITIVE_INFINITY : 0 })
+    else if (isForward && last !== undefined) last.untilWall = wall
+    if (isForward) skippedUntil.set(topic, isOver ? t : Number.POSITIVE_INFINITY)
   }
 
   /** The group was moved past what was sent so early. */
@@ -127,11 +144,12 @@ export class Deliveries {
   }
 
   #judgeEach(name: string, group: Group, found: DeliveryViolation[], isGone: (id: string) => boolean): void {
-    const { policy, byId, dead, forgottenUntil } = group
+    const { policy, byId, dead, forgottenUntil, skippedUntil } = group
     for (const [id, deliveries] of byId) {
+      const lostUntil = Math.max(forgottenUntil, skippedUntil.get((deliveries[0] as Delivery).start.topic) ?? -1)
       const isDone = dead.has(id) || deliveries.some(({ end }) => end?.outcome === 'ok')
       const givenUp = deliveries.find((one) => isGivenUp(one, policy))
-      if (givenUp !== undefined && !isDone && !isGone(id) && givenUp.start.t > forgottenUntil) {
+      if (givenUp !== undefined && !isDone && !isGone(id) && givenUp.start.t > lostUntil) {
         found.push({ rule: 'DeadLetter', text: `${name} gave ${id} up, and it is no dead letter`, ids: [id] })
       }
       this.#judgePairs(name, id, deliveries, found)
@@ -200,9 +218,7 @@ export class Deliveries {
       if (first !== undefined && previous !== undefined && before !== undefined) {
         const done = before.filter((one) => one.end?.outcome === 'ok' || isGivenUp(one, group.policy))
         const doneAt = Math.min(...done.map(({ end }) => (end as End).t))
-        const isMoved = previous.start.t <= (group.skippedUntil.get(previous.start.topic) ?? -1)
-        const isPassed = isMoved || (group.dead.has(previous.start.id) && done.length === 0)
-        if (!isPassed && first.start.t < doneAt) {
+        if (first.start.t < doneAt && !isPassedOver(group, previous.start, first.start.t, doneAt)) {
           const ids = [previous.start.id, first.start.id]
           found.push({ rule, text: `${name} began ${ids[1]} before ${ids[0]} was done (${lane})`, ids })
         }
@@ -218,6 +234,13 @@ export class Deliveries {
       found.push({ rule, text, ids: [one.start.id, next.start.id] })
     }
   }
+}
+
+/** Why a message may be finished at `doneAt`, and one behind it begin at `t` before that. */
+function isPassedOver({ moves, dead }: Group, { id, topic, storedWall }: Start, t: number, doneAt: number): boolean {
+  if (moves.some((move) => move.topic === topic && move.from <= t && storedWall <= move.untilWall)) return true
+  // Given up when its deliveries had begun and none had ended; an operator who moves the group back brings it again.
+  return dead.has(id) && (doneAt === Number.POSITIVE_INFINITY || moves.some(({ from }) => from > t && from < doneAt))
 }
 
 function isGivenUp({ start, end }: Delivery, policy: GroupPolicy): boolean {

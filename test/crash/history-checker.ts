@@ -278,6 +278,7 @@ export class HistoryChecker {
 
   #received(event: HistoryEvent & { event: 'recv' }): void {
     const { id, hash, topic, queueId, offset, t } = event
+    this.#dedup.seen(event)
     const message = this.#message(id)
     if (message.firstReceivedAt === 0 || t < message.firstReceivedAt) message.firstReceivedAt = t
     if (message.hashReceived !== undefined && message.hashReceived !== hash) {

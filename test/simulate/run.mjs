@@ -1,5 +1,6 @@
 // The simulator at length: `npm run simulate -- --seeds 2000`, `--seed 7 --hours 3` (one seed, all its rounds), `--from 500`,
-// `--minutes 10`, `--mutant NAME` (or `all`), `--trace FILE` (what broker and clients logged). Everything follows from the seed.
+// `--minutes 10`, `--mutant NAME` (or `all`), `--trace FILE` (what broker and clients logged), `--history FILE`
+// (all events). Everything follows from the seed.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -7,9 +8,18 @@ import { parseArgs } from 'node:util'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const text = { type: 'string' }
 const { values } = parseArgs({
-  options: { seed: text, seeds: text, from: text, hours: text, minutes: text, mutant: text, trace: text },
+  options: {
+    seed: text,
+    seeds: text,
+    from: text,
+    hours: text,
+    minutes: text,
+    mutant: text,
+    trace: text,
+    history: text,
+  },
 })
-const { seed, seeds, from, hours, minutes, mutant, trace } = values
+const { seed, seeds, from, hours, minutes, mutant, trace, history } = values
 const env = {
   ...process.env,
   SIMULATE_LONG: '1',
@@ -19,6 +29,7 @@ const env = {
     hours === undefined ? number('minutes', minutes ?? '1') : String(Number(number('hours', hours)) * 60),
   ...(mutant !== undefined && { SIMULATE_MUTANT: mutant }),
   ...(trace !== undefined && { SIMULATE_TRACE: trace }),
+  ...(history !== undefined && { SIMULATE_HISTORY: history }),
 }
 const file = mutant === undefined ? 'test/simulate/simulate.test.ts' : 'test/simulate/mutants.test.ts'
 const child = spawn(

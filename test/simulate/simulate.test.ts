@@ -11,6 +11,7 @@ const from = Number(process.env.SIMULATE_FROM ?? 1)
 const seeds = Number(process.env.SIMULATE_SEEDS ?? 20)
 const minutes = Number(process.env.SIMULATE_MINUTES ?? 1)
 const tracePath = process.env.SIMULATE_TRACE
+const historyPath = process.env.SIMULATE_HISTORY
 const SHOWN_MAX = 5
 
 /** What a reader of a failure needs: the seed, what is wrong, and ten events around each. */
@@ -29,6 +30,8 @@ test(`${seeds} seeds from ${from}, ${minutes} virtual minutes at least: no viola
     const trace: string[] | undefined = tracePath === undefined ? undefined : []
     const result = await Simulation.run({ seed, minutes, product: soundProduct, trace })
     if (trace !== undefined) writeFileSync(tracePath as string, trace.join('\n'))
+    if (historyPath !== undefined)
+      writeFileSync(historyPath, result.events.map((one) => JSON.stringify(one)).join('\n'))
     sum.minutes += result.virtualMs / 60_000
     sum.sent += result.report.sent
     sum.faults += result.faults
