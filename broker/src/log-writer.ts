@@ -2,7 +2,8 @@ import { PropertyScan, type RecordFields, tagHash } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from './broker-error.ts'
 import type { DelayService } from './delay/index.ts'
-import { keyHash, type Topic, type Topics } from './queueing/index.ts'
+import { keyHash } from './index-key.ts'
+import type { Topic, Topics } from './queueing/index.ts'
 import type { AppendCompletion, MessageStore } from './store/index.ts'
 
 /** What the rooms append through: they know topics by name and neither sockets nor the hot path. */

@@ -22,7 +22,7 @@ import {
   Topics,
 } from './queueing/index.ts'
 import { recoveryLines } from './recovery-log.ts'
-import { RetryService } from './retry/index.ts'
+import { RedriveService, RetryService } from './retry/index.ts'
 import { checkTransactionRequest } from './server/transaction-handlers.ts'
 import { Statistics } from './statistics/index.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
@@ -50,6 +50,7 @@ export interface Rooms {
   delay: DelayService
   dedup: DedupWindow
   retry: RetryService
+  redrives: RedriveService
   kvConfig: KvConfig
   nameServer: NameServer
   queues: TopicQueues
@@ -100,6 +101,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       replayed.transactions.replay(record, bytes)
       replayed.delay.replay(record, bytes)
       replayed.retry.replay(record, bytes)
+      replayed.redrives.replay(record, bytes)
       replayed.dedup.replay(record, bytes)
     },
     ...events,
@@ -115,6 +117,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   const lookup: QueueLookup = (topic, queueId) => store.findQueue(topic, queueId)
   offsets.open(lookup)
   replayed.groups = groups
+  replayed.store = store
   log.open({ store, topics, delay: replayed.delay })
   const local = new LocalBroker({
     brokerName: options.brokerName,
@@ -170,6 +173,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     delay: replayed.delay,
     dedup: replayed.dedup,
     retry: replayed.retry,
+    redrives: replayed.redrives,
     kvConfig,
     nameServer,
     queues: new TopicQueues({ ...options, own: nameServer }),
@@ -204,10 +208,11 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     onOrphan: (topic, offset) =>
       logOrphan(`the delayed message at ${offset} was for the topic ${topic}, deleted since: it is not delivered`),
   })
-  const rooms: { groups: ConsumerGroups | undefined; topics: Topics | undefined } = {
-    groups: undefined,
-    topics: undefined,
-  }
+  const rooms: {
+    groups: ConsumerGroups | undefined
+    topics: Topics | undefined
+    store: MessageStore | undefined
+  } = { groups: undefined, topics: undefined, store: undefined }
   const dedup = new DedupWindow({
     clock,
     read: (offset) => log.read(offset),
@@ -222,23 +227,29 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     clock,
     log,
     policyOf: (group) => rooms.groups?.policyOf(group) ?? { attemptsMax: 16 },
+    delayMsMax: options.delayMsMax,
   })
-  return Object.assign(rooms, { transactions, delay, dedup, retry })
+  const redrives = new RedriveService({
+    log,
+    queueOf: (topic) => rooms.store?.findQueue(topic, 0),
+    firstOffset: () => rooms.store?.firstOffset ?? 0,
+  })
+  return Object.assign(rooms, { transactions, delay, dedup, retry, redrives })
 }
 
 /** What checkpoints hold, by the name it has there. */
 function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, DerivedState> {
-  const { transactions, delay, retry, dedup } = rooms
-  return { transactions, delay, retry, dedupKeys: dedup }
+  const { transactions, delay, retry, redrives, dedup } = rooms
+  return { transactions, delay, retry, redrives, dedupKeys: dedup }
 }
 
 /** Rooms whose state is in the journal. */
 function openTables(options: ResolvedOptions, journal: StateJournal) {
-  const { clock, channelExpiryMs } = options
+  const { clock, channelExpiryMs, memberGraceMs } = options
   const settings = new LiveSettings({ journal, given: options })
   const { autoCreateTopic: autoCreate, defaultQueues } = settings.values
   const topics = new Topics({ journal, autoCreate, defaultQueues })
-  const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs })
+  const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs, memberGraceMs })
   return {
     ...{ settings, topics, groups },
     offsets: new Offsets({ clock, journal, topics }),

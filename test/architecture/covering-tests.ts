@@ -52,6 +52,11 @@ export const coveringTests: readonly CoveringTest[] = [
     'open transactions can be asked for, listed and resolved',
     ...(['PENDING_TRANSACTIONS', 'LIST_TRANSACTIONS', 'RESOLVE_TRANSACTION'] as const),
   ),
+  cover(
+    server('redrive-handlers'),
+    'dead letters of a group are sent back to it once, and the broker says which were',
+    ...(['DEAD_LETTER_STATE', 'REDRIVE_DEAD_LETTERS'] as const),
+  ),
   cover(rooms, 'a send-back is answered when it is stored, or with what went wrong', 'CONSUMER_SEND_MSG_BACK'),
 
   cover(queueing('pull-service'), 'a parked pull is answered by the next message, once', 'PULL_MESSAGE'),

@@ -50,6 +50,7 @@ export interface RoomsOptions {
   advertise?: string
   enablePropertyFilter?: boolean
   leasesPerQueueMax?: number
+  memberGraceMs?: number
 }
 
 export interface Message {
@@ -130,7 +131,8 @@ export class BrokerRooms {
     const { channelExpiryMs, parkedPerConnectionMax, advertise } = options
     const expiry = channelExpiryMs === undefined ? {} : { channelExpiryMs }
     const topics = (this.topics = new Topics({ journal, autoCreate: options.autoCreate ?? true }))
-    const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry }))
+    const { memberGraceMs } = options
+    const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry, memberGraceMs }))
     const producers = (this.producers = new ProducerGroups({ clock, ...expiry }))
     const offsets = (this.offsets = new Offsets({ clock, journal, topics }))
     const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
@@ -245,6 +247,7 @@ export class BrokerRooms {
     this.offsets.flush()
     this.pulls.close()
     this.leases.close()
+    this.groups.close()
     await this.clock.run(this.server.close(0))
     await this.clock.run(this.store.close())
   }
@@ -299,6 +302,7 @@ export function heartbeatBody(
     fingerprint?: number
     withoutSub?: boolean
     expressionType?: string
+    instance?: { startedAt?: number; restartMs?: number; absenceMs?: number }
   } = {},
 ): unknown {
   const { clientId = 'c1', group = 'billing', topics = { orders: '*' }, version = 100, model = 'CLUSTERING' } = over
@@ -318,6 +322,7 @@ export function heartbeatBody(
       },
     ],
     heartbeatFingerprint: over.fingerprint ?? 0,
+    instance: over.instance,
     producerDataSet: [{ groupName: 'CLIENT_INNER_PRODUCER' }],
     withoutSub: over.withoutSub ?? false,
   }

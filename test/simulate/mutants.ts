@@ -7,7 +7,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'deliver a timer 1 s early',
     patches: [
-      { file: 'delay/delay-service.js', from: 'this.#table.takeDue(now);', to: 'this.#table.takeDue(now + 1000);' },
+      { file: 'delay/deliveries.js', from: 'this.#table.takeDue(now);', to: 'this.#table.takeDue(now + 1000);' },
     ],
   },
   {
@@ -52,11 +52,11 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'dedup not persisted',
     patches: [
-      { file: 'rooms.js', from: 'replayed.dedup?.replay(record, bytes);', to: '' },
+      { file: 'rooms.js', from: 'replayed.dedup.replay(record, bytes);', to: '' },
       {
-        file: 'dedup/dedup-window.js',
-        from: 'for (let i = 0; i < size; i++) {\n            if (offsets[i] < first',
-        to: 'for (let i = 0; i < 0; i++) {\n            if (offsets[i] < first',
+        file: 'dedup/key-rings.js',
+        from: 'for (let left = reader.number(); left > 0; left--)',
+        to: 'for (let left = 0; left > 0; left--)',
       },
     ],
   },

@@ -17,6 +17,7 @@ import { pullHandlers } from './pull-handlers.ts'
 import { queryHandlers } from './query-handlers.ts'
 import { recallHandlers } from './recall-handlers.ts'
 import { createReplyHandlers } from './reply-handlers.ts'
+import { redriveHandlers } from './redrive-handlers.ts'
 import { registryHandlers } from './registry-handlers.ts'
 import { assemble } from './request-table.ts'
 import { routeHandlers } from './route-handlers.ts'
@@ -80,6 +81,7 @@ export function createHandlers(
       registry: registryHandlers(rooms),
       query: queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
       sendBack: sendBackHandlers({ retry }),
+      redrive: redriveHandlers({ redrives: rooms.redrives }),
       recall: recallHandlers({ delay, brokerName }),
       timer: timerHandlers({ delay, brokerName }),
       transaction: transactionHandlers({ transactions, audit: options.log }),

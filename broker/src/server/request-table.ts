@@ -242,6 +242,8 @@ export const requestTable: readonly RequestRow[] = [
   served('LIST_TRANSACTIONS', 'transaction'),
   served('RESOLVE_TRANSACTION', 'transaction'),
   served('LIST_TIMERS', 'timer'),
+  served('DEAD_LETTER_STATE', 'redrive'),
+  served('REDRIVE_DEAD_LETTERS', 'redrive'),
   refused('BROKER_STATS', 'ask GET_BROKER_RUNTIME_INFO (28)'),
   served('RESCHEDULE_TIMER', 'timer'),
   served('CANCEL_TIMER_BY_KEY', 'timer'),

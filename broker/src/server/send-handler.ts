@@ -269,7 +269,7 @@ export class SendHandler {
     )
     if (target === undefined) return this.append(topic, reply)
     const deadLetters = this.options.topics.ensureInternal(target, 1)
-    // The record says where it belongs: a start reads it from there.
+    // The record must name the queue it is put into: recovery has nothing else to go by.
     this.fields.topic = deadLetters.nameBytes
     this.append(deadLetters, reply)
   }

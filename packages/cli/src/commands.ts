@@ -1,8 +1,12 @@
 import type { Command } from './command.ts'
 import { groupsCreate, groupsUpdate } from './commands/groups-create.ts'
 import { groupsDelete } from './commands/groups-delete.ts'
+import { deadLettersList } from './commands/dead-letters-list.ts'
+import { deadLettersRedrive } from './commands/dead-letters-redrive.ts'
+import { deadLettersShow } from './commands/dead-letters-show.ts'
 import { groupsList } from './commands/groups-list.ts'
 import { groupsShow } from './commands/groups-show.ts'
+import { messagesList } from './commands/messages-list.ts'
 import { messagesQuery } from './commands/messages-query.ts'
 import { messagesSend } from './commands/messages-send.ts'
 import { messagesShow } from './commands/messages-show.ts'
@@ -40,6 +44,7 @@ export const commands: readonly Command[] = [
   groupsCreate,
   groupsUpdate,
   groupsDelete,
+  messagesList,
   messagesQuery,
   messagesShow,
   messagesSend,
@@ -50,6 +55,9 @@ export const commands: readonly Command[] = [
   timersShow,
   timersCancel,
   timersReschedule,
+  deadLettersList,
+  deadLettersShow,
+  deadLettersRedrive,
   transactionsList,
   transactionsShow,
   transactionsResolve,

@@ -288,11 +288,11 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     if (unfinished !== this.#unfinishedBytes && this.#isOpen) this.#holdUnfinished(unfinished)
   }
 
-  onFrame(bytes: Buffer, start: number, end: number): void {
+  onFrame(bytes: Buffer, start: number, end: number, isGiven?: boolean): void {
     // A handler may have closed the connection in the middle of the bytes that were read.
     if (!this.#isOpen) return
     const header = this.#context.header
-    header.scan(bytes, start, end)
+    header.scan(bytes, start, end, isGiven)
     this.#context.stats.framesReceived++
     if (header.isResponse) this.#onResponse(header)
     else this.#onRequest(header)

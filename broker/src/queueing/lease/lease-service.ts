@@ -85,7 +85,11 @@ export class LeaseService {
     const reader = new LeaseReader({ clock, book, topics, store, retryTopics, sql: matcher, brokerName, deliveries })
     const admission = new PopAdmission({ topics, groups, sql, now: () => clock.now() })
     this.pops = new PopService({ clock, admission, reader, table, retryTopics })
-    this.acks = new AckService({ topics, table, book })
+    this.acks = new AckService({
+      ...{ topics, table, book },
+      retryDelayMs: (group, retries) => groups.policyOf(group).delayMs(retries),
+      retriesOf: (topic, queueId, offset) => this.#revival.retriesOf(topic, queueId, offset),
+    })
     book.onRoom = (queue) => this.pops.onRoom(queue)
     topics.listeners.push(({ name }, change) => {
       if (change !== 'deleted') return

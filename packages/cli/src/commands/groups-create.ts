@@ -1,31 +1,41 @@
-import type { Admin } from '@tandemmq/client'
+import type { Admin, AllGroupSettings } from '@tandemmq/client'
 import { withAdmin } from '../admin.ts'
 import type { Call, Command, OptionSpec } from '../command.ts'
-import { TandemError } from '@tandemmq/client'
 import { UsageError } from '../command.ts'
+import { retryOf, retryText } from '../retry-text.ts'
 import { choice } from './topic-options.ts'
 
 const yesNo = { yes: true, no: false }
 
 const options: Readonly<Record<string, OptionSpec>> = {
-  attempts: { value: 'N', help: 'deliveries of one message in all, default 17' },
+  attempts: { value: 'N', help: 'deliveries before a message is a dead letter, or `unlimited`; default 17' },
+  retry: {
+    value: 'PAUSES',
+    help: 'pauses between deliveries: `levels` (10s to 2h), a list such as 1s,10s,5m, or FIRST*FACTOR..MAX such as 5s*2..2h',
+  },
   ordered: { value: 'yes|no', help: 'leases keep the order of each queue, default no' },
   enabled: { value: 'yes|no', help: 'no: the group gets nothing, default yes' },
   broadcast: { value: 'yes|no', help: 'members may broadcast, default yes' },
 }
 
 function settingsOf(call: Call) {
+  const retry = call.text('retry')
   return {
-    attemptsMax: call.integer('attempts'),
+    attemptsMax: call.text('attempts') === 'unlimited' ? Number.POSITIVE_INFINITY : call.integer('attempts'),
+    retry: retry === undefined ? undefined : retryOf(retry),
     ordered: choice(call, 'ordered', yesNo),
     enabled: choice(call, 'enabled', yesNo),
     broadcast: choice(call, 'broadcast', yesNo),
   }
 }
 
-async function write(admin: Admin, group: string, settings: ReturnType<typeof settingsOf>) {
-  await admin.createGroup(group, settings)
-  return { group, settings: await admin.groupSettings(group) }
+/** JSON knows no Infinity. */
+const attemptsText = ({ attemptsMax }: AllGroupSettings): number | 'unlimited' =>
+  attemptsMax === Number.POSITIVE_INFINITY ? 'unlimited' : attemptsMax
+
+async function settingsNow(admin: Admin, group: string) {
+  const now = await admin.groupSettings(group)
+  return { group, settings: now && { ...now, attemptsMax: attemptsText(now) } }
 }
 
 export const groupsCreate: Command = {
@@ -37,7 +47,11 @@ export const groupsCreate: Command = {
   async run(call) {
     const [group = ''] = call.positionals
     const settings = settingsOf(call)
-    call.report(await withAdmin(call, (admin) => write(admin, group, settings)), () => `group ${group} is there`)
+    const written = await withAdmin(call, async (admin) => {
+      await admin.createGroup(group, settings)
+      return settingsNow(admin, group)
+    })
+    call.report(written, () => `group ${group} is there`)
   },
 }
 
@@ -46,7 +60,7 @@ export const groupsUpdate: Command = {
   summary: 'Change settings of a consumer group on every broker; what is not named stays',
   positionals: ['GROUP'],
   options,
-  example: 'groups update billing --enabled no',
+  example: 'groups update billing --retry 1s,10s,5m --attempts 10',
   async run(call) {
     const [group = ''] = call.positionals
     const settings = settingsOf(call)
@@ -54,11 +68,13 @@ export const groupsUpdate: Command = {
       throw new UsageError('nothing to change was given')
     }
     const written = await withAdmin(call, async (admin) => {
-      if ((await admin.groupSettings(group)) === undefined) {
-        throw new TandemError('GROUP_NOT_EXIST', `no broker knows a group ${group}`)
-      }
-      return write(admin, group, settings)
+      await admin.updateGroup(group, settings)
+      return settingsNow(admin, group)
     })
-    call.report(written, () => `group ${group} is changed`)
+    call.report(written, ({ settings: now }) =>
+      now === undefined
+        ? `group ${group} is changed`
+        : `group ${group} is changed: ${now.attemptsMax} deliveries, pauses ${retryText(now.retry)}`,
+    )
   },
 }
