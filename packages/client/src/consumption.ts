@@ -14,6 +14,8 @@ export interface ConsumptionPort {
   readonly settings: ConsumerSettings
   readonly budget: CacheBudget
   topics(): readonly string[]
+  /** What the broker at `address` said: topics of which members want different messages; undefined = they agree. */
+  conflict(topics: string | undefined, address: string): void
   subscriptionOf(topic: string): Subscription | undefined
   /** The application's own filter; false = count it as consumed without a handler. Undefined = there is none. */
   readonly accepts: ((message: ConsumedMessage) => boolean) | undefined

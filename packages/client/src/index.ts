@@ -53,6 +53,7 @@ export type {
   QueueOffsets,
   QueueProgress,
 } from './admin-views.ts'
+export type { SubscriptionConflict } from './subscription-conflicts.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
 export type { MessageMark, MessageRange, QueuePreview, ResetPreview, ResetTarget } from './admin-history.ts'
 export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'

@@ -14,6 +14,7 @@ import { consumerSettings } from './push-consumer-options.ts'
 import { QueueConsumption } from './queue-consumption.ts'
 import type { MessageHandler, Subscription } from './subscription.ts'
 import { subscriptionOf } from './subscription.ts'
+import { ConflictWatch } from './subscription-conflicts.ts'
 
 /** Answers to a first heartbeat that will not get better by waiting. */
 const REFUSALS: ReadonlySet<string> = new Set(['SUBSCRIPTION_INVALID', 'CLIENT_ID_TAKEN'])
@@ -43,6 +44,7 @@ export class PushConsumer {
   readonly #settings: ConsumerSettings
   readonly #core: ClientCore
   readonly #subscriptions = new Map<string, Subscription>()
+  readonly #conflicts: ConflictWatch
   readonly #budget: CacheBudget
   readonly #consumption: Consumption
   #startedAt = 0
@@ -58,7 +60,12 @@ export class PushConsumer {
       membership: () => this.#membership(),
       onRequest: (connection, header) => this.#onRequest(connection, header),
       onTaken: (reason) => this.#onTaken(reason),
+      onHeartbeat: (answer, connection) =>
+        this.#conflicts.saw(answer.extFields['subscriptionConflict'], (init) =>
+          connection.request(init, settings.requestTimeoutMs),
+        ),
     })
+    this.#conflicts = new ConflictWatch(this.group, settings.logger)
     this.#budget = new CacheBudget(this.#settings)
     const port: ConsumptionPort = {
       core: this.#core,
@@ -66,6 +73,7 @@ export class PushConsumer {
       settings: this.#settings,
       budget: this.#budget,
       topics: () => [...this.#subscriptions.keys()],
+      conflict: (topics, address) => this.#conflicts.saw(topics, (init) => this.#core.request(address, init)),
       subscriptionOf: (topic) => this.#subscriptions.get(topic),
       accepts: this.#accepts(options.filter),
     }
@@ -88,7 +96,8 @@ export class PushConsumer {
   /**
    * Joins the group and takes its first queues. A cluster that cannot be reached is not an error: the search goes on in
    * the background.
-   * @throws {ClientError} SUBSCRIPTION_INVALID when the broker refuses a filter; CLIENT_ID_TAKEN; CLOSED
+   * @throws {ClientError} SUBSCRIPTION_INVALID when the broker refuses a filter; CLIENT_ID_TAKEN; with
+   *   `strictSubscriptions` SUBSCRIPTION_CONFLICT naming who wants what, closed then; CLOSED
    */
   async start(): Promise<void> {
     if (this.#closed !== undefined) throw new ClientError('CLOSED', `consumer ${this.group} is closed`)
@@ -101,6 +110,11 @@ export class PushConsumer {
     const refused = (await core.heartbeat()).find(({ code }) => REFUSALS.has(code))
     if (refused !== undefined) throw refused
     await this.#checkExpressions()
+    const conflict = this.#settings.isStrict ? await this.#conflicts.current() : undefined
+    if (conflict !== undefined) {
+      await this.close()
+      throw conflict
+    }
     this.#consumption.handlers.start()
     await this.#consumption.start()
   }
