@@ -407,3 +407,14 @@ test('members that disagree are named once per change, and a strict one does not
   await expect(w.clock.run(strict.start())).rejects.toMatchObject({ code: 'SUBSCRIPTION_CONFLICT' })
   expect(fake.asked(RequestCode.UNREGISTER_CLIENT)).not.toEqual([])
 })
+
+test('the first position of a group is told as such, so that a member that starts beside us cannot move it', async () => {
+  fake.queues = 2
+  serveQueue(fake, 't', records(3))
+  await started(() => undefined, { startFrom: 'last' })
+  const first = fake.asked(RequestCode.UPDATE_CONSUMER_OFFSET).filter(({ extFields }) => extFields['topic'] === 't')
+  expect(first.map(({ extFields }) => [extFields['queueId'], extFields['onlyIfAbsent']])).toEqual([
+    ['0', 'true'],
+    ['1', 'true'],
+  ])
+})
