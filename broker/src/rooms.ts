@@ -4,6 +4,7 @@ import { limitedLog } from './limited-log.ts'
 import { StoreLogWriter } from './log-writer.ts'
 import { BrokerRegistrar, BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from './nameserver/index.ts'
 import { LiveSettings } from './live-settings.ts'
+import { Measurements } from './measurements.ts'
 import type { ResolvedOptions } from './options.ts'
 import {
   ConsumerGroups,
@@ -44,9 +45,10 @@ export interface Rooms {
   sql: SqlExpressions
   settings: LiveSettings
   statistics: Statistics
+  measured: Measurements
   transactions: TransactionService
   delay: DelayService
-  dedup: DedupWindow | undefined
+  dedup: DedupWindow
   retry: RetryService
   redrives: RedriveService
   kvConfig: KvConfig
@@ -63,6 +65,7 @@ export interface Rooms {
  */
 export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, 'onFenced' | 'onFull'>): Rooms {
   const { clock } = options
+  const measured = new Measurements()
   const producers = new ProducerGroups({ clock, channelExpiryMs: options.channelExpiryMs })
   const log = new StoreLogWriter(clock)
   const replayed = openReplayed(options, log, producers)
@@ -84,10 +87,17 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       options.log(`reading the log: ${Math.floor(read / 2 ** 20)} of ${Math.floor(total / 2 ** 20)} MiB`),
     onDamage: (error) =>
       options.log(`${error.message}; nobody is served it. Restore the file, or start with acceptDamage`),
+    onClockJump: (byMs) =>
+      options.log(
+        `the wall clock went forward by ${Math.round(byMs / 1_000)} s: nothing is removed by age for an hour`,
+      ),
     ...recordIndexing,
     derived: new Map(Object.entries(derivedOf(replayed))),
+    onSynced: (elapsedMs) => measured.sync.observe(elapsedMs),
+    onCompleting: () => (measured.now = clock.monotonic()),
     onJournal: (journal) => {
       tables = openTables(options, journal)
+      replayed.topics = tables.topics
       // Half messages of the log are checked back by what is in force.
       replayed.transactions.timeoutMs = tables.settings.values.transactionTimeoutMs
     },
@@ -96,7 +106,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       replayed.delay.replay(record, bytes)
       replayed.retry.replay(record, bytes)
       replayed.redrives.replay(record, bytes)
-      replayed.dedup?.replay(record, bytes)
+      replayed.dedup.replay(record, bytes)
     },
     ...events,
   })
@@ -121,11 +131,12 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     list: () => topics.list(),
   })
   producers.onJoined = (group) => replayed.transactions.producerOnline(group)
+  groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
   const sql = new SqlExpressions({ enabled: options.enablePropertyFilter })
-  const statistics = openStatistics(options, topics, groups, replayed.delay)
+  const statistics = openStatistics(options, topics, groups, replayed.delay, measured)
   const { deliveries } = statistics
   replayed.retry.onReturned = (topic, group) => statistics.countReturn(topic, group)
   const pulls = new PullService({ clock, topics, groups, offsets, store, sql, deliveries })
@@ -161,7 +172,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       lookup,
       liveMs: options.retentionHours * HOUR_MS,
     }),
-    ...{ sql, settings, statistics },
+    ...{ sql, settings, statistics, measured },
     transactions: replayed.transactions,
     delay: replayed.delay,
     dedup: replayed.dedup,
@@ -178,6 +189,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
 /** Rooms whose state is a function of the log: they exist before it is read. */
 function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: ProducerGroups) {
   const { clock, brokerName } = options
+  const logOrphan = limitedLog(clock, options.log)
   const transactions = new TransactionService({
     clock,
     log,
@@ -194,25 +206,28 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     clock,
     log,
     horizonMs: options.delayMsMax,
+    findByKey: (topic, key) => log.findByKey(topic, key),
+    deletedBefore: (topic) => log.deletedBefore(topic),
+    turnTimestamp: () => log.turnTimestamp,
     onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
+    onOrphan: (topic, offset) =>
+      logOrphan(`the delayed message at ${offset} was for the topic ${topic}, deleted since: it is not delivered`),
   })
-  const dedup =
-    options.dedupWindowMs === 0
-      ? undefined
-      : new DedupWindow({
-          clock,
-          read: (offset) => log.read(offset),
-          windowMs: options.dedupWindowMs,
-          entriesMax: options.dedupEntriesMax,
-          onEvictedEarly: () =>
-            options.log(
-              `the dedup window is full (dedupEntriesMax ${options.dedupEntriesMax}): keys leave before their time`,
-            ),
-        })
-  const rooms: { groups: ConsumerGroups | undefined; store: MessageStore | undefined } = {
-    groups: undefined,
-    store: undefined,
-  }
+  const rooms: {
+    groups: ConsumerGroups | undefined
+    topics: Topics | undefined
+    store: MessageStore | undefined
+  } = { groups: undefined, topics: undefined, store: undefined }
+  const dedup = new DedupWindow({
+    clock,
+    read: (offset) => log.read(offset),
+    windowMs: options.dedupWindowMs,
+    entriesMax: options.dedupEntriesMax,
+    ownKeysMax: options.dedupOwnKeysMax,
+    windowOf: (bytes, start, end) => rooms.topics?.intern(bytes, start, end)?.dedupWindowMs ?? -1,
+    deletedBefore: (topic) => log.deletedBefore(topic),
+    log: options.log,
+  })
   const retry = new RetryService({
     clock,
     log,
@@ -230,16 +245,16 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
 /** What checkpoints hold, by the name it has there. */
 function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, DerivedState> {
   const { transactions, delay, retry, redrives, dedup } = rooms
-  return { transactions, delay, retry, redrives, ...(dedup && { dedup }) }
+  return { transactions, delay, retry, redrives, dedupKeys: dedup }
 }
 
 /** Rooms whose state is in the journal. */
 function openTables(options: ResolvedOptions, journal: StateJournal) {
-  const { clock, channelExpiryMs } = options
+  const { clock, channelExpiryMs, memberGraceMs } = options
   const settings = new LiveSettings({ journal, given: options })
   const { autoCreateTopic: autoCreate, defaultQueues } = settings.values
   const topics = new Topics({ journal, autoCreate, defaultQueues })
-  const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs })
+  const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs, memberGraceMs })
   return {
     ...{ settings, topics, groups },
     offsets: new Offsets({ clock, journal, topics }),
@@ -255,6 +270,7 @@ function openStatistics(
   topics: Topics,
   groups: ConsumerGroups,
   delay: DelayService,
+  measured: Measurements,
 ): Statistics {
   const { clock, clusterName } = options
   const sources = {
@@ -262,8 +278,8 @@ function openStatistics(
     ...{ groups: () => groups.list(), group: (name: string) => groups.find(name) },
   }
   const parked = (): number[] => {
-    const { pending, fired, cancelled, lost } = delay.stats()
-    return [pending + fired + cancelled + lost, fired]
+    const { pending, fired, cancelled, orphaned, lost } = delay.stats()
+    return [pending + fired + cancelled + orphaned + lost, fired]
   }
-  return new Statistics({ clock, clusterName, sources, extra: parked })
+  return new Statistics({ clock, clusterName, sources, extra: parked, deliveryAge: measured.delivery })
 }

@@ -1,4 +1,5 @@
-import type { Clock } from '@tandemmq/remoting'
+import { RequestCode } from '@tandemmq/protocol'
+import type { Clock, Connection } from '@tandemmq/remoting'
 import type { Journal } from './state-table.ts'
 
 const TABLE = 'queueLocks'
@@ -12,7 +13,13 @@ interface QueueLock {
   expiresAt: number
   /** Grows with every change of owner, over restarts too: what an owner of an older epoch does is stale. */
   epoch: number
+  /** Of a consumer that handles a queue's messages side by side, and takes a queue over only when the owner before has let go of it. */
+  isClaim: boolean
+  /** Who was refused and wants to know when it is free; at most {@link WAITERS_MAX}, others ask again by themselves. */
+  waiters: Set<Connection> | undefined
 }
+
+const WAITERS_MAX = 100
 
 type Entry =
   | { lock: [group: string, key: string, clientId: string, epoch: number] }
@@ -21,8 +28,9 @@ type Entry =
   | { dropTopic: string }
 
 /**
- * Queues that one consumer of a group may consume in order. Owners are in the journal: after a restart each has its queue for as long
- * as if it had renewed the lock just then, because it may still be at work (broker.md 7.5).
+ * Queues that one consumer of a group has for itself: to consume them in order, or (a claim) until it has finished with them. Owners of
+ * the first kind are in the journal: after a restart each has its queue for as long as if it had renewed the lock just then, because it
+ * may still be at work (broker.md 7.5). Claims are in memory: after a restart clients claim again.
  */
 export class QueueLocks {
   readonly #clock: Clock
@@ -44,24 +52,34 @@ export class QueueLocks {
     options.journal?.register(TABLE, { apply: (entry) => this.#apply(entry as Entry), snapshot: () => this.#entries() })
   }
 
-  /** @returns true when the client holds the queue now; holding it already renews it */
-  lock(group: string, clientId: string, topic: string, queueId: number): boolean {
-    return this.take(group, clientId, topic, queueId) !== undefined
+  /** As {@link take}. @returns true when the client holds the queue now */
+  lock(group: string, clientId: string, topic: string, queueId: number, claim?: Connection): boolean {
+    return this.take(group, clientId, topic, queueId, claim) !== undefined
   }
 
-  /** As {@link lock}. @returns the epoch of the ownership; undefined when somebody else has the queue */
-  take(group: string, clientId: string, topic: string, queueId: number): number | undefined {
+  /**
+   * Takes the queue; who holds it already renews it.
+   * @param claim given: a claim, and who wants to hear when the queue is free
+   * @returns the epoch of the ownership; undefined when somebody else has the queue
+   */
+  take(group: string, clientId: string, topic: string, queueId: number, claim?: Connection): number | undefined {
     let locks = this.#groups.get(group)
     if (locks === undefined) this.#groups.set(group, (locks = new Map()))
     const key = keyOf(topic, queueId)
     const now = this.#clock.monotonic()
     const held = locks.get(key)
-    if (held !== undefined && held.clientId !== clientId && held.expiresAt > now) return undefined
+    if (held !== undefined && held.clientId !== clientId && held.expiresAt > now) {
+      if (claim !== undefined) waitFor(held, claim)
+      return undefined
+    }
     const sameOwner = held !== undefined && held.clientId === clientId && held.expiresAt > now
     // A start begins above every epoch of the process before it, of which it may have forgotten some.
     const epoch = sameOwner ? held.epoch : Math.max((held?.epoch ?? 0) + 1, this.#firstEpoch)
-    locks.set(key, { clientId, expiresAt: now + this.expiryMs, epoch })
-    if (!sameOwner) this.#journal?.append(TABLE, { lock: [group, key, clientId, epoch] } satisfies Entry)
+    const isClaim = claim !== undefined
+    const isNew = !sameOwner || held.isClaim !== isClaim
+    const waiters = sameOwner ? held.waiters : undefined
+    locks.set(key, { clientId, expiresAt: now + this.expiryMs, epoch, isClaim, waiters })
+    if (isNew && !isClaim) this.#journal?.append(TABLE, { lock: [group, key, clientId, epoch] } satisfies Entry)
     return epoch
   }
 
@@ -69,10 +87,14 @@ export class QueueLocks {
   unlock(group: string, clientId: string, topic: string, queueId: number): void {
     const key = keyOf(topic, queueId)
     const held = this.#groups.get(group)?.get(key)
-    // The entry stays for its epoch: the next owner must not get the number of the last one.
-    if (held?.clientId !== clientId || held.expiresAt === Number.NEGATIVE_INFINITY) return
-    held.expiresAt = Number.NEGATIVE_INFINITY
-    this.#journal?.append(TABLE, { free: [group, key] } satisfies Entry)
+    if (held?.clientId === clientId && held.expiresAt !== Number.NEGATIVE_INFINITY) this.#free(group, key, held)
+  }
+
+  /** The client is no member any more. What it consumed in order stays its own until the lock expires: it may not know yet. */
+  releaseClaims(group: string, clientId: string): void {
+    for (const [key, held] of this.#groups.get(group) ?? []) {
+      if (held.isClaim && held.clientId === clientId) this.#free(group, key, held)
+    }
   }
 
   /** True when the queue had a later owner than the one of this epoch: what that one says counts no more. */
@@ -94,7 +116,9 @@ export class QueueLocks {
   /** True while any queue of the group is held: the group consumes in order. */
   isOrdered(group: string): boolean {
     const now = this.#clock.monotonic()
-    for (const { expiresAt } of this.#groups.get(group)?.values() ?? []) if (expiresAt > now) return true
+    for (const { expiresAt, isClaim } of this.#groups.get(group)?.values() ?? []) {
+      if (expiresAt > now && !isClaim) return true
+    }
     return false
   }
 
@@ -105,6 +129,18 @@ export class QueueLocks {
 
   deleteTopic(topic: string): void {
     if (this.#dropTopic(topic)) this.#journal?.append(TABLE, { dropTopic: topic } satisfies Entry)
+  }
+
+  /** The entry stays for its epoch: the next owner must not get the number of the last one. */
+  #free(group: string, key: string, held: QueueLock): void {
+    held.expiresAt = Number.NEGATIVE_INFINITY
+    if (!held.isClaim) this.#journal?.append(TABLE, { free: [group, key] } satisfies Entry)
+    // Members share out queues anew when they are told that the group changed.
+    for (const connection of held.waiters ?? []) {
+      if (!connection.isOpen) continue
+      connection.oneway({ code: RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, extFields: { consumerGroup: group } })
+    }
+    held.waiters = undefined
   }
 
   #dropTopic(topic: string): boolean {
@@ -122,7 +158,8 @@ export class QueueLocks {
       const [group, key, clientId, epoch] = entry.lock
       let locks = this.#groups.get(group)
       if (locks === undefined) this.#groups.set(group, (locks = new Map()))
-      locks.set(key, { clientId, epoch, expiresAt: this.#clock.monotonic() + this.expiryMs })
+      const expiresAt = this.#clock.monotonic() + this.expiryMs
+      locks.set(key, { clientId, epoch, expiresAt, isClaim: false, waiters: undefined })
     } else {
       const [group, key] = entry.free
       const held = this.#groups.get(group)?.get(key)
@@ -134,11 +171,16 @@ export class QueueLocks {
   *#entries(): Iterable<Entry> {
     const now = this.#clock.monotonic()
     for (const [group, locks] of this.#groups) {
-      for (const [key, { clientId, epoch, expiresAt }] of locks) {
-        if (expiresAt > now) yield { lock: [group, key, clientId, epoch] }
+      for (const [key, { clientId, epoch, expiresAt, isClaim }] of locks) {
+        if (expiresAt > now && !isClaim) yield { lock: [group, key, clientId, epoch] }
       }
     }
   }
+}
+
+function waitFor(held: QueueLock, connection: Connection): void {
+  held.waiters ??= new Set()
+  if (held.waiters.size < WAITERS_MAX) held.waiters.add(connection)
 }
 
 /** Topic names cannot contain an @. */

@@ -6,17 +6,19 @@ import { answer, jsonBody } from './request-body.ts'
 
 /**
  * Ordered consumption: lock 41, unlock 42. Queues that do not exist are not granted. Who asks `withEpochs` (ours) is told the epoch of
- * each queue it holds, in the order of `lockOKMQSet`, and after how many ms without a renewal somebody else may have it; a commit that names an older one is refused.
+ * each queue it holds, in the order of `lockOKMQSet`, and after how many ms without a renewal somebody else may have it; a commit that
+ * names an older one is refused. Ours as well: with `handover` in the body they are claims of a consumer that is not ordered.
  */
 export function lockHandlers({ locks, topics }: { locks: QueueLocks; topics: Topics }): Map<number, Handler> {
   const lock: Handler = (connection, header) => {
     const body = fieldsOf(jsonBody(header), 'the body')
     const group = textOf(body, 'consumerGroup')
     const clientId = textOf(body, 'clientId')
+    const claim = body['handover'] === true ? connection : undefined
     const epochs: number[] = []
     const lockOKMQSet = messageQueuesOf(body, 'mqSet').filter(({ topic, queueId }) => {
       const isThere = topics.find(topic)?.queues[queueId] !== undefined
-      const epoch = isThere ? locks.take(group, clientId, topic, queueId) : undefined
+      const epoch = isThere ? locks.take(group, clientId, topic, queueId, claim) : undefined
       if (epoch !== undefined) epochs.push(epoch)
       return epoch !== undefined
     })

@@ -15,6 +15,7 @@ import { answer, flagOr, textOr } from './request-body.ts'
 
 /** Ours: the epoch of the lock under which the messages were consumed. */
 const lockEpochField = fieldName('lockEpoch')
+const onlyIfAbsentField = fieldName('onlyIfAbsent')
 
 const commitRemarks = {
   stored: undefined,
@@ -52,6 +53,10 @@ export function offsetHandlers(options: {
     if (epochAt >= 0 && locks.isStale(group.name, topic.name, queueId, header.long(epochAt))) {
       const detail = `${topic.name} queue ${queueId} has another owner in group ${group.name} since`
       throw new BrokerError('ILLEGAL_OPERATION', detail)
+    }
+    // Ours: members that start together must not each set the beginning of their group.
+    if (flagOr(header, onlyIfAbsentField, false) && offsets.committed(group.name, topic.name, queueId) >= 0) {
+      return answer(connection, header, { remark: 'kept: the group has a position' })
     }
     const outcome = offsets.commit(group.name, topic.name, queueId, offset, queue)
     if (outcome === 'behind' && groups.members(group.name).length === 0) {

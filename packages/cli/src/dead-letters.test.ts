@@ -5,11 +5,9 @@ import { type Broker, startBroker } from '@tandemmq/broker'
 import { Admin, Producer, PushConsumer, RejectMessage } from '@tandemmq/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { main } from './main.ts'
-import { progressBar } from './progress-bar.ts'
 
 let directory: string
 let broker: Broker
-const statuses: string[] = []
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'tandem-cli-'))
@@ -27,7 +25,6 @@ async function tandem(...argv: string[]): Promise<{ code: number; out: string; e
   const code = await main([...argv, '--name-server', broker.address], {
     out: (line) => void out.push(line),
     err: (line) => void err.push(line),
-    status: (line) => void statuses.push(line),
     stop: new AbortController().signal,
   })
   return { code, out: out.join('\n'), err: err.join('\n') }
@@ -82,8 +79,6 @@ test('a redrive counts in a dry run, sends each chosen one back once, and only i
   expect(await redrive()).toMatchObject({ matched: 0, redriven: 0 })
   expect(await json('dead-letters', 'list', 'stock')).toEqual([])
   expect(await json('dead-letters', 'list', 'stock', '--redriven')).toHaveLength(5)
-  expect(statuses.at(-1)).toBe('')
-  expect(statuses.some((line) => line.includes('5 of 5 looked at, 2 sent back'))).toBe(true)
   const seen: string[] = []
   await using others = new PushConsumer({ nameServers: broker.address, group: 'others', startFrom: 'last' })
   others.subscribe('stock', '*', (message) => void seen.push(`others ${message.text()}`))
@@ -118,20 +113,17 @@ test('the pauses and attempts of a group are changed and read back', async () =>
   expect((await update('--attempts', '3')).err).toContain('GROUP_NOT_EXIST')
   await admin.createGroup('slow', { ordered: true })
   expect((await update('--retry', '1s,10s,5m', '--attempts', '4')).out).toBe(
-    'group slow: 4 deliveries, pauses 1s,10s,5m',
+    'group slow is changed: 4 deliveries, pauses 1s,10s,5m',
   )
   expect(await admin.groupSettings('slow')).toMatchObject({
     ordered: true,
     retry: { delaysMs: [1_000, 10_000, 300_000] },
   })
-  expect((await update('--retry', '5s*1.5..2h')).out).toBe('group slow: 4 deliveries, pauses 5s*1.5..2h')
-  expect((await update('--attempts', 'unlimited')).out).toBe('group slow: unlimited deliveries, pauses 5s*1.5..2h')
-  expect((await update('--retry', 'levels')).out).toBe('group slow: unlimited deliveries, pauses levels')
+  expect((await update('--retry', '5s*1.5..2h')).out).toBe('group slow is changed: 4 deliveries, pauses 5s*1.5..2h')
+  expect((await update('--attempts', 'unlimited')).out).toBe(
+    'group slow is changed: unlimited deliveries, pauses 5s*1.5..2h',
+  )
+  expect((await update('--retry', 'levels')).out).toBe('group slow is changed: unlimited deliveries, pauses levels')
   for (const wrong of ['soon', '1s*', '1s*2', '5s*2..1s', '']) expect((await update('--retry', wrong)).code).not.toBe(0)
   expect((await update()).code).toBe(2)
-})
-
-test('a bar is as full as the work is done', () => {
-  expect([0, 5, 10].map((done) => progressBar(done, 10).replaceAll(/[^#]/g, '').length)).toEqual([0, 12, 24])
-  expect(progressBar(0, 0)).not.toContain('-')
 })

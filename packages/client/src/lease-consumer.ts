@@ -46,6 +46,7 @@ export class LeaseConsumer implements Consumption {
       concurrencyMax: settings.concurrencyMax,
       handlerTimeoutMs: settings.handlerTimeoutMs,
       subscriptionOf: (_, lease) => this.#subscriptionOf(lease),
+      hooks: port.hooks,
       done: (lane, lease) => {
         lane.ended()
         this.#settler.acknowledge(lease)
@@ -102,6 +103,11 @@ export class LeaseConsumer implements Consumption {
     // Their handlers still run; nobody waits for them any more.
     for (const lease of this.#keeper.held) this.#settler.giveBack(lease, HAND_BACK_MS)
     await this.#settler.flush()
+  }
+
+  /** Leases belong to their receipts, not to a client id: those that nobody handles end by themselves. */
+  abandon(): void {
+    this.#keeper.stop()
   }
 
   queues(): readonly QueueConsumer[] {

@@ -16,14 +16,16 @@ export interface HeldLock {
   readonly trustedMs: number
 }
 
-/** Broker locks of ordered consumption (41, 42; remoting.md 4.12). */
+/** Broker locks of ordered consumption (41, 42; remoting.md 4.12), and claims, which a TandemMQ broker knows beside them. */
 export class QueueLocks {
   readonly #core: ClientCore
   readonly #group: string
+  readonly #isClaim: boolean
 
-  constructor(core: ClientCore, group: string) {
+  constructor(core: ClientCore, group: string, isClaim: boolean) {
     this.#core = core
     this.#group = group
+    this.#isClaim = isClaim
   }
 
   /** Takes or renews locks on one broker. @returns queues now held by key, by what it holds them */
@@ -61,7 +63,7 @@ export class QueueLocks {
         consumerGroup: this.#group,
         mqSet: queues.map(({ brokerName, queueId, topic }) => ({ brokerName, queueId, topic })),
         onlyThisBroker: false,
-        withEpochs: true,
+        ...(this.#isClaim ? { handover: true } : { withEpochs: true }),
       }),
     )
   }

@@ -53,6 +53,8 @@ export class LeaseQueue {
   readonly burying = new Set<number>()
   /** Its leases keep the order of keys; undefined while there are none such. */
   keyed: KeyedLeases | undefined
+  /** Of queue 0 of a topic with priorities: pops of the topic that found something. */
+  turn = 0
   /** A pop found messages and no room for their leases: it must be told when there is. */
   isHungry = false
   /** Settled offset the offsets room was told last. */
