@@ -46,9 +46,9 @@ export interface BrokerOptions {
    * 600,000. The topic attribute `tandem.dedup.window.ms` goes before it.
    */
   dedupWindowMs?: number
-  /** Unique ids held at most, 24 bytes each as they come; more push out the oldest, which is counted and logged. Default 10,000,000. */
+  /** Unique ids held at most, 28 bytes each as they come; more push out the oldest, which is counted and logged. Default 4,000,000. */
   dedupEntriesMax?: number
-  /** Dedup keys of applications held at most, 24 bytes each; none leaves early: a send for which there is no room is refused. Default 10,000,000. */
+  /** Dedup keys of applications held at most, 28 bytes each; none leaves early: a send for which there is no room is refused. Default 10,000,000. */
   dedupOwnKeysMax?: number
   /**
    * Separate name servers to register with, ours or Apache's: `'a:9876;b:9876'` or an array. Default: none, this broker is its own.
@@ -222,7 +222,7 @@ export function resolveOptions(
     delayMsMax: 365 * 86_400_000,
     lockMaxLiveMs: 60_000,
     dedupWindowMs: 600_000,
-    dedupEntriesMax: 10_000_000,
+    dedupEntriesMax: 4_000_000,
     dedupOwnKeysMax: 10_000_000,
     nameServers: [],
     brokerName: 'tandemmq',

@@ -22,7 +22,7 @@ export interface DedupWindowOptions {
   read(physicalOffset: number): Buffer | undefined
   /** Age (by store time) at which a key is forgotten, of topics that say nothing else; 0 = off. Default 600,000 ms. */
   windowMs?: number
-  /** Unique ids held at most; more push out the oldest, counted in `evictedEarly`. Default 10,000,000. */
+  /** Unique ids held at most; more push out the oldest, counted in `evictedEarly`. Default 4,000,000. */
   entriesMax?: number
   /** Keys of the application held at most; they never leave early, more are refused. Default 10,000,000. */
   ownKeysMax?: number
@@ -86,7 +86,7 @@ export class DedupWindow implements DerivedState {
     this.#deletedBefore = options.deletedBefore ?? (() => 0)
     this.#log = options.log ?? (() => {})
     this.#hash = new KeyHash(options.clock)
-    this.#ids = new KeyRings(this.#windowMs, options.entriesMax ?? 10_000_000)
+    this.#ids = new KeyRings(this.#windowMs, options.entriesMax ?? 4_000_000)
     this.#own = new KeyRings(this.#windowMs, options.ownKeysMax ?? 10_000_000)
   }
 

@@ -23,10 +23,14 @@ export class KeyBlock {
     return this.entries.byteLength + this.nexts.byteLength
   }
 
+  /** {@link grow} comes before the next {@link add}. */
+  get isFull(): boolean {
+    return this.size === this.nexts.length
+  }
+
   /** @returns index of the new entry */
   add(low: number, high: number, physicalOffset: number, second: number): number {
     const index = this.size++
-    if (index === this.nexts.length) this.#grow()
     const at = index * ENTRY_INTS
     this.entries[at] = low
     this.entries[at + 1] = high
@@ -46,7 +50,9 @@ export class KeyBlock {
     return this.entries.subarray(0, count * ENTRY_INTS)
   }
 
-  #grow(): void {
+  /** @returns bytes it takes more */
+  grow(): number {
+    const before = this.bytes
     const capacity = Math.max(FIRST_ENTRIES, this.nexts.length * 2)
     const entries = new Int32Array(capacity * ENTRY_INTS)
     const nexts = new Int32Array(capacity)
@@ -54,5 +60,6 @@ export class KeyBlock {
     nexts.set(this.nexts)
     this.entries = entries
     this.nexts = nexts
+    return this.bytes - before
   }
 }

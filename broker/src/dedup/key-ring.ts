@@ -11,7 +11,7 @@ const TABLE_KEPT = 1 << 16
 const SPARSE = 64
 
 /**
- * Fingerprints in the order of the log, with a hash table over them: 24 bytes an entry, allocated as they come. They leave in blocks, the
+ * Fingerprints in the order of the log, with a hash table over them: 28 bytes an entry, allocated as they come. They leave in blocks, the
  * oldest first, and the chains need no repair for it: an entry number older than the oldest block ends a chain.
  */
 export class KeyRing {
@@ -24,6 +24,8 @@ export class KeyRing {
   readonly #blocks: KeyBlock[] = []
   /** Number of the first entry of the oldest block, 32 bits, wrapping. */
   #base = 0
+  /** The newest block, while it takes more. */
+  #open: KeyBlock | undefined
   #size = 0
   #bytes = 0
   /** Bucket whose head is looked at next: a dead one is reset long before its number comes again. */
@@ -85,15 +87,24 @@ export class KeyRing {
 
   add(low: number, high: number, physicalOffset: number, second: number): void {
     if (this.#heads.isFree) this.#heads.reset(0, this.#nothing)
-    const block = this.#blockFor(second)
-    const before = block.bytes
+    let block = this.#open
+    if (block === undefined || block.size >> this.#blockShift > 0 || second - block.firstSecond > this.#blockSeconds) {
+      block = new KeyBlock(second)
+      this.#blocks.push(block)
+      this.#open = block
+    }
+    if (block.isFull) this.#bytes += block.grow()
     const index = block.add(low, high, physicalOffset, second)
-    this.#bytes += block.bytes - before
     this.#size++
-    this.#link(block, index, this.#base + ((this.#blocks.length - 1) << this.#blockShift) + index)
-    if (this.#size > this.#heads.count) this.#split()
-    if (this.#swept >= this.#heads.count) this.#swept = 0
-    if (!this.#isAlive(this.#heads.get(this.#swept))) this.#heads.set(this.#swept, this.#nothing)
+    const heads = this.#heads
+    const bucket = heads.bucketOf(low)
+    block.nexts[index] = heads.get(bucket)
+    heads.set(bucket, (this.#base + ((this.#blocks.length - 1) << this.#blockShift) + index) | 0)
+    // Two buckets an entry: half of the chains are empty, and a new key touches little memory.
+    if (this.#size * 2 > heads.count) this.#split()
+    if (this.#size * 2 > heads.count) this.#split()
+    if (this.#swept >= heads.count) this.#swept = 0
+    if (!this.#isAlive(heads.get(this.#swept))) heads.set(this.#swept, this.#nothing)
     this.#swept++
   }
 
@@ -110,8 +121,10 @@ export class KeyRing {
     this.#base = (this.#base + (1 << this.#blockShift)) | 0
     this.#size -= block.size
     this.#bytes -= block.bytes
-    if (this.#blocks.length === 0) this.#heads.free()
-    else if (this.#heads.count > TABLE_KEPT && this.#size * SPARSE < this.#heads.count) this.#relink()
+    if (this.#blocks.length === 0) {
+      this.#open = undefined
+      this.#heads.free()
+    } else if (this.#heads.count > TABLE_KEPT && this.#size * SPARSE < this.#heads.count) this.#relink()
     return block.size
   }
 
@@ -141,12 +154,13 @@ export class KeyRing {
         this.#bytes += block.bytes
       }
     }
+    this.#open = this.#blocks.at(-1)
     this.#relink()
   }
 
   #relink(): void {
     if (this.#size === 0) return
-    this.#heads.reset(this.#size, this.#nothing)
+    this.#heads.reset(this.#size * 2, this.#nothing)
     let number = this.#base
     for (const block of this.#blocks) {
       for (let index = 0; index < block.size; index++) this.#link(block, index, number + index)
@@ -160,15 +174,6 @@ export class KeyRing {
 
   #isAlive(number: number): boolean {
     return (number - this.#base) >>> 0 < this.#blocks.length << this.#blockShift
-  }
-
-  #blockFor(second: number): KeyBlock {
-    const last = this.#blocks.at(-1)
-    const isOpen = last !== undefined && last.size < 1 << this.#blockShift
-    if (isOpen && second - last.firstSecond <= this.#blockSeconds) return last
-    const block = new KeyBlock(second)
-    this.#blocks.push(block)
-    return block
   }
 
   #link(block: KeyBlock, index: number, number: number): void {

@@ -195,6 +195,19 @@ test('when there is no room for keys of applications, such sends are refused wit
   expect((await world.send('orders', 'x', keyed('k16'))).code).toBe(0)
 })
 
+test('retention keeps the records of application keys for their window, and no longer', async () => {
+  world = await MemoryBroker.start({ segmentBytes: 256 << 10, messageBytesMax: 100_000, retentionBytes: 1 << 20 })
+  const first = await world.send('orders', 'x', keyed('k'))
+  for (let n = 0; n < 40; n++) await world.send('orders', Buffer.alloc(90_000, 'y'), { UNIQ_KEY: `u${n}` })
+  await world.clock.advance(120_000)
+  expect(world.broker.stats().store.firstOffset).toBe(0)
+  const again = await world.send('orders', 'x', keyed('k'))
+  expect([again.extFields['dedup'], place(again)]).toEqual(['1', place(first)])
+  await world.clock.advance(720_000)
+  expect(world.broker.stats().store.firstOffset).toBeGreaterThan(0)
+  expect(world.broker.stats().dedup).toMatchObject({ ownKeys: 0, unverified: 0 })
+})
+
 function textOf(properties: Record<string, string>): string {
   return Object.entries(properties)
     .map(([name, value]) => `${name}\u0001${value}\u0002`)
