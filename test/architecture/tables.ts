@@ -18,6 +18,8 @@ export const roomTable: Readonly<Record<string, RoomRule>> = {
   nameserver: { values: ['.'], types: ['queueing'] },
   // Only counts what others say.
   statistics: { values: ['.'], types: [] },
+  // Looks at all rooms and touches none.
+  metrics: { values: ['.'], types: [...rooms] },
   // Maps request codes to rooms.
   server: { values: ['.', ...rooms], types: [] },
 }

@@ -8,6 +8,7 @@ import {
 } from '@tandemmq/protocol'
 import { type Connection, type ConnectionOwner, RemotingClient, RemotingServer } from '@tandemmq/remoting'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
+import { Measurements } from '../../broker/src/measurements.ts'
 import { DelayService } from '../../broker/src/delay/index.ts'
 import { StoreLogWriter } from '../../broker/src/log-writer.ts'
 import { BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from '../../broker/src/nameserver/index.ts'
@@ -183,6 +184,7 @@ export class BrokerRooms {
     const queues = new TopicQueues({ clock, network: this.network, nameServers: [], own: nameServer })
     const read = (physicalOffset: number): Buffer | undefined => store.read(physicalOffset)
     const brokerName = 'tandemmq'
+    const guard = { measured: new Measurements(), outputBytes: () => 0, outputBytesHigh: 1 }
     const dispatcher = new Dispatcher({
       handlers: [
         routeHandlers({ nameServer, kvConfig }),
@@ -190,8 +192,8 @@ export class BrokerRooms {
         clientHandlers({ consumers: groups, producers, sql }),
         offsetHandlers({ topics, groups, offsets, read }),
         lockHandlers({ locks, topics }),
-        pullHandlers(pulls),
-        popHandlers(leases),
+        pullHandlers(pulls, guard),
+        popHandlers(leases, guard),
         assignmentHandlers({ groups, modes, queuesOf: (topic) => queues.of(topic) }),
         queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
         adminHandlers({

@@ -8,13 +8,15 @@ const COMPACT_ABOVE = 1024
 /**
  * States of a delayed message. Decisions are made in the order of their appends, so the log agrees with the table:
  *
- * | state      | due    | cancel     | stored    | refused | failed |
- * | ---------- | ------ | ---------- | --------- | ------- | ------ |
- * | pending    | firing | cancelling |           |         |        |
- * | firing     |        | "fired"    | fired     | pending | stays  |
- * | cancelling |        | join       | cancelled | pending | stays  |
- * | fired      |        | "fired"    |           |         |        |
- * | cancelled  |        | repeat     |           |         |        |
+ * | state     | due    | cancel   | reschedule | stored            | refused | failed |
+ * | --------- | ------ | -------- | ---------- | ----------------- | ------- | ------ |
+ * | pending   | firing | changing | changing   |                   |         |        |
+ * | firing    |        | "fired"  | "fired"    | fired             | pending | stays  |
+ * | changing  |        | waits    | waits      | cancelled, or new | pending | stays  |
+ * | fired     |        | "fired"  | "fired"    |                   |         |        |
+ * | cancelled |        | repeat   | "cancelled" |                  |         |        |
+ *
+ * A rescheduled one leaves the table, and its parked copy enters it as pending under the same unique key.
  *
  * Refused = the log did not take the record, failed = the store broke under it and the restart will tell; it stays put.
  * `free` numbers are reused; `forgotten` ones wait until the heap lets go of them.
@@ -23,11 +25,19 @@ export const TimerState = {
   free: 0,
   pending: 1,
   firing: 2,
-  cancelling: 3,
+  changing: 3,
   fired: 4,
   cancelled: 5,
   forgotten: 6,
 } as const
+
+/** Which entries {@link TimerTable.page} gives. */
+export interface TimerRange {
+  after: { dueAt: number; physicalOffset: number }
+  from: number
+  to: number
+  limit: number
+}
 
 /**
  * Every delayed message the broker knows, by a small number: typed arrays, about 53 bytes each, no object. Pending ones
@@ -55,7 +65,7 @@ export class TimerTable {
     this.#settledWindowMs = options.settledWindowMs
   }
 
-  /** Pending, firing and cancelling. */
+  /** Pending, firing and changing. */
   get unsettled(): number {
     return this.#unsettled
   }
@@ -133,10 +143,15 @@ export class TimerTable {
     }
   }
 
-  /** Drops one whose record is gone. */
+  /** Drops one whose record is gone, or that another one replaces. */
   drop(id: number): void {
     this.#unsettled--
     this.#forget(id)
+  }
+
+  /** Fingerprint of topic and key. */
+  hashOf(id: number): number {
+    return this.#byHash.hashOf(id)
   }
 
   /** First known message with this fingerprint, -1 when none; {@link next} goes on. */
@@ -154,15 +169,34 @@ export class TimerTable {
     if (this.#unsettled === 0) return earliest
     for (let id = 0; id < this.#used; id++) {
       const state = this.#states[id] as number
-      if (state < TimerState.pending || state > TimerState.cancelling) continue
+      if (state < TimerState.pending || state > TimerState.changing) continue
       if ((this.#physical[id] as number) < earliest) earliest = this.#physical[id] as number
     }
     return earliest
   }
 
-  /** Unsettled ones in no order. */
-  *pending(): IterableIterator<number> {
-    for (let id = 0; id < this.#used; id++) if (this.#states[id] === TimerState.pending) yield id
+  /**
+   * Numbers of unsettled ones by due time, then place in the log: the first `limit` behind `after` that are due from
+   * `from` to `to` (ms, both included). Visits every entry.
+   */
+  page(range: TimerRange): number[] {
+    const { after, from, to, limit } = range
+    const order = (a: number, b: number): number =>
+      this.dueAt(a) - this.dueAt(b) || this.physicalOffset(a) - this.physicalOffset(b)
+    const found: number[] = []
+    let last = Number.POSITIVE_INFINITY
+    for (let id = 0; id < this.#used; id++) {
+      const state = this.#states[id] as number
+      const dueAt = this.#dueAt[id] as number
+      if (state < TimerState.pending || state > TimerState.changing || dueAt < from || dueAt > to || dueAt > last)
+        continue
+      if (dueAt < after.dueAt || (dueAt === after.dueAt && this.physicalOffset(id) <= after.physicalOffset)) continue
+      found.push(id)
+      if (found.length < 2 * limit) continue
+      found.sort(order).length = limit
+      last = this.dueAt(found.at(-1) as number)
+    }
+    return found.sort(order).slice(0, limit)
   }
 
   /** Unsettled ones parked before log offset `before`, in no order, and the settled ones, oldest first. */
@@ -170,7 +204,7 @@ export class TimerTable {
     const unsettled: number[] = []
     for (let id = 0; id < this.#used; id++) {
       const state = this.#states[id] as number
-      const isUnsettled = state >= TimerState.pending && state <= TimerState.cancelling
+      const isUnsettled = state >= TimerState.pending && state <= TimerState.changing
       if (isUnsettled && (this.#physical[id] as number) < before) unsettled.push(id)
     }
     writer.number(unsettled.length)

@@ -5,6 +5,7 @@ import type { Traffic } from '../traffic.ts'
 import { AbsentMembers } from './absent-members.ts'
 import { ByteTable } from './byte-table.ts'
 import { defaultGroupConfig, type GroupConfig } from './group-config.ts'
+import { knownRetryPolicy, retryDelayMs, type RetryPolicy } from './group-retry-policy.ts'
 import type { ConsumerData, Instance } from './heartbeat.ts'
 import { type Member, MemberTable } from './member-table.ts'
 import { type Journal, storeNow, storeSoon } from './state-table.ts'
@@ -158,9 +159,15 @@ export class ConsumerGroups {
     await storeNow(this.#journal, TABLE, { delete: name } satisfies Entry)
   }
 
-  /** Redeliveries of the group before a message goes to its dead letter topic. */
-  policyOf(group: string): { attemptsMax: number } {
-    return { attemptsMax: this.#byName.get(group)?.config.retryMaxTimes ?? 16 }
+  /** How the group's messages are delivered again and when they become dead letters. */
+  policyOf(group: string): RetryPolicy {
+    const config = this.#byName.get(group)?.config
+    if (config === undefined) return { attemptsMax: 16, delayMs: () => undefined }
+    const { retryMaxTimes, groupRetryPolicy } = config
+    return {
+      attemptsMax: retryMaxTimes < 0 ? Number.POSITIVE_INFINITY : retryMaxTimes,
+      delayMs: (retries) => retryDelayMs(groupRetryPolicy, retries),
+    }
   }
 
   /**
@@ -322,7 +329,7 @@ export class ConsumerGroups {
 
   #apply(entry: Entry): void {
     if ('put' in entry) {
-      this.#put(entry.put)
+      this.#put({ ...entry.put, groupRetryPolicy: knownRetryPolicy(entry.put.groupRetryPolicy) })
       return
     }
     const group = this.#byName.get(entry.delete)

@@ -3,6 +3,7 @@ import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
 import { ByteTable } from './byte-table.ts'
 import { type Journal, storeNow, storeSoon } from './state-table.ts'
+import { attributeSettings } from './topic-attributes.ts'
 import { isBrokerOwned, Perm, type Topic, type TopicConfig, topicOf } from './topic.ts'
 
 const TABLE = 'topics'
@@ -229,7 +230,7 @@ export class Topics {
       topic = topicOf(config)
       this.#byName.set(topic.name, topic)
       this.#byBytes.set(topic.nameBytes, topic)
-    } else Object.assign(topic, config)
+    } else Object.assign(topic, config, attributeSettings(config.attributes))
     this.#fillQueues(topic)
     return topic
   }

@@ -6,6 +6,7 @@ import { Completions } from './completions.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { HotMemory } from './hot-memory.ts'
+import { HotRecords } from './hot-records.ts'
 import { BLANK_BYTES, CHECKSUM_BYTES } from './log-entry.ts'
 import type { LogIndex } from './log-index.ts'
 import { LogTail } from './log-tail.ts'
@@ -88,6 +89,7 @@ export class MessageStore {
     this.#entryBytesMax = segmentBytes - BLANK_BYTES
     this.#turnTimestamp = scan.lastTimestamp
     this.#hot = new HotMemory(options.hotBytesMax ?? 32 * MIB)
+    this.#indexer.hot = new HotRecords(this.#hot)
     const onBroken = (error: Error): void => this.fence(error)
     // Async appends never wait for a sync, so a second write of every byte would buy them nothing.
     const filler = this.#isSync ? new ZeroFiller({ clock, disk, segments, segmentBytes, onBroken }) : undefined
@@ -100,6 +102,7 @@ export class MessageStore {
         ...(filler && { filler }),
         reserve: recovered.reserve,
         onDurable: () => this.#onDurable(),
+        onSynced: (elapsedMs) => options.onSynced?.(elapsedMs),
         onRoom: () => this.#onWritten(),
         onFull: (isFull) => options.onFull?.(isFull),
         onBroken,
@@ -108,6 +111,7 @@ export class MessageStore {
       scan.end,
     )
     if (recovered.reserve.isSpent) this.#tail.waitForRoom()
+    this.#completions.onCompleting = options.onCompleting && (() => options.onCompleting?.())
     const { onDamage } = options
     const parts = { segments, hot: this.#hot, tail: this.#tail, queues: this.#queues }
     this.#reader = new RecordReader({ ...parts, ...(onDamage && { onDamage: (error) => onDamage(error) }) })
@@ -271,6 +275,11 @@ export class MessageStore {
   /** Empties all queues of `topic`; a topic of that name later goes on behind the old offsets. Resolves when durable. */
   deleteTopic(topic: string): Promise<void> {
     return this.#retention.deleteTopic(topic, this.#tail.position)
+  }
+
+  /** Log offset before which all records of the topic were deleted with it; 0 when it never was. */
+  deletedBefore(topic: string): number {
+    return this.#state.deletedBefore.get(topic) ?? 0
   }
 
   stats(): StoreStats {

@@ -2,6 +2,7 @@ import type { CommandInit, HeaderView, RemotingCommand } from '@tandemmq/protoco
 import { LanguageCode, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import type { Clock, Connection, ConnectionOwner, Timer } from '@tandemmq/remoting'
 import { RemotingClient } from '@tandemmq/remoting'
+import { jittered } from './back-off.ts'
 import { ClientError, errorOfAnswer, messageOf, toClientError } from './client-error.ts'
 import type { Membership } from './heartbeat.ts'
 import { heartbeatBody, RECONNECT_MAX_MS } from './heartbeat.ts'
@@ -290,7 +291,8 @@ export class ClientCore implements ConnectionOwner {
   #reconnect(address: string, delayMs: number): void {
     if (this.#state !== 'started') return
     this.#reconnects.get(address)?.cancel()
-    const timer = this.clock.setTimer(delayMs, () => {
+    // Those that lost the same broker together must not all come back in the same moment.
+    const timer = this.clock.setTimer(jittered(this.clock, delayMs), () => {
       this.#reconnects.delete(address)
       if (this.#state !== 'started' || !this.brokerAddresses().includes(address)) return
       this.connect(address).catch((error: unknown) => {

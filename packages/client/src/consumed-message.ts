@@ -16,15 +16,14 @@ export class ConsumedMessage {
   readonly group: string
   readonly brokerName: string
   readonly queueId: number
-  readonly queueOffset: bigint
-  /** Position in the broker's commit log. */
-  readonly physicalOffset: bigint
   /** 1 for the first delivery. */
   attempt: number
   readonly reconsumeTimes: number
   /** Size of the stored record, bytes. */
   readonly storedBytes: number
   readonly sysFlag: number
+  readonly #queueOffset: number
+  readonly #physicalOffset: number
   readonly #bytes: Buffer
   readonly #start: number
   readonly #topicStart: number
@@ -42,8 +41,8 @@ export class ConsumedMessage {
     this.group = group
     this.brokerName = brokerName
     this.queueId = view.queueId
-    this.queueOffset = BigInt(view.queueOffset)
-    this.physicalOffset = BigInt(view.physicalOffset)
+    this.#queueOffset = view.queueOffset
+    this.#physicalOffset = view.physicalOffset
     this.reconsumeTimes = view.reconsumeTimes
     this.attempt = view.reconsumeTimes + 1
     this.storedBytes = view.size
@@ -57,6 +56,15 @@ export class ConsumedMessage {
     this.#propertiesStart = view.propertiesStart
     this.#propertiesEnd = view.propertiesEnd
     this.#storeTimestamp = view.storeTimestamp
+  }
+
+  get queueOffset(): bigint {
+    return BigInt(this.#queueOffset)
+  }
+
+  /** Position in the broker's commit log. */
+  get physicalOffset(): bigint {
+    return BigInt(this.#physicalOffset)
   }
 
   /** The body as it was sent. */

@@ -2,6 +2,7 @@ import type { Allocate } from './allocate.ts'
 import { allocateAveragely } from './allocate.ts'
 import { ClientError } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
+import type { HookOptions } from './hooks.ts'
 import type { BroadcastOffsetStore } from './offset-store.ts'
 import type { GroupOptions } from './options.ts'
 import { positive } from './options.ts'
@@ -11,7 +12,7 @@ import type { StartFrom } from './start-offsets.ts'
 const INVISIBLE_MS_MIN = 1_000
 const INVISIBLE_MS_MAX = 43_200_000
 
-export interface PushConsumerOptions extends GroupOptions {
+export interface PushConsumerOptions extends GroupOptions, HookOptions {
   /**
    * `clustering` (default): each message goes to one member of the group. `broadcasting`: to every member, without
    * retries. `lease`: each message goes to whoever asks first, on a lease of `invisibleMs` that is extended while its
@@ -19,15 +20,16 @@ export interface PushConsumerOptions extends GroupOptions {
    */
   mode?: 'clustering' | 'broadcasting' | 'lease' | undefined
   /**
-   * One message of a queue at a time, in its order; a failing one is tried again in place. Default false; with `lease`
-   * what the group's setting `consumeMessageOrderly` says.
+   * One message of a queue at a time, in its order; a failing one is tried again in place. An object says more, see
+   * {@link OrderPolicy}. Default false; with `lease` what the group's setting `consumeMessageOrderly` says.
    */
-  ordered?: boolean | undefined
+  ordered?: boolean | OrderPolicy | undefined
   /** Handlers that run at a time. Default 16. */
   concurrencyMax?: number | undefined
   /**
-   * Deliveries of one message in all; a failure of the last one makes it a dead letter. Default 16. (Java's
-   * maxReconsumeTimes counts the deliveries after the first.) With `ordered` the deliveries in place are counted.
+   * Deliveries of one message in all; a failure of the last one makes it a dead letter. Infinity: it is tried for ever. Default: what
+   * operators set for the group (asked for at the start and when the group changes), 16 where they set nothing. (Java's maxReconsumeTimes counts the
+   * deliveries after the first.) With `ordered` the deliveries in place are counted.
    */
   attemptsMax?: number | undefined
   /** Where a group starts that the broker does not know. Default `last`: what is sent from now on. */
@@ -88,6 +90,17 @@ export interface PushConsumerOptions extends GroupOptions {
   broadcastOffsets?: BroadcastOffsetStore | undefined
 }
 
+/** What `ordered: true` may say in more words. */
+export interface OrderPolicy {
+  /**
+   * After `attemptsMax` failures of one message: `deadLetter` puts it there and goes on with the next, which keeps the order of the
+   * rest; `block` hands out nothing more of its queue until the group is moved past it ({@link Admin.resetOffset}), or a member
+   * starts, which tries it again. Mode `lease`: the broker counts too; with `block` give the group `attemptsMax: Infinity`. Default
+   * `deadLetter`.
+   */
+  readonly onExhausted?: 'deadLetter' | 'block' | undefined
+}
+
 export interface ConsumerSettings {
   readonly isBroadcasting: boolean
   readonly isLeasing: boolean
@@ -98,7 +111,9 @@ export interface ConsumerSettings {
   readonly allocate: Allocate
   readonly broadcastOffsets: BroadcastOffsetStore | undefined
   readonly concurrencyMax: number
-  readonly attemptsMax: number
+  /** Undefined: as the group's settings say. */
+  readonly attemptsMax: number | undefined
+  readonly isBlocking: boolean
   readonly startFrom: StartFrom
   readonly pullBatchMax: number
   readonly queueMessagesMax: number
@@ -122,7 +137,8 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     throw new ClientError('OPTION_INVALID', detail)
   }
   const isLeasing = mode === 'lease'
-  const isOrdered = options.ordered ?? false
+  const { ordered = false } = options
+  const isOrdered = ordered !== false
   if (isOrdered && mode === 'broadcasting') {
     throw new ClientError('OPTION_INVALID', "ordered needs mode 'clustering' or 'lease'")
   }
@@ -136,7 +152,8 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     allocate: functionOf('allocate', options.allocate ?? allocateAveragely),
     broadcastOffsets: options.broadcastOffsets,
     concurrencyMax,
-    attemptsMax: positive('attemptsMax', options.attemptsMax ?? 16),
+    attemptsMax: options.attemptsMax === undefined ? undefined : positive('attemptsMax', options.attemptsMax),
+    isBlocking: isBlocking(ordered),
     startFrom: checkedStart(options.startFrom ?? 'last'),
     pullBatchMax: positive('pullBatchMax', options.pullBatchMax ?? 128),
     queueMessagesMax: positive('queueMessagesMax', options.queueMessagesMax ?? (isLeasing ? 96 : 1_000)),
@@ -154,6 +171,12 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     isStrict: options.strictSubscriptions ?? false,
     handlerTimeoutMs: positive('handlerTimeoutMs', options.handlerTimeoutMs ?? 900_000),
   }
+}
+
+function isBlocking(ordered: boolean | OrderPolicy): boolean {
+  const onExhausted = typeof ordered === 'boolean' ? 'deadLetter' : (ordered.onExhausted ?? 'deadLetter')
+  if (onExhausted === 'deadLetter' || onExhausted === 'block') return onExhausted === 'block'
+  throw new ClientError('OPTION_INVALID', `onExhausted must be 'deadLetter' or 'block', not ${String(onExhausted)}`)
 }
 
 function invisibleMsOf(value: number): number {

@@ -7,7 +7,10 @@ import { ClientError, errorOfAnswer, messageOf } from './client-error.ts'
 import { answerBroker } from './consumer-requests.ts'
 import type { Consumption, ConsumptionPort } from './consumption.ts'
 import type { Filter, Membership } from './heartbeat.ts'
+import { GroupAttempts } from './group-attempts.ts'
 import { LeaseConsumer } from './lease-consumer.ts'
+import type { Observation } from './observation.ts'
+import { observationOf } from './observation.ts'
 import { checkGroup, checkTopic, settingsOf } from './options.ts'
 import type { ConsumerSettings, PushConsumerOptions } from './push-consumer-options.ts'
 import { consumerSettings } from './push-consumer-options.ts'
@@ -15,6 +18,7 @@ import { QueueConsumption } from './queue-consumption.ts'
 import type { MessageHandler, Subscription } from './subscription.ts'
 import { subscriptionOf } from './subscription.ts'
 import { ConflictWatch } from './subscription-conflicts.ts'
+import type { TraceStats } from './trace-dispatcher.ts'
 
 /** Answers to a first heartbeat that will not get better by waiting. */
 const REFUSALS: ReadonlySet<string> = new Set(['SUBSCRIPTION_INVALID', 'CLIENT_ID_TAKEN'])
@@ -28,6 +32,8 @@ export interface PushConsumerStats {
   readonly runningHandlers: number
   readonly consumed: number
   readonly failed: number
+  /** Trace records sent and dropped; undefined without option `trace`. */
+  readonly traces: TraceStats | undefined
 }
 
 /**
@@ -47,6 +53,7 @@ export class PushConsumer {
   readonly #conflicts: ConflictWatch
   readonly #budget: CacheBudget
   readonly #consumption: Consumption
+  readonly #observation: Observation
   #startedAt = 0
   #closed: Promise<void> | undefined
 
@@ -66,15 +73,18 @@ export class PushConsumer {
         ),
     })
     this.#conflicts = new ConflictWatch(this.group, settings.logger)
+    this.#observation = observationOf(this.#core, this.group, options)
     this.#budget = new CacheBudget(this.#settings)
     const port: ConsumptionPort = {
       core: this.#core,
       group: this.group,
       settings: this.#settings,
       budget: this.#budget,
+      attempts: new GroupAttempts(this.#core, this.group, this.#settings.attemptsMax),
       topics: () => [...this.#subscriptions.keys()],
       conflict: (topics, address) => this.#conflicts.saw(topics, (init) => this.#core.request(address, init)),
       subscriptionOf: (topic) => this.#subscriptions.get(topic),
+      hooks: this.#observation.hooks,
       accepts: this.#accepts(options.filter),
     }
     this.#consumption = this.#settings.isLeasing ? new LeaseConsumer(port) : new QueueConsumption(port)
@@ -141,6 +151,7 @@ export class PushConsumer {
       runningHandlers: handlers.running,
       consumed: handlers.consumed,
       failed: handlers.failed,
+      traces: this.#observation.trace?.stats,
     }
   }
 
@@ -267,6 +278,7 @@ export class PushConsumer {
       await handlers.drain()
       await this.#consumption.giveBack()
     }
+    await this.#observation.trace?.close(core.settings.drainTimeoutMs)
     await core.close()
   }
 }

@@ -68,6 +68,9 @@ export class RemotingClient {
       outputBytesMax: options.outputBytesMax ?? 67_108_864,
       // A client chose its servers; a slow line is no reason to ask for the same bytes again.
       receiveBytesMax: Number.POSITIVE_INFINITY,
+      outputBytesTotalMax: Number.POSITIVE_INFINITY,
+      bufferBytes: 0,
+      makeOutputRoom: () => {},
       makeRoom: () => {},
       forget: (connection) => this.#forget(connection),
       onError: (error, connection) => options.onError?.(error, connection),

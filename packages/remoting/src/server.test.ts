@@ -184,6 +184,45 @@ describe.each(worlds)('on $name', ({ make }) => {
     expect(owner.closed[0]).toMatchObject({ code: 'SLOW_READER' })
   })
 
+  test('when all peers together take too little, the one with most waiting is closed and the others are served', async () => {
+    const owner = new RecordingOwner()
+    const server = await serve(owner, { outputBytesHigh: 4 << 20, outputBytesTotalMax: 24 << 20 })
+    const peers = [await raw(server), await raw(server), await raw(server)]
+    for (const peer of peers) peer.socket.pause()
+    await world.until(() => server.connections.size === 3)
+    const [slowest, second, third] = [...server.connections]
+    const frame = encodeCommand({ code: 40, body: Buffer.alloc(1 << 20) })
+    for (let n = 0; n < 6; n++) for (const connection of [second, third]) connection?.send(frame)
+    while (server.stats.closedBy.SLOW_READER === 0) {
+      slowest?.send(frame)
+      await world.clock.settle()
+    }
+    expect(slowest?.isOpen).toBe(false)
+    expect(server.stats.outputBytes).toBeLessThanOrEqual(24 << 20)
+    await world.until(() => owner.closed.length === 1)
+    expect(owner.closed[0]).toMatchObject({ code: 'SLOW_READER' })
+    for (const peer of peers) peer.socket.resume()
+    await world.until(() => peers.slice(1).every(({ receivedBytes }) => receivedBytes === frame.length * 6))
+    await world.until(() => server.stats.outputBytes === 0)
+    expect(server.stats.closedBy.SLOW_READER).toBe(1)
+  })
+
+  test('what very many answers of one turn hold is written before its end', async () => {
+    const server = await serve(new RecordingOwner(), { outputBytesHigh: 4 << 20 })
+    const peers = await Promise.all(Array.from({ length: 12 }, () => raw(server)))
+    await world.until(() => server.connections.size === 12)
+    const frame = encodeCommand({ code: 40, body: Buffer.alloc(3 << 20) })
+    const collected = (): number => [...server.connections].reduce((sum, one) => sum + one.output.length, 0)
+    let most = 0
+    for (const connection of server.connections) {
+      connection.send(frame)
+      most = Math.max(most, collected())
+    }
+    // Six frames of 3 MiB, in buffers of 4 MiB.
+    expect(most).toBeLessThanOrEqual(24 << 20)
+    await world.until(() => peers.every(({ receivedBytes }) => receivedBytes === frame.length))
+  })
+
   test('all frames of a turn leave in one write, earlier when flushDirty is called', async () => {
     const writes: number[] = []
     const network = countingWrites(world.network, writes)

@@ -2,6 +2,7 @@ import type { Clock } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../../store/index.ts'
 import type { Deliveries } from '../../traffic.ts'
 import type { RecordReader } from '../record-reader.ts'
+import { storedAt } from '../stored-at.ts'
 import type { SqlMatcher } from '../sql/index.ts'
 import { everything, type MessageFilter } from '../subscription.ts'
 import type { Topics } from '../topics.ts'
@@ -105,6 +106,8 @@ export class LeaseReader {
       else this.#takeFrom(request, batch, source, request.filter, 0)
     }
     if (!retryFirst && !isOrdered) this.#takeRetries(request, batch)
+    const [record] = batch.records
+    if (record !== undefined) this.#deliveries?.age.observe(this.#clock.now() - storedAt(record, 0))
     this.#deliveries?.count(request.group.delivered, request.topic.name, this.#count, this.#bytes)
     return batch
   }

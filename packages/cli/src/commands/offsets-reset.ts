@@ -16,16 +16,18 @@ export const offsetsReset: Command = {
     },
     'dry-run': { help: 'only show what would be delivered again or skipped' },
   },
+  destructive: true,
   example: 'offsets reset --group billing --topic orders --to 2026-01-31T12:00:00Z --dry-run',
   async run(call) {
     const group = call.required('group')
     const topic = call.required('topic')
     const to = whereOf(call.required('to'))
+    const where = to instanceof Date ? to.toISOString() : to
     const isDryRun = call.flag('dry-run')
+    if (!isDryRun) await call.confirm(`Move group ${group} to ${where} in every queue of topic ${topic}?`)
     const preview = await withAdmin(call, (admin) =>
       isDryRun ? admin.previewReset(group, topic, to) : admin.resetOffsets(group, topic, to),
     )
-    const where = to instanceof Date ? to.toISOString() : to
     const words = isDryRun ? 'would go on' : 'goes on'
     call.report({ ...preview, reset: !isDryRun, to: where }, () =>
       [`group ${group} ${words} from ${where} in topic ${topic}: ${effectOf(preview)}`, queueTable(preview)].join(

@@ -1,0 +1,7 @@
+export type { Metric } from './exposition.ts'
+export { LoopDelay } from './loop-delay.ts'
+export { metricFamilies, Metrics } from './metrics.ts'
+export { MetricsServer } from './metrics-server.ts'
+export type { RunningMetrics } from './start-metrics.ts'
+export { startMetrics } from './start-metrics.ts'
+export type { MetricSources } from './sources.ts'
