@@ -184,7 +184,7 @@ export class BrokerRooms {
     const queues = new TopicQueues({ clock, network: this.network, nameServers: [], own: nameServer })
     const read = (physicalOffset: number): Buffer | undefined => store.read(physicalOffset)
     const brokerName = 'tandemmq'
-    const guard = { measured: new Measurements(), outputBytes: () => 0, outputBytesHigh: 1 }
+    const guard = { measured: new Measurements(), outputBytes: () => 0, outputBytesHigh: 1, relieve: () => {} }
     const dispatcher = new Dispatcher({
       handlers: [
         routeHandlers({ nameServer, kvConfig }),

@@ -17,8 +17,8 @@ import { consumerSettings } from './push-consumer-options.ts'
 import { QueueConsumption } from './queue-consumption.ts'
 import type { MessageHandler, Subscription } from './subscription.ts'
 import { subscriptionOf } from './subscription.ts'
-import { ConflictWatch } from './subscription-conflicts.ts'
 import type { TraceStats } from './trace-dispatcher.ts'
+import { ConflictWatch } from './subscription-conflicts.ts'
 
 /** Answers to a first heartbeat that will not get better by waiting. */
 const REFUSALS: ReadonlySet<string> = new Set(['SUBSCRIPTION_INVALID', 'CLIENT_ID_TAKEN'])
@@ -72,8 +72,8 @@ export class PushConsumer {
           connection.request(init, settings.requestTimeoutMs),
         ),
     })
-    this.#conflicts = new ConflictWatch(this.group, settings.logger)
     this.#observation = observationOf(this.#core, this.group, options)
+    this.#conflicts = new ConflictWatch(this.group, settings.logger)
     this.#budget = new CacheBudget(this.#settings)
     const port: ConsumptionPort = {
       core: this.#core,
