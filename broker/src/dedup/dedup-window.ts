@@ -101,7 +101,7 @@ export class DedupWindow implements DerivedState {
     if (windowMs === 0 || start < 0 || start >= end) return -1
     const name = topic.nameBytes
     this.#hash.of(name, 0, name.length, key, start, end)
-    const rings = this.#ids
+    const rings = isOwn ? this.#own : this.#ids
     this.#rings = rings
     this.#ringMs = windowMs
     for (const ring of rings.rings) {
