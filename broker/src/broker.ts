@@ -183,10 +183,10 @@ export class Broker {
     leases.close()
     offsets.flush()
     store.commitTurn()
+    groups.close()
     await this.#server.close()
     await queues.close()
     nameServer.registry.close()
-    groups.close()
     producers.close()
     await store.close()
   }

@@ -39,6 +39,11 @@ export const doors: readonly Door[] = [
     uses: ['node:fs', 'setInterval', 'Date.now'],
     reason: 'implements Disk: tells living owners of a directory from dead ones',
   },
+  {
+    path: 'packages/client/src/file-offset-store.ts',
+    uses: ['node:fs', 'node:fs/promises'],
+    reason: 'a folder the application gives for its positions; without one nothing is written',
+  },
   { path: 'packages/remoting/src/accepted-socket.ts', uses: ['node:net'], reason: 'implements Network' },
   {
     path: 'packages/testing/src/fault-proxy.ts',

@@ -50,6 +50,7 @@ export interface RoomsOptions {
   advertise?: string
   enablePropertyFilter?: boolean
   leasesPerQueueMax?: number
+  memberGraceMs?: number
 }
 
 export interface Message {
@@ -130,7 +131,8 @@ export class BrokerRooms {
     const { channelExpiryMs, parkedPerConnectionMax, advertise } = options
     const expiry = channelExpiryMs === undefined ? {} : { channelExpiryMs }
     const topics = (this.topics = new Topics({ journal, autoCreate: options.autoCreate ?? true }))
-    const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry }))
+    const { memberGraceMs } = options
+    const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry, memberGraceMs }))
     const producers = (this.producers = new ProducerGroups({ clock, ...expiry }))
     const offsets = (this.offsets = new Offsets({ clock, journal, topics }))
     const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
@@ -147,6 +149,7 @@ export class BrokerRooms {
     const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, sql, deliveries, ...parking }))
     const settings = { change: () => Promise.resolve(), version: { counter: 0, stateVersion: 0, timestamp: 0 } }
     const locks = (this.locks = new QueueLocks({ clock }))
+    groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
     const kvConfig = new KvConfig({ journal })
     const tables = openLeaseTables({ clock, journal })
     const modes = new RequestModes({ journal })
@@ -245,6 +248,7 @@ export class BrokerRooms {
     this.offsets.flush()
     this.pulls.close()
     this.leases.close()
+    this.groups.close()
     await this.clock.run(this.server.close(0))
     await this.clock.run(this.store.close())
   }
@@ -299,6 +303,7 @@ export function heartbeatBody(
     fingerprint?: number
     withoutSub?: boolean
     expressionType?: string
+    instance?: { startedAt?: number; restartMs?: number; absenceMs?: number }
   } = {},
 ): unknown {
   const { clientId = 'c1', group = 'billing', topics = { orders: '*' }, version = 100, model = 'CLUSTERING' } = over
@@ -318,6 +323,7 @@ export function heartbeatBody(
       },
     ],
     heartbeatFingerprint: over.fingerprint ?? 0,
+    instance: over.instance,
     producerDataSet: [{ groupName: 'CLIENT_INNER_PRODUCER' }],
     withoutSub: over.withoutSub ?? false,
   }

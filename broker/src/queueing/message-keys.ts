@@ -1,19 +1,7 @@
-import { crc32Of } from '@tandemmq/protocol'
+import { keyHash } from '../index-key.ts'
 import type { IndexedProperties } from './indexed-properties.ts'
 
 const SPACE = 0x20
-
-/** Under which number a key of a topic is in the index; what matches is verified against the record. */
-export function keyHash(
-  topic: Buffer,
-  topicStart: number,
-  topicEnd: number,
-  key: Buffer,
-  start: number,
-  end: number,
-): number {
-  return crc32Of(key, start, end, crc32Of(topic, topicStart, topicEnd)) >>> 0
-}
 
 /**
  * The hash of each key a message can be found by: UNIQ_KEY and the words of KEYS.

@@ -7,6 +7,7 @@ import { deadLettersRedrive } from './commands/dead-letters-redrive.ts'
 import { deadLettersShow } from './commands/dead-letters-show.ts'
 import { groupsList } from './commands/groups-list.ts'
 import { groupsShow } from './commands/groups-show.ts'
+import { messagesList } from './commands/messages-list.ts'
 import { messagesQuery } from './commands/messages-query.ts'
 import { messagesSend } from './commands/messages-send.ts'
 import { messagesShow } from './commands/messages-show.ts'
@@ -45,6 +46,7 @@ export const commands: readonly Command[] = [
   groupsCreate,
   groupsUpdate,
   groupsDelete,
+  messagesList,
   messagesQuery,
   messagesShow,
   messagesSend,

@@ -1,7 +1,7 @@
 import type { DeadLetter, DeadLetterQuery } from '@tandemmq/client'
-import { UsageError } from './command.ts'
 import type { Call, OptionSpec } from './command.ts'
 import { shownMessage } from './message-text.ts'
+import { instantOf } from './instant.ts'
 
 /** Options that say which dead letters. */
 export const queryOptions: Readonly<Record<string, OptionSpec>> = {
@@ -20,8 +20,8 @@ export function queryOf(call: Call): DeadLetterQuery {
   const fits = (one: DeadLetter): boolean =>
     (topic === undefined || one.origin.topic === topic) && (reason === undefined || one.reason.includes(reason))
   return {
-    from: instantOf(call, 'from'),
-    to: instantOf(call, 'to'),
+    from: optionalInstant(call, 'from'),
+    to: optionalInstant(call, 'to'),
     messageIds: ids.length === 0 ? undefined : ids,
     filter: topic === undefined && reason === undefined ? undefined : fits,
   }
@@ -33,10 +33,7 @@ export function shownDeadLetter(one: DeadLetter) {
   return { reason, attempts, diedAt, offset, origin, isRedriven, message: shownMessage(message) }
 }
 
-function instantOf(call: Call, option: string): Date | undefined {
+function optionalInstant(call: Call, option: string): Date | undefined {
   const text = call.text(option)
-  if (text === undefined) return undefined
-  const instant = new Date(text)
-  if (Number.isNaN(instant.getTime())) throw new UsageError(`--${option} takes an instant, not "${text}"`)
-  return instant
+  return text === undefined ? undefined : instantOf(option, text)
 }

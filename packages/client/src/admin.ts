@@ -5,12 +5,16 @@ import type { BrokerFigures } from './admin-brokers.ts'
 import { brokerFigures } from './admin-brokers.ts'
 import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
-import { messageOfId, recordAt } from './admin-messages.ts'
 import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 import { topicGroups, topicQueues, topicSettings, updateTopic } from './admin-topics.ts'
 import { openTransactions, resolveTransaction } from './admin-transactions.ts'
 import type { DeadLetter, DeadLetterQuery, RedriveOptions, RedriveResult } from './admin-dead-letters.ts'
 import { deadLetters, redrive } from './admin-dead-letters.ts'
+import type { MessageRange, ResetPreview, ResetTarget } from './admin-history.ts'
+import { messagesInRange, previewOf } from './admin-history.ts'
+import type { KeyQuery } from './admin-messages.ts'
+import { messageAtId, queryMessages, readMessageAt } from './admin-messages.ts'
+import { resetGroup } from './admin-reset.ts'
 import type { GroupConnections, MemberConnection, OpenTransaction, QueueOffsets, QueueProgress } from './admin-views.ts'
 import { memberOf, progressOf } from './admin-views.ts'
 import type { TimerQuery, WaitingTimer } from './admin-timers.ts'
@@ -20,19 +24,21 @@ import { ClientError, errorOfAnswer } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { JsonObject } from './json.ts'
 import { asArray, asObject, asText } from './json.ts'
-import { commitInit, committedOffset, maxOffset, minOffset, offsetAt } from './offset-requests.ts'
+import { committedOffset, maxOffset, minOffset, offsetAt } from './offset-requests.ts'
 import type { ConnectionOptions } from './options.ts'
 import { checkGroup, checkTopic, settingsOf } from './options.ts'
 import { sortQueues } from './rebalance.ts'
-import { readMessages } from './record-reader.ts'
 import type { BrokerData, MessageQueue, TopicRoute } from './route.ts'
 import { compareText } from './route.ts'
 import type { KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 import { cancelKey, rescheduleKey } from './timer-requests.ts'
+import { attributeChanges, type TopicFeatures } from './topic-features.ts'
+import type { SubscriptionConflict } from './subscription-conflicts.ts'
+import { conflictsOfBody } from './subscription-conflicts.ts'
 
 export type AdminOptions = ConnectionOptions
 
-export interface TopicOptions {
+export interface TopicOptions extends TopicFeatures {
   /** Queues per broker. Default 4. */
   queues?: number | undefined
   /** 4 read, 2 write. Default 6. */
@@ -41,15 +47,7 @@ export interface TopicOptions {
   order?: boolean | undefined
 }
 
-export interface KeyQuery {
-  /** Default 32; a broker gives 64 at most. */
-  max?: number | undefined
-  from?: Date | undefined
-  to?: Date | undefined
-}
-
 const NAMESERVER_TOPIC_DELETE = RequestCode.DELETE_TOPIC_IN_NAMESRV
-const RESET_TO_LAST = -1
 
 /** Operator's view of a cluster. */
 export class Admin {
@@ -77,7 +75,10 @@ export class Admin {
     return this.close()
   }
 
-  /** Creates the topic on every broker, or changes it. Fewer queues than before hide messages from consumers. */
+  /**
+   * Creates the topic on every broker, or changes it; settings not named stay as they are. Fewer queues than before hide messages from consumers.
+   * @throws {ClientError} OPTION_INVALID for a setting out of its range
+   */
   async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
     const queues = options.queues ?? 4
     const extFields = {
@@ -89,7 +90,7 @@ export class Admin {
       topicFilterType: 'SINGLE_TAG',
       topicSysFlag: 0,
       order: options.order ?? false,
-      attributes: '',
+      attributes: attributeChanges(options),
       force: false,
     }
     await this.#everyBroker({ code: RequestCode.UPDATE_AND_CREATE_TOPIC, extFields }, `create topic ${name}`)
@@ -170,22 +171,39 @@ export class Admin {
   /**
    * Moves a group in all queues of a topic, also while it is running.
    * @param to an instant means the first message stored at or after it
-   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND
+   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND, INVALID_PARAMETER
    */
-  async resetOffset(group: string, topic: string, to: 'first' | 'last' | Date): Promise<void> {
+  async resetOffset(group: string, topic: string, to: ResetTarget): Promise<void> {
+    await this.resetOffsets(group, topic, to)
+  }
+
+  /**
+   * What {@link resetOffset} would do now, without doing it: per queue how many messages would be delivered again or skipped, the
+   * first and the last of them. Messages on their way through the group's retry topic are not touched by a reset and not counted.
+   * @throws {ClientError} ROUTE_NOT_FOUND, INVALID_PARAMETER
+   */
+  async previewReset(group: string, topic: string, to: ResetTarget): Promise<ResetPreview> {
     checkGroup(group)
-    const route = await this.#route(topic)
-    const timestamp = to === 'last' ? RESET_TO_LAST : to === 'first' ? 0 : to.getTime()
-    const extFields = { topic, group, timestamp, isForce: true, queueId: -1, offset: -1 }
-    const init = { code: RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, extFields }
-    for (const { name, address } of route.brokers.values()) {
-      if (address === undefined) continue
-      const answer = await this.#core.request(address, init)
-      if (answer.code === ResponseCode.CONSUMER_NOT_ONLINE) await this.#resetOffline(group, route, name, to)
-      else if (answer.code !== ResponseCode.SUCCESS) {
-        throw errorOfAnswer(answer.code, answer.remark, `reset ${group} in ${topic}`)
-      }
-    }
+    return previewOf(this.#core, group, topic, await this.queues(topic), checkedTarget(to))
+  }
+
+  /**
+   * As {@link resetOffset}.
+   * @returns the preview taken right before, i.e. what is delivered again or skipped; a running group may have come further by then
+   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND, INVALID_PARAMETER
+   */
+  async resetOffsets(group: string, topic: string, to: ResetTarget): Promise<ResetPreview> {
+    const preview = await this.previewReset(group, topic, to)
+    await resetGroup(this.#core, await this.#route(topic), group, topic, to)
+    return preview
+  }
+
+  /**
+   * Messages of a topic by the time they were stored, oldest first.
+   * @throws {ClientError} ROUTE_NOT_FOUND, INVALID_PARAMETER
+   */
+  async messages(range: MessageRange): Promise<ConsumedMessage[]> {
+    return messagesInRange(this.#core, await this.queues(range.topic), range)
   }
 
   /**
@@ -194,23 +212,28 @@ export class Admin {
    */
   async messageById(id: string, topic?: string): Promise<ConsumedMessage | undefined> {
     if (topic !== undefined) {
-      const found = await this.#query(topic, id, true, { max: 32 })
+      const found = await queryMessages(
+        this.#core,
+        await this.#route(topic),
+        { topic, key: id, isUnique: true },
+        { max: 32 },
+      )
       const exact = found.find((message) => message.messageId === id)
       if (exact !== undefined) return exact
     }
-    return messageOfId(this.#core, id)
+    return messageAtId(this.#core, id)
   }
 
   /** The record at a position of one broker's log, half messages included; undefined when there is none. */
   async messageAt(brokerName: string, physicalOffset: bigint): Promise<ConsumedMessage | undefined> {
     const address = (await this.#brokers()).get(brokerName)
     if (address === undefined) throw new ClientError('ROUTE_NOT_FOUND', `the name servers know no broker ${brokerName}`)
-    return recordAt(this.#core, address, physicalOffset, brokerName)
+    return readMessageAt(this.#core, address, physicalOffset, brokerName)
   }
 
   /** Messages with this key, newest of each broker first. */
   async messagesByKey(topic: string, key: string, query: KeyQuery = {}): Promise<ConsumedMessage[]> {
-    const found = await this.#query(topic, key, false, query)
+    const found = await queryMessages(this.#core, await this.#route(topic), { topic, key, isUnique: false }, query)
     // The index is a hash: other keys may have slipped in.
     return found.filter((message) => message.keys.includes(key) || message.messageId === key)
   }
@@ -221,6 +244,7 @@ export class Admin {
     const init = { code: RequestCode.GET_CONSUMER_CONNECTION_LIST, extFields }
     const members = new Map<string, MemberConnection>()
     const subscriptions: Record<string, string> = {}
+    const conflicts: SubscriptionConflict[] = []
     let messageModel = ''
     for (const address of (await this.#brokers()).values()) {
       const answer = await this.#core.request(address, init)
@@ -228,6 +252,7 @@ export class Admin {
       if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `members of ${group}`)
       const body = jsonOf(answer.body)
       messageModel = asText(body['messageModel'])
+      conflicts.push(...conflictsOfBody(body))
       for (const entry of asArray(body['connectionSet'])) {
         const member = memberOf(asObject(entry))
         members.set(member.clientId, member)
@@ -236,7 +261,7 @@ export class Admin {
         subscriptions[topic] = asText(asObject(data)['subString'])
       }
     }
-    return { members: [...members.values()], messageModel, subscriptions }
+    return { members: [...members.values()], messageModel, subscriptions, conflicts }
   }
 
   /** Names of all consumer groups the brokers know, sorted. */
@@ -430,40 +455,11 @@ export class Admin {
   async #everyBroker(init: CommandInit, doing: string): Promise<void> {
     for (const address of (await this.#brokers()).values()) await this.#core.ask(address, init, doing)
   }
+}
 
-  /** A stock broker resets running groups only; a stopped one is moved by committing for it. */
-  async #resetOffline(group: string, route: TopicRoute, brokerName: string, to: 'first' | 'last' | Date) {
-    for (const queue of route.readQueues.filter((one) => one.brokerName === brokerName)) {
-      const target =
-        to === 'first'
-          ? await minOffset(this.#core, queue)
-          : to === 'last'
-            ? await maxOffset(this.#core, queue)
-            : await offsetAt(this.#core, queue, to)
-      await this.#core.ask(this.#core.brokerAddress(brokerName), commitInit(group, queue, target), `reset ${group}`)
-    }
-  }
-
-  async #query(topic: string, key: string, isUnique: boolean, query: KeyQuery): Promise<ConsumedMessage[]> {
-    const route = await this.#route(topic)
-    const extFields = {
-      topic,
-      key,
-      maxNum: query.max ?? 32,
-      beginTimestamp: query.from?.getTime() ?? 0,
-      endTimestamp: query.to?.getTime() ?? Number.MAX_SAFE_INTEGER,
-      _UNIQUE_KEY_QUERY: isUnique,
-    }
-    const found: ConsumedMessage[] = []
-    for (const { name, address } of route.brokers.values()) {
-      if (address === undefined) continue
-      const answer = await this.#core.request(address, { code: RequestCode.QUERY_MESSAGE, extFields })
-      if (answer.code === ResponseCode.QUERY_NOT_FOUND) continue
-      if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `query ${topic}`)
-      readMessages(answer.body, name, '', (message) => void found.push(message))
-    }
-    return found
-  }
+function checkedTarget(to: ResetTarget): ResetTarget {
+  if (to === 'first' || to === 'last' || (to instanceof Date && !Number.isNaN(to.getTime()))) return to
+  throw new ClientError('INVALID_PARAMETER', `a group is moved to 'first', 'last' or a Date, not ${String(to)}`)
 }
 
 function jsonOf(body: Buffer): JsonObject {

@@ -4,7 +4,7 @@ import { FakeBroker, recordOf, serveQueue, type World, world } from '../../../te
 import { CacheBudget } from './cache-budget.ts'
 import { retryAfterOf } from './client-error.ts'
 import { Producer } from './producer.ts'
-import type { ProducerOptions } from './producer-base.ts'
+import type { ProducerOptions } from './producer-options.ts'
 import { PushConsumer } from './push-consumer.ts'
 
 const SEND = RequestCode.SEND_MESSAGE_V2

@@ -44,6 +44,7 @@ export class LeaseConsumer implements Consumption {
       group,
       concurrencyMax: settings.concurrencyMax,
       handlerTimeoutMs: settings.handlerTimeoutMs,
+      hooks: port.hooks,
       subscriptionOf: (_, lease) => port.subscriptionOf(lease.topic),
       done: (lane, lease) => {
         lane.ended()
@@ -101,6 +102,11 @@ export class LeaseConsumer implements Consumption {
     // Their handlers still run; nobody waits for them any more.
     for (const lease of this.#keeper.held) this.#settler.giveBack(lease, HAND_BACK_MS)
     await this.#settler.flush()
+  }
+
+  /** Leases belong to their receipts, not to a client id: those that nobody handles end by themselves. */
+  abandon(): void {
+    this.#keeper.stop()
   }
 
   queues(): readonly QueueConsumer[] {

@@ -2,6 +2,7 @@ import type { Allocate } from './allocate.ts'
 import { allocateAveragely } from './allocate.ts'
 import { ClientError } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
+import type { HookOptions } from './hooks.ts'
 import type { BroadcastOffsetStore } from './offset-store.ts'
 import type { GroupOptions } from './options.ts'
 import { positive } from './options.ts'
@@ -11,7 +12,7 @@ import type { StartFrom } from './start-offsets.ts'
 const INVISIBLE_MS_MIN = 1_000
 const INVISIBLE_MS_MAX = 43_200_000
 
-export interface PushConsumerOptions extends GroupOptions {
+export interface PushConsumerOptions extends GroupOptions, HookOptions {
   /**
    * `clustering` (default): each message goes to one member of the group. `broadcasting`: to every member, without
    * retries. `lease`: each message goes to whoever asks first, on a lease of `invisibleMs` that is extended while its
@@ -71,7 +72,21 @@ export interface PushConsumerOptions extends GroupOptions {
   filter?: ((message: ConsumedMessage) => boolean) | undefined
   /** How members of a group share the queues; all must use the same. Mode clustering. Default {@link allocateAveragely}. */
   allocate?: Allocate | undefined
-  /** Broadcasting: where positions are kept over restarts. Default: in memory, i.e. `startFrom` counts every time. */
+  /**
+   * `start()` fails when a member of the group wants other messages of a topic than this one. Default false: that is logged as an
+   * error, naming who wants what, because a roll-out may look like it for a while. Apache brokers do not tell.
+   */
+  strictSubscriptions?: boolean | undefined
+  /**
+   * How long this member's queues wait for it after `close()` or a broken connection, ms; with a `clientId` that stays the same
+   * over restarts, which it needs. A restart within that time moves no queue. Default 0: the others get its queues at once.
+   * Ignored by Apache brokers.
+   */
+  rejoinMs?: number | undefined
+  /**
+   * Broadcasting: where positions are kept over restarts, e.g. {@link fileOffsetStore}. Default: in memory, i.e. `startFrom` counts
+   * every time.
+   */
   broadcastOffsets?: BroadcastOffsetStore | undefined
 }
 
@@ -109,6 +124,8 @@ export interface ConsumerSettings {
   readonly rebalanceIntervalMs: number
   readonly holdMs: number
   readonly orderedRetryMs: number
+  readonly rejoinMs: number
+  readonly isStrict: boolean
   readonly handlerTimeoutMs: number
 }
 
@@ -150,6 +167,8 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     rebalanceIntervalMs: positive('rebalanceIntervalMs', options.rebalanceIntervalMs ?? 20_000),
     holdMs: positive('holdMs', options.holdMs ?? (isLeasing ? 5_000 : 15_000)),
     orderedRetryMs: positive('orderedRetryMs', options.orderedRetryMs ?? 1_000),
+    rejoinMs: rejoinMsOf(options),
+    isStrict: options.strictSubscriptions ?? false,
     handlerTimeoutMs: positive('handlerTimeoutMs', options.handlerTimeoutMs ?? 900_000),
   }
 }
@@ -166,6 +185,13 @@ function invisibleMsOf(value: number): number {
     'OPTION_INVALID',
     `invisibleMs must be a whole number from ${INVISIBLE_MS_MIN} to ${INVISIBLE_MS_MAX}, not ${String(value)}`,
   )
+}
+
+function rejoinMsOf({ rejoinMs = 0, clientId }: PushConsumerOptions): number {
+  if (rejoinMs > 0 && clientId === undefined) {
+    throw new ClientError('OPTION_INVALID', 'rejoinMs needs a clientId that is the same after a restart')
+  }
+  return positive('rejoinMs', rejoinMs, 0)
 }
 
 function functionOf<F>(name: string, value: F): F {

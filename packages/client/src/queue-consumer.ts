@@ -55,6 +55,8 @@ export class QueueConsumer implements DeliverySource<Delivery> {
   #generation = 0
   #pulling = new AbortController()
   #whenIdle: (() => void)[] = []
+  /** Messages arrived that the dispatcher was not told of. */
+  #hasArrivals = false
 
   constructor(context: ConsumeContext, queue: MessageQueue, isOrdered: boolean) {
     this.#context = context
@@ -190,13 +192,18 @@ export class QueueConsumer implements DeliverySource<Delivery> {
     while (!this.#isStopped) {
       const generation = this.#generation
       if (!budget.hasRoom(this.#window.count, this.#window.bytes)) {
-        await budget.change()
+        // Handlers may make room at once.
+        if (this.#hasArrivals) this.#handOver()
+        else await budget.change()
         continue
       }
       let pauseMs: number
       try {
         const asked = core.clock.monotonic()
-        const answer = await this.#pull()
+        const pulling = this.#pull()
+        // The next question is on its way while handlers run that occupy this process.
+        if (this.#hasArrivals) core.clock.soon(this.#handOver)
+        const answer = await pulling
         if (generation !== this.#generation) continue
         errors = 0
         this.lastPullAt = core.clock.now()
@@ -209,6 +216,11 @@ export class QueueConsumer implements DeliverySource<Delivery> {
       }
       if (pauseMs > 0) await sleep(core.clock, pauseMs, this.#pulling.signal).catch(() => undefined)
     }
+  }
+
+  readonly #handOver = (): void => {
+    this.#hasArrivals = false
+    this.#context.dispatcher.wake(this)
   }
 
   #pull(): Promise<PullAnswer> {
@@ -240,7 +252,7 @@ export class QueueConsumer implements DeliverySource<Delivery> {
     if (answer.status === 'found') this.#addMessages(answer.body)
     this.#nextOffset = answer.nextOffset
     window.pulledTo(answer.nextOffset)
-    this.#context.dispatcher.wake(this)
+    this.#hasArrivals = true
     return answer.status !== 'none'
   }
 

@@ -32,6 +32,7 @@ export class QueueConsumption implements Consumption {
       group,
       concurrencyMax: settings.concurrencyMax,
       handlerTimeoutMs: settings.handlerTimeoutMs,
+      hooks: port.hooks,
       subscriptionOf: ({ queue }) => port.subscriptionOf(queue.topic),
       done: (queue, delivery) => queue.finish(delivery),
       failed: (queue, delivery, error) => settler.failed(queue, delivery, error),
@@ -68,7 +69,8 @@ export class QueueConsumption implements Consumption {
       allocate: settings.allocate,
       intervalMs: rebalanceIntervalMs,
       topics: () => port.topics(),
-      assign: (topic, mine, all) => this.#queues.assign(topic, mine, all),
+      conflict: (topics, address) => port.conflict(topics, address),
+      assign: (topic, mine, all, isHandedOver) => this.#queues.assign(topic, mine, all, isHandedOver),
     })
   }
 
@@ -96,6 +98,11 @@ export class QueueConsumption implements Consumption {
       const { core, group } = this.#port
       core.logger.warn(`last commit of ${group} failed: ${toClientError(error, 'close').message}`)
     })
+  }
+
+  abandon(): void {
+    this.#assignment.stop().catch(() => undefined)
+    this.#queues.abandon()
   }
 
   queues(): readonly QueueConsumer[] {

@@ -5,6 +5,7 @@ import { sleep } from '@tandemmq/remoting'
 import type { BusyGate, Waiting } from './busy-gate.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer, toClientError } from './client-error.ts'
+import type { InFlight, Placed } from './in-flight.ts'
 import type { QueueSelector } from './queue-selector.ts'
 import type { MessageQueue, TopicRoute } from './route.ts'
 import type { SendFrame, SendTemplate } from './send-frame.ts'
@@ -15,10 +16,12 @@ import { sendAnswerOf } from './send-receipt.ts'
 export interface SendChannel {
   readonly core: ClientCore
   readonly selector: QueueSelector
+  /** Hooks look on. */
+  readonly isWatched: boolean
   readonly gate: BusyGate
   template(topic: string, brokerName: string, code: number): SendTemplate
   /** A send began or ended; `close()` waits for all of them. */
-  readonly inFlight: Set<SendTask>
+  readonly inFlight: InFlight<SendTask>
 }
 
 const SUCCESS = 0
@@ -49,8 +52,11 @@ const faultCodes: ReadonlySet<string> = new Set<ErrorCode>([
  * goes to the same queue, because that broker is the one that can recognise its unique key; later ones, and all after a sure
  * failure, go to another broker if the topic has one.
  */
-export class SendTask implements ReplyHandler, Waiting {
+export class SendTask implements Placed, ReplyHandler, Waiting {
   readonly topic: string
+  place = -1
+  /** Called once, when the caller is about to be answered. */
+  onEnd: (() => void) | undefined
   readonly #channel: SendChannel
   readonly #frame: SendFrame
   readonly #code: number
@@ -68,18 +74,22 @@ export class SendTask implements ReplyHandler, Waiting {
 
   constructor(
     channel: SendChannel,
-    message: { topic: string; code: number; frame: SendFrame; orderBy: string | undefined },
-    limits: { timeoutMs: number; retriesMax: number },
+    topic: string,
+    code: number,
+    frame: SendFrame,
+    orderBy: string | undefined,
+    timeoutMs: number,
+    retriesMax: number,
     resolve: (answer: SendAnswer, brokerName: string) => void,
     reject: (error: ClientError) => void,
   ) {
-    this.topic = message.topic
+    this.topic = topic
     this.#channel = channel
-    this.#frame = message.frame
-    this.#code = message.code
-    this.#orderBy = message.orderBy
-    this.#deadline = channel.core.clock.monotonic() + limits.timeoutMs
-    this.#retriesMax = limits.retriesMax
+    this.#frame = frame
+    this.#code = code
+    this.#orderBy = orderBy
+    this.#deadline = channel.core.clock.monotonic() + timeoutMs
+    this.#retriesMax = retriesMax
     this.#resolve = resolve
     this.#reject = reject
     channel.inFlight.add(this)
@@ -111,7 +121,7 @@ export class SendTask implements ReplyHandler, Waiting {
     }
     let answer: SendAnswer
     try {
-      answer = sendAnswerOf(header)
+      answer = sendAnswerOf(header, this.#channel.isWatched)
     } catch (error) {
       this.#failed(toClientError(error, `answer of a send to ${this.topic}`))
       return
@@ -213,6 +223,7 @@ export class SendTask implements ReplyHandler, Waiting {
     this.#isDone = true
     this.#channel.inFlight.delete(this)
     this.#waking?.abort()
+    this.onEnd?.()
     return true
   }
 }

@@ -85,6 +85,8 @@ export interface ConnectionContext extends ConnectionLimits {
   /** Of frames whose command names none. */
   readonly language: number
   readonly version: number
+  /** Requests sent for so long, ms, and nothing received since: the connection is ended. Infinity = never. */
+  readonly unansweredMsMax: number
   nextId: number
   /** Ends connections until the output of all fits into `outputBytesTotalMax`. */
   makeOutputRoom(): void

@@ -58,6 +58,10 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
   #socket: StreamSocket
   #splitter: FrameSplitter
   #pending: PendingRequests
+  /** Monotonic ms. */
+  #receivedAt: number
+  /** When the first of the requests was sent since when nothing came. */
+  #silentSince = Number.NEGATIVE_INFINITY
   #isOpen = true
   #isDeaf = false
   #hasSpoken = false
@@ -74,14 +78,14 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     this.#context = context
     this.#socket = socket
     this.#splitter = new FrameSplitter(this, context.frameBytesMax)
-    this.#pending = new PendingRequests(context.clock)
+    this.#pending = new PendingRequests(context.clock, 0, (askedAt) => this.#unanswered(askedAt))
     this.id = context.nextId++
     this.remoteAddress = socket.remoteAddress
     this.remotePort = socket.remotePort
     this.localAddress = socket.localAddress
     this.localPort = socket.localPort
     this.remoteHost = hostBytes(socket.remoteAddress, socket.remotePort)
-    this.lastActiveAt = context.clock.monotonic()
+    this.lastActiveAt = this.#receivedAt = context.clock.monotonic()
     context.stats.connectionsOpened++
     socket.handler = this
   }
@@ -247,6 +251,16 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     return !this.#pausedByOwner && !this.#pausedByOutput
   }
 
+  /** A peer that is gone and could not say so takes requests and answers none: a new connection may reach another. */
+  #unanswered(askedAt: number): void {
+    if (!this.#isOpen || !this.isReading || askedAt < this.#receivedAt) return
+    if (this.#silentSince < this.#receivedAt) this.#silentSince = askedAt
+    const silentMs = this.#context.clock.monotonic() - this.#silentSince
+    if (silentMs < this.#context.unansweredMsMax) return
+    const detail = `nothing received for ${Math.floor(silentMs)} ms although requests wait`
+    this.destroy(new RemotingError('CONNECTION_CLOSED', detail))
+  }
+
   /** Gives back the buffers of a connection that is silent. */
   releaseBuffers(): void {
     this.#spare = undefined
@@ -257,7 +271,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     if (!this.#isOpen || this.#isDeaf) return
     const { clock, stats } = this.#context
     const frames = stats.framesReceived
-    this.lastActiveAt = clock.monotonic()
+    this.lastActiveAt = this.#receivedAt = clock.monotonic()
     let nonsense: unknown
     try {
       this.#splitter.push(bytes, start, end)
@@ -274,11 +288,11 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     if (unfinished !== this.#unfinishedBytes && this.#isOpen) this.#holdUnfinished(unfinished)
   }
 
-  onFrame(bytes: Buffer, start: number, end: number): void {
+  onFrame(bytes: Buffer, start: number, end: number, isGiven?: boolean): void {
     // A handler may have closed the connection in the middle of the bytes that were read.
     if (!this.#isOpen) return
     const header = this.#context.header
-    header.scan(bytes, start, end)
+    header.scan(bytes, start, end, isGiven)
     this.#context.stats.framesReceived++
     if (header.isResponse) this.#onResponse(header)
     else this.#onRequest(header)

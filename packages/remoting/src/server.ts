@@ -68,6 +68,7 @@ export class RemotingServer {
       header: new HeaderView(),
       language: LanguageCode.NODE_JS,
       version: PROTOCOL_VERSION,
+      unansweredMsMax: Number.POSITIVE_INFINITY,
       nextId: 1,
       frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       outputBytesHigh: options.outputBytesHigh ?? 4_194_304,
