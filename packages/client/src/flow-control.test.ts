@@ -116,6 +116,27 @@ test('a pull that is refused comes again when the broker said', async () => {
   await w.clock.run(consumer.close())
 })
 
+test('clients that lose a broker together come back spread in time, each once', async () => {
+  const clients = []
+  for (let n = 0; n < 30; n++) clients.push(await started({ clientId: `c${n}` }))
+  await w.clock.run(Promise.all(clients.map((client) => client.send({ topic: 't', body: 'x' }))))
+  const backAt = new Map<string, number[]>()
+  fake.on(RequestCode.HEART_BEAT, ({ body }) => {
+    const { clientID } = JSON.parse(body.toString()) as { clientID: string }
+    backAt.set(clientID, [...(backAt.get(clientID) ?? []), w.clock.monotonic()])
+    return { code: 0 }
+  })
+  const lostAt = w.clock.monotonic()
+  for (const connection of fake.connections) connection.destroy()
+  await w.clock.advance(1_000)
+  const pauses = [...backAt.values()].map(([at = 0]) => at - lostAt)
+  expect(pauses).toHaveLength(30)
+  expect([...backAt.values()].every((times) => times.length === 1)).toBe(true)
+  expect(Math.min(...pauses)).toBeGreaterThanOrEqual(100)
+  expect(Math.max(...pauses) - Math.min(...pauses)).toBeGreaterThan(100)
+  await w.clock.run(Promise.all(clients.map((client) => client.close())))
+})
+
 const limits = { queueMessagesMax: 10, queueBytesMax: 1_000, totalMessagesMax: 100, totalBytesMax: 5_000 }
 
 test.each([

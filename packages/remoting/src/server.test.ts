@@ -193,11 +193,14 @@ describe.each(worlds)('on $name', ({ make }) => {
     const [slowest, second, third] = [...server.connections]
     const frame = encodeCommand({ code: 40, body: Buffer.alloc(1 << 20) })
     for (let n = 0; n < 6; n++) for (const connection of [second, third]) connection?.send(frame)
+    let most = 0
     while (server.stats.closedBy.SLOW_READER === 0) {
       slowest?.send(frame)
+      most = Math.max(most, server.stats.outputBytes)
       await world.clock.settle()
     }
     expect(slowest?.isOpen).toBe(false)
+    expect(most).toBeLessThanOrEqual(24 << 20)
     expect(server.stats.outputBytes).toBeLessThanOrEqual(24 << 20)
     await world.until(() => owner.closed.length === 1)
     expect(owner.closed[0]).toMatchObject({ code: 'SLOW_READER' })
