@@ -108,6 +108,14 @@ test('each member of a batch has its own pair of calls, also when the batch is r
   expect(calls.splice(0)).toEqual(['a before normal', 'a before normal', 'a after failed', 'a after failed'])
 })
 
+test('when a part of a batch that is one message fails, its hooks and those of what follows are called once', async () => {
+  fake.on(RequestCode.SEND_MESSAGE_V2, () => ({ code: 13 }))
+  const sender = await producer({ hooks: [named('a')], bodyBytesMax: 1_000 })
+  const messages = ['1', '2'].map((name) => ({ topic: 't', body: name.repeat(900) }))
+  await expect(w.clock.run(sender.sendAll(messages))).rejects.toMatchObject({ code: 'MESSAGE_ILLEGAL' })
+  expect(calls).toEqual(['a before normal', 'a before normal', 'a after failed', 'a after failed'])
+})
+
 test('the hooks of a handler see how it ended before the broker hears of it, and nothing of what the filter kept away', async () => {
   const texts = ['good', 'bad', 'filtered']
   const records = texts.map((body, queueOffset) => recordOf({ topic: 't', queueOffset, body }))
