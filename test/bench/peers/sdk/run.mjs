@@ -1,4 +1,4 @@
-// Our SDK with our broker against other clients with their servers, in turn on one machine: `npm run bench:peers -- --clients`, or
+// Our SDK with our broker against other clients with their servers, in turn on one machine: `npm run bench:peers -- clients [options]`, or
 // node test/bench/peers/sdk/run.mjs [--rounds 3] [--seconds 3] [--count 200000] [--only nats|rabbit|kafka] [--window 256]. 1 KiB bodies, confirmed
 // sends with as many in flight for each Node client; Kafka's Java producer chooses for itself. Consumers have an empty handler and
 // acknowledge as their library means it. Rates belong to the machine and the moment: the ratio inside one round counts.
