@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { clients } from './apache/clients.mjs'
 import { outboxes } from './apache/outbox.mjs'
+import { pairs } from './apache/pairs.mjs'
 import { World } from './apache/world.mjs'
 import { Apache, freePort, until } from './servers/process.mjs'
 import { printTable } from './table.mjs'
@@ -22,7 +23,7 @@ if (problems.length > 0) {
 const PARALLEL = 5
 /** What an operator of Apache RocketMQ would set for us too, see docs/apache-rocketmq.md; the times are short for the test. */
 const settings = {
-  ...{ enablePropertyFilter: true, recallMessageEnable: true },
+  ...{ enablePropertyFilter: true, recallMessageEnable: true, traceTopicEnable: true },
   ...{ transactionTimeOut: 4_000, transactionCheckInterval: 2_000 },
 }
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -87,7 +88,7 @@ async function restart(world) {
   await until('all of them', () => wanted.every((body) => got().has(body)), 90_000)
 }
 
-const scenarios = { ...clients, ...outboxes }
+const scenarios = { ...clients, ...pairs, ...outboxes }
 const last = { demo, restart }
 const chosen = values.scenarios?.split(',') ?? [...Object.keys(scenarios), ...Object.keys(last)]
 const results = new Map()

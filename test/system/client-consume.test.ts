@@ -354,3 +354,22 @@ test('a request is answered by the consumer it reaches', async () => {
   const answer = await producer.request({ topic: 'stock.level', body: { sku: 'abcd' } }, { timeoutMs: 3_000 })
   expect(answer.json<{ level: number }>()).toEqual({ level: 4 })
 })
+
+test('a reply that comes after its request timed out is dropped, and the next request gets its own', async () => {
+  let release = (): void => undefined
+  const late = new Promise<void>((resolve) => (release = resolve))
+  const replied: string[] = []
+  await using running = consumer({ startFrom: 'first' })
+  running.subscribe('stock.level', '*', async (message) => {
+    if (message.text() === 'slow') await late
+    await producer.reply(message, `to ${message.text()}`)
+    replied.push(message.text())
+  })
+  await running.start()
+  const slow = producer.request({ topic: 'stock.level', body: 'slow' }, { timeoutMs: 300 })
+  await expect(slow).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT' })
+  release()
+  await expect.poll(() => replied, { timeout: 10_000 }).toEqual(['slow'])
+  const answer = await producer.request({ topic: 'stock.level', body: 'quick' }, { timeoutMs: 10_000 })
+  expect(answer.text()).toBe('to quick')
+})

@@ -108,10 +108,18 @@ test('each member of a batch has its own pair of calls, also when the batch is r
   expect(calls.splice(0)).toEqual(['a before normal', 'a before normal', 'a after failed', 'a after failed'])
 })
 
+test('when a part of a batch that is one message fails, its hooks and those of what follows are called once', async () => {
+  fake.on(RequestCode.SEND_MESSAGE_V2, () => ({ code: 13 }))
+  const sender = await producer({ hooks: [named('a')], bodyBytesMax: 1_000 })
+  const messages = ['1', '2'].map((name) => ({ topic: 't', body: name.repeat(900) }))
+  await expect(w.clock.run(sender.sendAll(messages))).rejects.toMatchObject({ code: 'MESSAGE_ILLEGAL' })
+  expect(calls).toEqual(['a before normal', 'a before normal', 'a after failed', 'a after failed'])
+})
+
 test('the hooks of a handler see how it ended before the broker hears of it, and nothing of what the filter kept away', async () => {
   const texts = ['good', 'bad', 'filtered']
   const records = texts.map((body, queueOffset) => recordOf({ topic: 't', queueOffset, body }))
-  serveQueue(fake, 't', records)
+  const { committed } = serveQueue(fake, 't', records)
   fake.on(RequestCode.CONSUMER_SEND_MSG_BACK, () => {
     calls.push('given back')
     return { code: 0 }
@@ -123,7 +131,9 @@ test('the hooks of a handler see how it ended before the broker hears of it, and
   }
   const filter: PushConsumerOptions['filter'] = (message) => message.text() !== 'filtered'
   const member = await consumer(handler, { hooks, filter, concurrencyMax: 1 })
-  await w.clock.advance(1_000)
+  await w.clock.advance(2_000)
+  // Filtered is consumed.
+  expect(committed.get('t/0')?.at(-1)).toBe(3)
   const expected = ['a before good', 'a after good true', 'a before bad', 'a after bad false', 'given back']
   expect(calls).toEqual(expected)
   expect(seen.map(({ error }) => (error as Error | undefined)?.message)).toEqual([undefined, 'no amount'])
@@ -137,4 +147,27 @@ test('hooks and traces that cannot be are refused', () => {
   expect(make({ trace: 7 })).toThrow(/OPTION_INVALID/)
   expect(make({ trace: 'no topic' })).toThrow(/TOPIC_NAME_INVALID/)
   expect(make({ compressLevel: 12 })).toThrow(/OPTION_INVALID/)
+})
+
+test('a filter that throws lets the message pass: handled once too often is harmless, never is not', async () => {
+  serveQueue(fake, 't', [recordOf({ topic: 't', queueOffset: 0, body: 'm' })])
+  const filter = (): never => {
+    throw new Error('broken filter')
+  }
+  const member = await consumer((message) => void calls.push(message.text()), { filter })
+  await w.clock.advance(1_000)
+  expect(calls).toEqual(['m'])
+  await w.clock.run(member.close())
+})
+
+test('a request nobody replies to fails in time, while its hooks see that it was stored', async () => {
+  fake.on(RequestCode.SEND_MESSAGE_V2, (request) => fake.stored(request))
+  const events: string[] = []
+  const sender = await producer({
+    hooks: [{ afterSend: ({ kind, error }) => void events.push(`${kind} ${String(error)}`) }],
+  })
+  const asking = sender.request({ topic: 't', body: 'x' }, { timeoutMs: 500 })
+  await expect(w.clock.run(asking)).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT' })
+  // The message was stored, so its hooks saw no error; only the answer of its consumer did not come.
+  expect(events).toEqual(['request undefined'])
 })

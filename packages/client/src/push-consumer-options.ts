@@ -39,7 +39,7 @@ export interface PushConsumerOptions extends GroupOptions, HookOptions {
    * costs is waiting that long. Default 60,000.
    */
   invisibleMs?: number | undefined
-  /** Messages asked for at a time. Default 128; Apache brokers give 32 at most, with `lease` every broker. */
+  /** Messages asked for at a time. Default 256; Apache brokers give 32 at most, with `lease` every broker. */
   pullBatchMax?: number | undefined
   /** Unfinished messages per queue above which its pulling pauses. Default 1000; `lease`: per topic and broker, 96. */
   queueMessagesMax?: number | undefined
@@ -163,7 +163,7 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     isBlocking: isBlocking(ordered),
     isByKey: isByKey(ordered, isLeasing),
     startFrom: checkedStart(options.startFrom ?? 'last'),
-    pullBatchMax: positive('pullBatchMax', options.pullBatchMax ?? 128),
+    pullBatchMax: positive('pullBatchMax', options.pullBatchMax ?? 256),
     queueMessagesMax: positive('queueMessagesMax', options.queueMessagesMax ?? (isLeasing ? 96 : 1_000)),
     queueBytesMax: positive('queueBytesMax', options.queueBytesMax ?? 16 << 20),
     totalMessagesMax: positive(

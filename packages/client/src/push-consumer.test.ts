@@ -105,6 +105,15 @@ test('pulling pauses while the cache is full and goes on when there is room', as
   expect(consumer.stats()).toMatchObject({ consumed: 30, cachedMessages: 0, cachedBytes: 0 })
 })
 
+test('an answer that fills the cache at once is handled, and what comes after it is pulled', async () => {
+  const { committed } = serveQueue(fake, 't', records(10))
+  const seen: string[] = []
+  await started((message) => void seen.push(message.text()), { queueMessagesMax: 1, pullBatchMax: 5 })
+  await w.clock.advance(3_000)
+  expect(seen).toEqual(Array.from({ length: 10 }, (_, n) => `${n}`))
+  expect(committed.get('t/0')?.at(-1)).toBe(10)
+})
+
 test('what a handler throws is given back, and when that fails sent to the retry topic under its own id', async () => {
   serveQueue(fake, 't', [recordOf({ topic: 't', queueOffset: 0, properties: { KEYS: 'k' } })])
   fake.on(RequestCode.CONSUMER_SEND_MSG_BACK, () => ({ code: 1, remark: 'no such message' }))

@@ -1,4 +1,4 @@
-// Our broker and an Apache RocketMQ on one machine, driven in turn with the same frames: `npm run bench:peers -- [--rounds 3]
+// Our broker and an Apache RocketMQ on one machine, driven in turn with the same frames: `npm run bench:peers -- brokers [--rounds 3]
 // [--seconds 4] [--flush async|sync] [--only PART]`. Rates are for this machine and moment; what counts is the ratio within one
 // round, of which the median is printed. CPU is of the whole broker process for each message.
 import { spawn } from 'node:child_process'

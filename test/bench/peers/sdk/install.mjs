@@ -55,7 +55,7 @@ export const kafkaJars = () =>
   )}/*`
 
 /** @returns why this program cannot be run, or undefined */
-export function missing(program, flag, how) {
-  const { error } = spawnSync(program, [flag], { stdio: 'ignore', timeout: 60_000 })
-  return error === undefined ? undefined : `${program} is missing: ${how}`
+export function missing(program, how) {
+  const { status } = spawnSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' })
+  return status === 0 ? undefined : `${program} is missing: ${how}`
 }

@@ -1,4 +1,4 @@
-// Our SDK with our broker against other clients with their servers, in turn on one machine: `npm run bench:peers -- --clients`, or
+// Our SDK with our broker against other clients with their servers, in turn on one machine: `npm run bench:peers -- clients [options]`, or
 // node test/bench/peers/sdk/run.mjs [--rounds 3] [--seconds 3] [--count 200000] [--only nats|rabbit|kafka] [--window 256]. 1 KiB bodies, confirmed
 // sends with as many in flight for each Node client; Kafka's Java producer chooses for itself. Consumers have an empty handler and
 // acknowledge as their library means it. Rates belong to the machine and the moment: the ratio inside one round counts.
@@ -26,11 +26,11 @@ const program = fileURLToPath(new URL('client.mjs', import.meta.url))
 const rabbitCount = Math.ceil(Number(values.count) / 5)
 const debian = 'apt-get install'
 const peers = {
-  nats: { name: 'nats.js JetStream', absent: () => missing('nats-server', '--version', `${debian} nats-server`) },
-  rabbit: { name: 'amqplib quorum', absent: () => missing('rabbitmqctl', 'version', `${debian} rabbitmq-server`) },
+  nats: { name: 'nats.js JetStream', absent: () => missing('nats-server', `${debian} nats-server`) },
+  rabbit: { name: 'amqplib quorum', absent: () => missing('rabbitmq-server', `${debian} rabbitmq-server`) },
   kafka: {
     name: "Kafka's Java producer",
-    absent: () => missing('java', '-version', 'a JDK') ?? missing('mvn', '-v', 'Maven fetches Kafka'),
+    absent: () => missing('java', 'a JDK') ?? missing('mvn', 'Maven fetches Kafka'),
   },
 }
 const floors = { 'produce nats': [3, 5], 'consume nats': [2, 4], 'consume rabbit': [15, 30], 'produce kafka': [2, 5] }
@@ -70,39 +70,32 @@ async function drive(kind, mode, address, packages, more = {}) {
   return { perSecond: figures.n / figures.seconds, cpu: figures.cpuMicros / figures.n, rssMib: figures.rssMib }
 }
 
-/** The second half of its records, when the JVM is warm. */
+/** Its rate once the JVM is warm. */
 async function driveKafka(address, jars) {
   const records = 700_000
   const props = [`bootstrap.servers=${address}`, 'acks=1']
   const args = ['-Xms512m', '-Xmx512m', '-cp', jars, 'org.apache.kafka.tools.ProducerPerformance', '--topic', 'bench']
   const sizes = ['--num-records', records, '--record-size', 1_024, '--throughput', -1]
-  const out = await output('java', [
-    ...args,
-    ...sizes.map(String),
-    ...['--reporting-interval', '1000', '--producer-props', ...props],
-  ])
+  const out = await output('java', [...args, ...sizes.map(String), '--producer-props', ...props])
   const rates = [...out.matchAll(/^\d+ records sent, ([\d.]+) records\/sec/gm)].map(([, rate]) => Number(rate))
-  const warm = rates.slice(Math.floor(rates.length / 2))
-  return { perSecond: median(warm.slice(0, -1).length > 0 ? warm.slice(0, -1) : warm) }
+  // One line for each five seconds, the first of a cold JVM, and at last one for all.
+  const warm = rates.slice(1, -1)
+  return { perSecond: warm.length > 0 ? median(warm) : rates.at(-1) }
 }
 
 const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1]
 
 /** One server at a time runs, so that none costs the other anything. */
-async function roundOf(kind, parts, packages, jars) {
+async function roundOf(kind, packages, jars) {
   const figures = {}
   if (kind === 'kafka') figures.produce = await withServer(kind, jars, (address) => driveKafka(address, jars))
   else {
     const count = kind === 'rabbit' ? rabbitCount : Number(values.count)
-    if (parts.includes('produce')) {
-      figures.produce = await withServer(kind, jars, (address) => drive(kind, 'produce', address, packages))
-    }
-    if (parts.includes('consume')) {
-      figures.consume = await withServer(kind, jars, async (address) => {
-        await drive(kind, 'fill', address, packages, { count })
-        return drive(kind, 'consume', address, packages, { count })
-      })
-    }
+    figures.produce = await withServer(kind, jars, (address) => drive(kind, 'produce', address, packages))
+    figures.consume = await withServer(kind, jars, async (address) => {
+      await drive(kind, 'fill', address, packages, { count })
+      return drive(kind, 'consume', address, packages, { count })
+    })
   }
   return figures
 }
@@ -128,9 +121,9 @@ for (let round = 0; round < Number(values.rounds); round++) {
   const figures = {}
   const order = ['tandem', ...present]
   for (const kind of round % 2 === 0 ? order : order.toReversed()) {
-    figures[kind] = await roundOf(kind, ['produce', 'consume'], packages, jars)
+    figures[kind] = await roundOf(kind, packages, jars)
+    if (values.json) console.log(JSON.stringify({ round, kind, ...figures[kind] }))
   }
-  if (values.json) console.log(JSON.stringify(figures))
   rounds.push(figures)
 }
 const rows = {}
