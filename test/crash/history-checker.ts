@@ -175,7 +175,7 @@ export class HistoryChecker {
       if (message.okAt === 0 || (message.kind === 'half' && message.decision !== 'commit')) continue
       if (this.#removals.mayBeGone(message) || this.#cancellations.mayBeGone(id)) continue
       for (const [group, { topics, received }] of this.#groups) {
-        if (!topics.has(message.topic) || received.has(id) || this.#deliveries.mayMiss(group, message)) continue
+        if (!topics.has(message.topic) || received.has(id) || this.#deliveries.mayMiss(group, id, message)) continue
         missing.push({ id, group })
       }
     }
