@@ -96,6 +96,11 @@ export class Deliveries {
     if (isForward) skippedUntil.set(topic, isOver ? t : Number.POSITIVE_INFINITY)
   }
 
+  /** Whether deliveries of the group are begun and ended. */
+  knows(group: string): boolean {
+    return this.#groups.has(group)
+  }
+
   /** The group was moved past what was sent so early, or the message lies among its dead letters. */
   mayMiss(name: string, id: string, message: { topic: string; startedAt: number }): boolean {
     const group = this.#groups.get(name)

@@ -47,6 +47,8 @@ export interface HistoryReport {
 
 // The broker counts in whole ms, on both ends of a delay.
 const DELAY_RESOLUTION_NS = 2e6
+/** What a consumer fetched before a deletion waits for a handler at most so long. */
+const CACHED_NS = 30e9
 
 /**
  * Judges a run by what its clients wrote down and by nothing else: no product code, no look at the broker's files. Events
@@ -252,7 +254,8 @@ export class HistoryChecker {
       this.#seen.push({ rule: 'Stable', text: `the body of ${id} changed between two reads`, ids: [id] })
     }
     message.hashReceived = hash
-    message.lastReceivedAt = Math.max(message.lastReceivedAt, t)
+    const askedAt = this.#deliveries.knows(event.group) ? t - CACHED_NS : t
+    message.lastReceivedAt = Math.max(message.lastReceivedAt, askedAt)
     const queue = `${topic}/${queueId}`
     this.#at(message, id, `${queue}/${offset}`)
     const group = this.#group(event.group)
