@@ -113,6 +113,45 @@ test('a delayed and a half message are pending, with the age of the half', async
   expect(valueOf(text, 'tandemmq_transactions_oldest_seconds')).toBeGreaterThanOrEqual(30)
 })
 
+test('members that disagree, dead letters and members are told by group', async () => {
+  const other = new RemotingClient({ clock, network })
+  const heartbeat = (from: RemotingClient, clientID: string, subString: string) => {
+    const subscription = { topic: 'orders', subString, tagsSet: [], codeSet: [], subVersion: 1, expressionType: 'TAG' }
+    const consumer = { groupName: 'billing', consumeType: 'CONSUME_PASSIVELY', messageModel: 'CLUSTERING' }
+    const where = { consumeFromWhere: 'CONSUME_FROM_FIRST_OFFSET', unitMode: false }
+    const consumerDataSet = [{ ...consumer, ...where, subscriptionDataSet: [subscription] }]
+    const body = Buffer.from(JSON.stringify({ clientID, consumerDataSet, producerDataSet: [] }))
+    return clock.run(from.request(ADDRESS, { code: 34, body }, 5_000))
+  }
+  await heartbeat(client, 'a', 'created')
+  await heartbeat(other, 'b', 'created')
+  expect(valueOf(await scrape(), 'tandemmq_group_subscription_conflicts{group="billing"}')).toBe(0)
+  await heartbeat(other, 'b', 'paid')
+  await send('orders')
+  const [message] = broker.messages('orders')
+  const extFields = { group: 'billing', offset: String(message?.physicalOffset), delayLevel: -1, maxReconsumeTimes: 3 }
+  expect((await clock.run(client.request(ADDRESS, { code: 36, extFields }, 5_000))).code).toBe(0)
+  const text = await scrape()
+  expect(valueOf(text, 'tandemmq_group_subscription_conflicts{group="billing"}')).toBeGreaterThan(0)
+  expect(valueOf(text, 'tandemmq_group_members{group="billing"}')).toBe(2)
+  expect(valueOf(text, 'tandemmq_group_dead_letters{group="billing"}')).toBe(1)
+  await clock.run(other.close())
+})
+
+test('a tool is told the same figures as Prometheus', async () => {
+  for (let n = 0; n < 3; n++) expect(await send('orders')).toBe(0)
+  const { code, body } = await clock.run(client.request(ADDRESS, { code: 9105 }, 5_000))
+  const { figures } = JSON.parse(body.toString()) as { figures: { name: string; value: number; p99?: number }[] }
+  const text = await scrape()
+  expect(code).toBe(0)
+  const changing =
+    /^tandemmq_(requests_total|connections.*|output_bytes|unfinished_bytes|.*memory_bytes|heap_used_bytes|store_journal_bytes)$/
+  for (const { name, value, p99 } of figures.filter((one) => !changing.test(one.name))) {
+    expect([name, valueOf(text, p99 === undefined ? name : `${name}_count`)]).toEqual([name, value])
+  }
+  expect(figures.find(({ name }) => name === 'tandemmq_send_duration_seconds')).toMatchObject({ value: 3 })
+})
+
 test('nothing listens unless it was asked for', async () => {
   const elsewhere = new MemoryNetwork({ clock })
   const quiet = await clock.run(

@@ -8,7 +8,7 @@ import {
 } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { RemotingServer, systemClock, systemNetwork, type Timer } from '@tandemmq/remoting'
-import { type RunningMetrics, startMetrics } from './metrics/index.ts'
+import { type MetricSources, type RunningMetrics, snapshot, startMetrics } from './metrics/index.ts'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
 import { limitedLog } from './limited-log.ts'
 import { openRooms, type Rooms } from './rooms.ts'
@@ -20,6 +20,8 @@ import { systemDisk } from './store/index.ts'
 const LOSSES_LOGGED_MAX = 20
 const RETENTION_INTERVAL_MS = 60_000
 const DECOMPRESSED_BYTES_MAX = 64 << 20
+/** A connection that took nothing for so long is closed when others need the room. */
+const READER_STALLED_MS = 1_000
 /** Strangers must not fill the disk with log lines. */
 const NONSENSE_LINES_MAX = 20
 const NONSENSE_WINDOW_MS = 10_000
@@ -62,6 +64,8 @@ export class Broker {
     const handlers = createHandlers(options, this.#rooms, {
       requestCommit: () => this.#requestCommit(),
       outputBytes: () => this.#server.stats.outputBytes,
+      figures: () => snapshot(this.#metricSources()),
+      relieve: (bytesMax) => this.#server.relieveOutput(bytesMax, READER_STALLED_MS),
     })
     this.#dispatcher = new Dispatcher({
       handlers: [handlers.handlers],
@@ -188,17 +192,23 @@ export class Broker {
   }
 
   async #startMetrics(): Promise<void> {
-    const { clock, disk, dataDir } = this.#options
-    const remoting = () => {
-      const { connections, stats } = this.#server
-      return { connections: connections.size, outputBytes: this.#outputBytes(), stats }
-    }
     try {
-      const diskUsed = (): number | undefined => disk.usedRatio?.(dataDir)
-      this.#metrics = await startMetrics(this.#options, { ...this.#rooms, clock, remoting, diskUsed })
+      this.#metrics = await startMetrics(this.#options, this.#metricSources())
     } catch (error) {
       await this.close()
       throw error
+    }
+  }
+
+  #metricSources(): MetricSources {
+    const { clock, disk, dataDir } = this.#options
+    const { connections, stats } = this.#server
+    return {
+      ...this.#rooms,
+      clock,
+      remoting: () => ({ connections: connections.size, outputBytes: stats.outputBytes, stats }),
+      diskUsed: () => disk.usedRatio?.(dataDir),
+      memory: () => process.memoryUsage(),
     }
   }
 

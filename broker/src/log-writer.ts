@@ -74,9 +74,13 @@ export class StoreLogWriter implements LogWriter {
     return this.#parts?.store.read(physicalOffset, isKnown)
   }
 
-  /** Log offsets of the records in `topic` that may have `key`, newest first. */
+  /**
+   * Log offsets of the records in `topic` that may have `key`, newest first.
+   * @throws {StoreError} STORE_FENCED: the index stands still then, and would not know of the newest ones
+   */
   *findByKey(topic: string, key: string): Generator<number> {
     const { store, topics } = this.#open
+    store.requireOpen()
     const name = topics.find(topic)?.nameBytes ?? Buffer.from(topic)
     const bytes = Buffer.from(key)
     const hash = keyHash(name, 0, name.length, bytes, 0, bytes.length)
@@ -86,6 +90,11 @@ export class StoreLogWriter implements LogWriter {
   /** Log offset before which records of the topic were deleted with it. */
   deletedBefore(topic: string): number {
     return this.#parts?.store.deletedBefore(topic) ?? 0
+  }
+
+  /** What records of this turn are stamped with; Infinity before its first one. */
+  get turnTimestamp(): number {
+    return this.#open.store.turnTimestamp
   }
 
   get #open(): { store: MessageStore; topics: Topics; delay: DelayService } {

@@ -63,8 +63,8 @@ export interface BrokerOptions {
   /** Recent log bytes kept in memory. Default 32 MiB. */
   hotBytesMax?: number
   /**
-   * Bytes of answers that clients have not taken, over all connections. Pulls are told to come back later before that, and above it
-   * the connection with most of them is closed. Default 256 MiB.
+   * Bytes of answers that clients have not taken, over all connections: those that take none are closed when others need the room, see
+   * docs/operations.md. Default 256 MiB.
    */
   outputBytesMax?: number
   /** Default 10,000. */

@@ -87,6 +87,10 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       options.log(`reading the log: ${Math.floor(read / 2 ** 20)} of ${Math.floor(total / 2 ** 20)} MiB`),
     onDamage: (error) =>
       options.log(`${error.message}; nobody is served it. Restore the file, or start with acceptDamage`),
+    onClockJump: (byMs) =>
+      options.log(
+        `the wall clock went forward by ${Math.round(byMs / 1_000)} s: nothing is removed by age for an hour`,
+      ),
     ...recordIndexing,
     derived: new Map(Object.entries(derivedOf(replayed))),
     onSynced: (elapsedMs) => measured.sync.observe(elapsedMs),
@@ -128,6 +132,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   })
   producers.onJoined = (group) => replayed.transactions.producerOnline(group)
   const locks = new QueueLocks({ clock })
+  groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
@@ -204,6 +209,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     horizonMs: options.delayMsMax,
     findByKey: (topic, key) => log.findByKey(topic, key),
     deletedBefore: (topic) => log.deletedBefore(topic),
+    turnTimestamp: () => log.turnTimestamp,
     onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
     onOrphan: (topic, offset) =>
       logOrphan(`the delayed message at ${offset} was for the topic ${topic}, deleted since: it is not delivered`),

@@ -243,4 +243,5 @@ export const coveringTests: readonly CoveringTest[] = [
     'one item of traffic is answered for the last minute, hour and day',
     'VIEW_BROKER_STATS_DATA',
   ),
+  cover('broker/src/broker-metrics.test.ts', 'a tool is told the same figures as Prometheus', 'BROKER_STATS'),
 ]

@@ -21,7 +21,7 @@ export const roomTable: Readonly<Record<string, RoomRule>> = {
   // Looks at all rooms and touches none.
   metrics: { values: ['.'], types: [...rooms] },
   // Maps request codes to rooms.
-  server: { values: ['.', ...rooms], types: [] },
+  server: { values: ['.', ...rooms], types: ['metrics'] },
 }
 
 /** Where time, chance, sockets and files may come in, and why. An exception nobody needs fails the test. */

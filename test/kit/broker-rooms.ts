@@ -149,6 +149,7 @@ export class BrokerRooms {
     const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, sql, deliveries, ...parking }))
     const settings = { change: () => Promise.resolve(), version: { counter: 0, stateVersion: 0, timestamp: 0 } }
     const locks = (this.locks = new QueueLocks({ clock }))
+    groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
     const kvConfig = new KvConfig({ journal })
     const tables = openLeaseTables({ clock, journal })
     const modes = new RequestModes({ journal })
@@ -183,7 +184,7 @@ export class BrokerRooms {
     const queues = new TopicQueues({ clock, network: this.network, nameServers: [], own: nameServer })
     const read = (physicalOffset: number): Buffer | undefined => store.read(physicalOffset)
     const brokerName = 'tandemmq'
-    const guard = { measured: new Measurements(), outputBytes: () => 0, outputBytesHigh: 1 }
+    const guard = { measured: new Measurements(), outputBytes: () => 0, outputBytesHigh: 1, relieve: () => {} }
     const dispatcher = new Dispatcher({
       handlers: [
         routeHandlers({ nameServer, kvConfig }),

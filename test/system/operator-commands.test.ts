@@ -166,7 +166,21 @@ test('an open half message is listed, shown with its body, decided by hand, and 
   expect(messages).toBe(1n)
 })
 
+test('the figures of a broker are shown with their meaning, and to programs under the names of the metrics', async () => {
+  const [shown] = await json<{ brokerName: string; address: string; figures: { name: string; value: number }[] }[]>(
+    ...['broker', 'show'],
+  )
+  expect(shown).toMatchObject({ brokerName: 'tandemmq', address: broker.address })
+  const received = shown?.figures.find(({ name }) => name === 'tandemmq_messages_received_total')
+  expect(received?.value).toBeGreaterThan(0)
+  const out = await text('broker', 'show')
+  expect(out).toMatch(/^messages_received_total +\d+ +Messages accepted from producers/m)
+  expect(out).toMatch(/^send_duration_seconds +\d+, p50 <= [\d.]+ ms, p99 <= [\d.]+ ms +From the arrival/m)
+  expect(out).toMatch(/^resident_memory_bytes +\d+\.\d MiB /m)
+})
+
 test.each([
+  [['broker', 'show', 'extra'], 'one word too many'],
   [['topics', 'show'], 'TOPIC is missing'],
   [['topics', 'update', 'a'], 'nothing to change'],
   [['topics', 'update', 'a', '--perm', 'all'], '--perm is one of read, write, read+write, none'],

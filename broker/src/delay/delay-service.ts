@@ -16,10 +16,11 @@ import { beyondHorizon, deliverAtOf } from './deliver-at.ts'
 import { Deliveries } from './deliveries.ts'
 import { type OnParked, Parking } from './in-flight.ts'
 import { KeyedTimers } from './keyed-timers.ts'
-import { ParkedRecords } from './parked-records.ts'
+import { type ParkedRecord, ParkedRecords } from './parked-records.ts'
 import { TimerChanges } from './timer-changes.ts'
 import { TimerList } from './timer-list.ts'
-import { TimerState, TimerTable } from './timer-table.ts'
+import { TimerState } from './timer-state.ts'
+import { TimerTable } from './timer-table.ts'
 import type {
   CancelDone,
   DelayServiceOptions,
@@ -64,13 +65,16 @@ export class DelayService implements DerivedState {
       settledWindowMs: options.settledWindowMs ?? 3_600_000,
     })
     const { clock, log, deletedBefore = () => 0, findByKey = () => [] } = options
-    const { onLost, onOrphan } = options
+    const { onLost, onOrphan, turnTimestamp = () => Number.POSITIVE_INFINITY } = options
     const parts = { clock, table: this.#table, records: this.#records, deletedBefore }
-    this.#onParked = (at, dueAt, fingerprint) => this.#parked(at, dueAt, fingerprint)
+    this.#onParked = (physicalOffset, parked) => {
+      this.#add(physicalOffset, parked)
+      this.#deliveries.wake(parked.isRetry ? Number.NEGATIVE_INFINITY : parked.dueAt)
+    }
     this.#changes = new TimerChanges({ ...parts, log, onMoved: this.#onParked })
     this.#keyed = new KeyedTimers({ ...parts, changes: this.#changes, findByKey })
     this.#list = new TimerList({ ...parts, keyed: this.#keyed })
-    this.#deliveries = new Deliveries({ ...parts, changes: this.#changes, onLost, onOrphan })
+    this.#deliveries = new Deliveries({ ...parts, changes: this.#changes, turnTimestamp, onLost, onOrphan })
   }
 
   /** Longest delay of messages from now on, ms. */
@@ -94,8 +98,8 @@ export class DelayService implements DerivedState {
    */
   append(fields: RecordFields, deliverAt: number, completion?: AppendCompletion): void {
     let parked: Parking | undefined
-    this.#records.append(fields, deliverAt, (fingerprint) => {
-      parked = new Parking(this.#onParked, deliverAt, fingerprint, completion)
+    this.#records.append(fields, deliverAt, (fingerprint, isRetry) => {
+      parked = new Parking(this.#onParked, { dueAt: deliverAt, fingerprint, isRetry }, completion)
       return parked
     })
     if (parked !== undefined) parked.physicalOffset = fields.physicalOffset
@@ -151,7 +155,7 @@ export class DelayService implements DerivedState {
       else this.#table.settle(settled, state, record.storeTimestamp)
     }
     if (parked === undefined) return
-    replayed.set(record.physicalOffset, this.#table.add(record.physicalOffset, parked.dueAt, parked.fingerprint))
+    replayed.set(record.physicalOffset, this.#add(record.physicalOffset, parked))
   }
 
   snapshot(before: number): Buffer[] {
@@ -164,7 +168,8 @@ export class DelayService implements DerivedState {
     const reader = new SnapshotReader(snapshot)
     const [k0, k1] = reader.int32(2)
     this.#records.hash.key = [k0 as number, k1 as number]
-    this.#table.load(reader, first, (physicalOffset, id) => this.#replayed?.set(physicalOffset, id))
+    const steadyOf = (dueAt: number): number => this.#steadyOf(dueAt)
+    this.#table.load(reader, first, steadyOf, (physicalOffset, id) => this.#replayed?.set(physicalOffset, id))
   }
 
   /** After the replay: what is overdue is delivered now, in slices. */
@@ -187,9 +192,13 @@ export class DelayService implements DerivedState {
     return { pending: this.#table.unsettled, cancelled, rescheduled, ...this.#deliveries.counts }
   }
 
-  #parked(physicalOffset: number, dueAt: number, fingerprint: number): void {
-    this.#table.add(physicalOffset, dueAt, fingerprint)
-    this.#deliveries.wake(dueAt)
+  #add(physicalOffset: number, { dueAt, fingerprint, isRetry }: ParkedRecord): number {
+    return this.#table.add(physicalOffset, dueAt, fingerprint, isRetry ? this.#steadyOf(dueAt) : undefined)
+  }
+
+  /** Across a restart only the wall clock can tell how long a retry has waited. */
+  #steadyOf(dueAt: number): number {
+    return this.#clock.monotonic() + Math.max(0, dueAt - this.#clock.now())
   }
 
   #newTime(topic: string, { deliverAt, delayMs }: NewTime): number {

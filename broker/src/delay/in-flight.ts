@@ -1,7 +1,8 @@
 import type { AppendCompletion, StoreError } from '../store/index.ts'
+import type { ParkedRecord } from './parked-records.ts'
 
 /** The parked record is as safe as the flush policy promises: from now on it will be delivered. */
-export type OnParked = (physicalOffset: number, dueAt: number, fingerprint: number) => void
+export type OnParked = (physicalOffset: number, parked: ParkedRecord) => void
 
 /** Hears what became of a delivery. */
 export interface FiringOwner {
@@ -12,20 +13,18 @@ export interface FiringOwner {
 /** A parked record on its way to the disk. */
 export class Parking implements AppendCompletion {
   readonly #onParked: OnParked
-  readonly #dueAt: number
-  readonly #fingerprint: number
+  readonly #parked: ParkedRecord
   readonly #inner: AppendCompletion | undefined
   physicalOffset = -1
 
-  constructor(onParked: OnParked, dueAt: number, fingerprint: number, inner: AppendCompletion | undefined) {
+  constructor(onParked: OnParked, parked: ParkedRecord, inner: AppendCompletion | undefined) {
     this.#onParked = onParked
-    this.#dueAt = dueAt
-    this.#fingerprint = fingerprint
+    this.#parked = parked
     this.#inner = inner
   }
 
   stored(): void {
-    this.#onParked(this.physicalOffset, this.#dueAt, this.#fingerprint)
+    this.#onParked(this.physicalOffset, this.#parked)
     this.#inner?.stored()
   }
 

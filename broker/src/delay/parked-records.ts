@@ -46,6 +46,23 @@ const realTopicHead = propertyHead(REAL_TOPIC)
 const realQueueHead = propertyHead(REAL_QID)
 const outMsHead = propertyHead(TIMER_OUT_MS)
 
+const RETRY_PREFIX = Buffer.from('%RETRY%')
+
+/** What a parked record met in the log says. */
+export interface ParkedRecord {
+  dueAt: number
+  /** Of (topic, unique key). */
+  fingerprint: number
+  /** For a retry topic. */
+  isRetry: boolean
+}
+
+function isRetryName(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start < RETRY_PREFIX.length) return false
+  for (let i = 0; i < RETRY_PREFIX.length; i++) if (bytes[start + i] !== RETRY_PREFIX[i]) return false
+  return true
+}
+
 /** Parked records in the log: how a delayed message becomes one, what one says, and the copy that is delivered. */
 export class ParkedRecords {
   readonly #log: LogWriter
@@ -66,15 +83,20 @@ export class ParkedRecords {
   /**
    * Appends the message in `fields` as a parked record; the due time is written into it (TIMER_OUT_MS), so that neither a
    * restart nor other level settings move it.
-   * @param completionFor gets the fingerprint of (topic, unique key)
+   * @param completionFor gets the fingerprint of (topic, unique key), and whether it is a retry of a consumer
    */
-  append(fields: RecordFields, dueAt: number, completionFor: (fingerprint: number) => AppendCompletion): void {
+  append(
+    fields: RecordFields,
+    dueAt: number,
+    completionFor: (fingerprint: number, isRetry: boolean) => AppendCompletion,
+  ): void {
     const rewriter = this.#parking
     const { starts, ends } = rewriter
     rewriter.load(fields.properties, fields.propertiesStart, fields.propertiesEnd)
     const delayAt = starts[AT.delay] as number
     const level = delayAt < 0 ? 0 : levelAt(fields.properties, delayAt, ends[AT.delay] as number)
     const fingerprint = this.#fingerprint(fields.topic, 0, fields.topic.length, fields.properties)
+    const isRetry = isRetryName(fields.topic, 0, fields.topic.length)
     rewriter.put(realTopicHead, fields.topic, 0, fields.topic.length)
     rewriter.putNumber(realQueueHead, fields.queueId)
     rewriter.putNumber(outMsHead, dueAt)
@@ -82,7 +104,7 @@ export class ParkedRecords {
     fields.properties = rewriter.bytes
     fields.propertiesStart = 0
     fields.propertiesEnd = rewriter.end
-    const completion = completionFor(fingerprint)
+    const completion = completionFor(fingerprint, isRetry)
     if (level > 0) {
       fields.topic = SCHEDULE_TOPIC
       fields.queueId = Math.min(level, this.#levels.length) - 1
@@ -95,16 +117,19 @@ export class ParkedRecords {
   }
 
   /** Due time and fingerprint of a parked record met in the log; undefined when it is none. */
-  parked(record: RecordView, bytes: Buffer): { dueAt: number; fingerprint: number } | undefined {
+  parked(record: RecordView, bytes: Buffer): ParkedRecord | undefined {
     if (!topicIs(record, bytes, SCHEDULE_TOPIC) && !topicIs(record, bytes, TIMER_TOPIC)) return undefined
     const { starts, ends } = this.#parking
     this.#parking.load(bytes, record.propertiesStart, record.propertiesEnd)
     if ((starts[AT.topic] as number) < 0) return undefined
     let dueAt = decimalAt(bytes, starts[AT.outMs] as number, ends[AT.outMs] as number)
     if (Number.isNaN(dueAt)) dueAt = record.storeTimestamp + levelDelay(record.queueId + 1, this.#levels)
+    const start = starts[AT.topic] as number
+    const end = ends[AT.topic] as number
     return {
       dueAt,
-      fingerprint: this.#fingerprint(bytes, starts[AT.topic] as number, ends[AT.topic] as number, bytes),
+      fingerprint: this.#fingerprint(bytes, start, end, bytes),
+      isRetry: isRetryName(bytes, start, end),
     }
   }
 

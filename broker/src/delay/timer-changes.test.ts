@@ -274,6 +274,20 @@ test('what waited for a topic that was deleted is not delivered to a new one of 
   expect(after.log.delivered().toSorted()).toEqual(['new', 'other'])
 })
 
+test('in a turn of the log that began before the due time nothing is delivered: it would be stored too early', async () => {
+  let turnTimestamp = START + 999
+  const { log, clock, send } = setUp({ turnTimestamp: () => turnTimestamp })
+  send('m1', { TIMER_DELAY_MS: '1000' })
+  for (let n = 0; n < 5; n++) clock.soon(() => {})
+  const waits = clock.advance(1_000)
+  clock.setTimer(1_000, () => {
+    expect(log.delivered()).toEqual([])
+    turnTimestamp = Number.POSITIVE_INFINITY
+  })
+  await waits
+  expect(log.delivered()).toEqual(['m1'])
+})
+
 test('pages list what waits by due time, once each, whatever the page size', async () => {
   const { clock, send, service, cancel } = setUp()
   const pick = chance(3)

@@ -5,7 +5,8 @@ import type { LogWriter } from '../log-writer.ts'
 import type { AppendCompletion } from '../store/index.ts'
 import type { OnParked } from './in-flight.ts'
 import type { ParkedRecords } from './parked-records.ts'
-import { TimerState, type TimerTable } from './timer-table.ts'
+import { TimerState } from './timer-state.ts'
+import type { TimerTable } from './timer-table.ts'
 import type { CancelDone, ChangeOutcome, RescheduleDone, TimerPlace } from './types.ts'
 
 /** Of several parked records of one message the strongest word is the answer. */
@@ -109,7 +110,7 @@ export class TimerChanges {
       stored: () => {
         this.rescheduled++
         table.drop(id)
-        onMoved(physicalOffset, dueAt, fingerprint)
+        onMoved(physicalOffset, { dueAt, fingerprint, isRetry: false })
         completion('rescheduled')
       },
       failed: () => completion('open'),

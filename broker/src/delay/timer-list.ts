@@ -2,7 +2,8 @@ import { PropertyName, type StoredMessage } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
 import type { KeyedTimers } from './keyed-timers.ts'
 import type { ParkedRecords } from './parked-records.ts'
-import { TimerState, type TimerTable } from './timer-table.ts'
+import { TimerState } from './timer-state.ts'
+import type { TimerTable } from './timer-table.ts'
 import type { PendingTimer, TimerPage, TimerQuery } from './types.ts'
 
 /** Records read for one page. */

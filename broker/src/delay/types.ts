@@ -122,6 +122,8 @@ export interface DelayServiceOptions {
   findByKey?: (topic: string, key: string) => Iterable<number>
   /** Log offset before which the messages of `topic` are deleted. Default 0. */
   deletedBefore?: (topic: string) => number
+  /** What the log stamps the next record with when that may be earlier than the clock shows. Default Infinity. */
+  turnTimestamp?: () => number
   /** A parked record was gone from the log when its time came (only an explicit retention limit can do that). */
   onLost?: (physicalOffset: number) => void
   /** The time of a message has come, and its topic is deleted. */

@@ -10,6 +10,8 @@ export interface LagRow {
   readonly oldest: number
   readonly leased: number
   readonly delivered: number
+  /** Removed by retention before the group had consumed them. */
+  readonly lost: number
   readonly weight: number
 }
 
@@ -26,10 +28,13 @@ export function* lagRows(sources: MetricSources): Generator<undefined, LagRow[]>
       if (topic === undefined) continue
       let messages = 0
       let leased = 0
+      let lost = 0
       let oldest = Number.POSITIVE_INFINITY
       for (const [queueId, queue] of topic.queues.slice(0, topic.readQueues).entries()) {
         // A queue the group never read is read from its beginning, as the group exists.
-        const next = Math.max(offsets.committed(group, name, queueId), queue.minOffset)
+        const committed = offsets.committed(group, name, queueId)
+        const next = Math.max(committed, queue.minOffset)
+        if (committed >= 0) lost += next - committed
         leased += leases.leased(group, name, queueId)
         if (next < queue.maxOffset) {
           messages += queue.maxOffset - next
@@ -38,7 +43,7 @@ export function* lagRows(sources: MetricSources): Generator<undefined, LagRow[]>
         yield
       }
       const handed = delivered.get(name)?.messages ?? 0
-      rows.push({ group, topic: name, messages, oldest, leased, delivered: handed, weight: messages })
+      rows.push({ group, topic: name, messages, oldest, leased, delivered: handed, lost, weight: messages + lost })
     }
   }
   return rows

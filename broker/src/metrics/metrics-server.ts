@@ -70,33 +70,38 @@ export class MetricsServer {
 
   #answer(socket: StreamSocket, head: string): void {
     const [, method = '', path = ''] = /^([A-Z]+) (\/[^ ?]*)[^ ]* HTTP\/1\.[01]\r\n/.exec(head) ?? []
-    if (method === '') return send(socket, '400 Bad Request', 'this is no HTTP request\n')
-    if (path !== '/metrics') return send(socket, '404 Not Found', 'there is only /metrics\n')
-    if (method !== 'GET') return send(socket, '405 Method Not Allowed', 'GET only\n')
+    if (method === '') return refuse(socket, '400 Bad Request', 'this is no HTTP request\n')
+    if (path !== '/metrics') return refuse(socket, '404 Not Found', 'there is only /metrics\n')
+    if (method !== 'GET') return refuse(socket, '405 Method Not Allowed', 'GET only\n')
     this.#render(socket, this.#metrics.pieces(), [])
   }
 
-  #render(socket: StreamSocket, pieces: Generator<string>, texts: string[]): void {
+  #render(socket: StreamSocket, pieces: Generator<string>, parts: Buffer[]): void {
     if (!this.#sockets.has(socket)) return
     const began = this.#clock.monotonic()
+    let text = ''
     try {
       do {
         const { done, value } = pieces.next()
-        if (done === true) return send(socket, '200 OK', texts.join(''))
-        if (value !== '') texts.push(value)
+        if (done === true) return send(socket, '200 OK', [...parts, Buffer.from(text)])
+        text += value
       } while (this.#clock.monotonic() - began < SLICE_MS)
     } catch (error) {
-      return send(socket, '500 Internal Server Error', `${error instanceof Error ? error.message : String(error)}\n`)
+      return refuse(socket, '500 Internal Server Error', `${error instanceof Error ? error.message : String(error)}\n`)
     }
-    this.#clock.soon(() => this.#render(socket, pieces, texts))
+    if (text !== '') parts.push(Buffer.from(text))
+    this.#clock.soon(() => this.#render(socket, pieces, parts))
   }
 }
 
-function send(socket: StreamSocket, status: string, text: string): void {
-  const body = Buffer.from(text)
-  const type = status.startsWith('200') ? CONTENT_TYPE : 'text/plain; charset=utf-8'
-  const head = `HTTP/1.1 ${status}\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`
-  const bytes = Buffer.concat([Buffer.from(head, 'latin1'), body])
-  socket.write(bytes, 0, bytes.length)
+function refuse(socket: StreamSocket, status: string, text: string): void {
+  send(socket, status, [Buffer.from(text)], 'text/plain; charset=utf-8')
+}
+
+function send(socket: StreamSocket, status: string, parts: readonly Buffer[], type = CONTENT_TYPE): void {
+  const length = parts.reduce((sum, part) => sum + part.length, 0)
+  const fields = [`Content-Type: ${type}`, `Content-Length: ${length}`, 'Connection: close']
+  const head = Buffer.from(`HTTP/1.1 ${status}\r\n${fields.join('\r\n')}${END_OF_HEAD}`, 'latin1')
+  for (const part of [head, ...parts]) if (part.length > 0) socket.write(part, 0, part.length)
   socket.end()
 }

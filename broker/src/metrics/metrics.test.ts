@@ -32,7 +32,6 @@ function sources(topics: number, queuesOfEach: number, over: Partial<MetricSourc
     topics: { list: () => list, find: (name: string) => byName.get(name) },
     groups: { list: () => groups, members: () => [], conflicts: () => [], online: () => [] },
     offsets,
-    needs: { lost: () => [] },
     leases: { stats: () => ({}), leased: () => 0 },
     pulls: { stats: () => ({}) },
     transactions: { stats: () => ({}) },

@@ -48,9 +48,8 @@ export class Metrics {
     yield this.#histogram(histograms.loop, this.#loop)
     yield this.#refused(measured)
     yield this.#closed(figures.remoting.stats.closedBy)
-    const cut = { group_topics: 0, groups: 0, topics: 0, lost: 0 }
+    const cut = { group_topics: 0, groups: 0, topics: 0 }
     cut.group_topics = yield* this.#lags()
-    cut.lost = yield* this.#lost()
     cut.groups = yield* this.#groups()
     cut.topics = yield* this.#topics()
     yield familyText(labelled.cut)
@@ -86,18 +85,7 @@ export class Metrics {
     })
     yield* family(labelled.leased, rows, ({ leased }) => leased)
     yield* family(labelled.delivered, rows, ({ delivered }) => delivered)
-    return left
-  }
-
-  *#lost(): Generator<string, number> {
-    const byPair = new Map<string, { group: string; topic: string; weight: number }>()
-    for (const { group, topic, messages } of this.#sources.needs.lost()) {
-      const key = `${group}\n${topic}`
-      byPair.set(key, { group, topic, weight: messages + (byPair.get(key)?.weight ?? 0) })
-    }
-    const { rows, left } = largest([...byPair.values()], this.#rowsMax)
-    yield familyText(labelled.lost)
-    for (const { group, topic, weight } of rows) yield sampleText(labelled.lost, weight, group, topic)
+    yield* family(labelled.lost, rows, ({ lost }) => lost)
     return left
   }
 

@@ -2,7 +2,7 @@ import type { Clock, RemotingServer } from '@tandemmq/remoting'
 import type { DedupWindow } from '../dedup/index.ts'
 import type { DelayService } from '../delay/index.ts'
 import type { Measurements } from '../measurements.ts'
-import type { ConsumerGroups, GroupNeeds, LeaseService, Offsets, PullService, Topics } from '../queueing/index.ts'
+import type { ConsumerGroups, LeaseService, Offsets, PullService, Topics } from '../queueing/index.ts'
 import type { RetryService } from '../retry/index.ts'
 import type { Statistics } from '../statistics/index.ts'
 import type { MessageStore } from '../store/index.ts'
@@ -15,7 +15,6 @@ export interface MetricSources {
   readonly topics: Pick<Topics, 'list' | 'find'>
   readonly groups: Pick<ConsumerGroups, 'list' | 'members' | 'conflicts' | 'online'>
   readonly offsets: Pick<Offsets, 'topicsOf' | 'committed'>
-  readonly needs: Pick<GroupNeeds, 'lost'>
   readonly leases: Pick<LeaseService, 'stats' | 'leased'>
   readonly pulls: Pick<PullService, 'stats'>
   readonly transactions: Pick<TransactionService, 'stats'>

@@ -16,12 +16,12 @@ export interface RunningMetrics {
  */
 export async function startMetrics(
   options: { clock: Clock; network: Network; metricsHost: string; metricsPort: number },
-  sources: Omit<MetricSources, 'memory'>,
+  sources: MetricSources,
 ): Promise<RunningMetrics | undefined> {
   const { clock, network, metricsHost, metricsPort } = options
   if (metricsPort < 0) return undefined
   const loop = new LoopDelay(clock)
-  const metrics = new Metrics({ ...sources, memory: () => process.memoryUsage() }, loop.latency)
+  const metrics = new Metrics(sources, loop.latency)
   const server = new MetricsServer({ clock, network, metrics })
   await server.start(metricsHost, metricsPort)
   loop.start()

@@ -198,10 +198,13 @@ export class Topics {
   /**
    * Where messages go whose lease ran out (broker.md 5.4). Its name, made of a group's and a topic's, may be longer than other
    * topics' and hold a `+`.
+   * @param queues it has at least: one for each priority
    * @throws {BrokerError} TOPIC_NOT_EXIST when there are too many
    */
-  ensurePopRetry(name: string): Topic {
-    return this.#byName.get(name) ?? this.#create({ name, readQueues: 1, writeQueues: 1 })
+  ensurePopRetry(name: string, queues: number): Topic {
+    const known = this.#byName.get(name)
+    if (known !== undefined && known.readQueues >= queues) return known
+    return this.#create({ name, readQueues: queues, writeQueues: queues })
   }
 
   /**

@@ -9,13 +9,18 @@ const header = new HeaderView()
 const frame = encodeCommand({ code: 11, opaque: 5 })
 header.scan(frame, 4, frame.length)
 
-function asked(waitingOfAll: number, waitingOfOwn: number) {
+function asked(waitingOfAll: number, waitingOfOwn: number, relieved = waitingOfAll) {
   const measured = new Measurements()
   const replies: unknown[] = []
   let served = 0
   const reply = (_request: unknown, answer: unknown): void => void replies.push(answer)
   const connection = { pendingBytes: waitingOfOwn, reply } as unknown as Connection
-  const options = { measured, outputBytes: () => waitingOfAll, outputBytesHigh: HIGH }
+  let waiting = waitingOfAll
+  const relieve = (bytesMax: number): void => {
+    expect(bytesMax).toBe(2 * HIGH)
+    waiting = relieved
+  }
+  const options = { measured, outputBytes: () => waiting, outputBytesHigh: HIGH, relieve }
   guarded(() => void served++, options)(connection, header)
   return { served, replies, refused: measured.refused.get('SYSTEM_BUSY') ?? 0 }
 }
@@ -31,4 +36,10 @@ test.each([
   const { served, replies, refused } = asked(all, own)
   expect([served, replies.length, refused]).toEqual(isServed ? [1, 0, 0] : [0, 1, 1])
   if (!isServed) expect(replies[0]).toMatchObject({ code: 215, extFields: { retryAfterMs: 100 } })
+})
+
+test('who takes its answers is served as soon as closing those who do not makes room', () => {
+  expect(asked(3 * HIGH, 0, 2 * HIGH)).toMatchObject({ served: 1, replies: [] })
+  expect(asked(3 * HIGH, 0, 2 * HIGH + 1)).toMatchObject({ served: 0, refused: 1 })
+  expect(asked(3 * HIGH, 1, 0)).toMatchObject({ served: 0, refused: 1 })
 })

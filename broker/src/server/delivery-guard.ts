@@ -1,5 +1,4 @@
 import { ResponseCode } from '@tandemmq/protocol'
-import type { Connection } from '@tandemmq/remoting'
 import type { Measurements } from '../measurements.ts'
 import type { Handler } from './handler.ts'
 
@@ -10,20 +9,25 @@ export interface DeliveryGuardOptions {
   measured: Measurements
   /** Bytes of answers that clients have not taken, all connections. */
   outputBytes: () => number
-  /** Above, nobody is given more; a connection that has nothing waiting still is, up to twice as much. */
+  /** Above, a connection with answers waiting is given no more; above twice as much nobody is. */
   outputBytesHigh: number
+  /** Closes connections that have taken nothing for a while, until no more than `bytesMax` wait or none is left. */
+  relieve: (bytesMax: number) => void
 }
 
 /**
  * Answers with messages are by far the largest. While clients do not take what they asked for before, those who have answers
- * waiting get no more (FLOW_CONTROL, `retryAfterMs`); beyond twice the limit nobody does.
+ * waiting get no more (FLOW_CONTROL, `retryAfterMs`). Who does take them is not made to suffer: when even they would be refused,
+ * those that take nothing are closed.
  */
-export function guarded(handler: Handler, { measured, outputBytes, outputBytesHigh }: DeliveryGuardOptions): Handler {
+export function guarded(handler: Handler, options: DeliveryGuardOptions): Handler {
+  const { measured, outputBytes, outputBytesHigh, relieve } = options
   return (connection, header) => {
+    if (outputBytes() <= outputBytesHigh) return handler(connection, header)
+    const isEager = connection.pendingBytes === 0
+    if (isEager && outputBytes() > 2 * outputBytesHigh) relieve(2 * outputBytesHigh)
     const waiting = outputBytes()
-    if (waiting <= outputBytesHigh || (isEager(connection) && waiting <= 2 * outputBytesHigh)) {
-      return handler(connection, header)
-    }
+    if (isEager && waiting <= 2 * outputBytesHigh) return handler(connection, header)
     measured.refuse('SYSTEM_BUSY')
     if (header.isOneway) return
     const remark = `[SYSTEM_BUSY] ${waiting} bytes of answers wait for clients, retry after ${RETRY_AFTER_MS} ms`
@@ -34,5 +38,3 @@ export function guarded(handler: Handler, { measured, outputBytes, outputBytesHi
     })
   }
 }
-
-const isEager = (connection: Connection): boolean => connection.pendingBytes === 0

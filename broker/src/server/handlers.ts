@@ -8,6 +8,8 @@ import { adminHandlers } from './admin-handlers.ts'
 import { assignmentHandlers } from './assignment-handlers.ts'
 import { BatchHandler } from './batch-handler.ts'
 import { clientHandlers } from './client-handlers.ts'
+import type { DeliveryGuardOptions } from './delivery-guard.ts'
+import type { Figure } from '../metrics/index.ts'
 import type { Handler } from './handler.ts'
 import { lockHandlers } from './lock-handlers.ts'
 import { MessageProperties } from './message-properties.ts'
@@ -39,11 +41,14 @@ export interface ServerHandlers {
 export function createHandlers(
   options: ResolvedOptions,
   rooms: Rooms,
-  server: { requestCommit: () => void; outputBytes: () => number },
+  server: Pick<DeliveryGuardOptions, 'outputBytes' | 'relieve'> & {
+    requestCommit: () => void
+    figures: () => readonly Figure[]
+  },
 ): ServerHandlers {
-  const { requestCommit, outputBytes } = server
+  const { requestCommit, outputBytes, relieve } = server
   // A quarter: above half of it all are refused, and the other half is for answers under way.
-  const guard = { measured: rooms.measured, outputBytes, outputBytesHigh: options.outputBytesMax / 4 }
+  const guard = { measured: rooms.measured, outputBytes, relieve, outputBytesHigh: options.outputBytesMax / 4 }
   const { brokerName, clock } = options
   const { store, topics, groups, producers, offsets, pulls, transactions, delay, dedup, retry } = rooms
   const uniqueIds = new UniqueIdGenerator(LOOPBACK, 0, Math.floor(clock.random() * ID_SEED_MAX))
@@ -91,6 +96,7 @@ export function createHandlers(
         brokerName,
         ...{ clock, config: () => settingsOf(options, rooms.settings.values) },
         runtime: () => runtimeFigures(options, rooms),
+        figures: () => server.figures(),
         announced: () => rooms.registrar.announced(),
       }),
     }),

@@ -24,6 +24,7 @@ import type { Traffic } from '../traffic.ts'
 import { FirstMessage } from './first-message.ts'
 import type { Handler } from './handler.ts'
 import type { MessageProperties } from './message-properties.ts'
+import { priorityOf } from './priority.ts'
 import { integerOr, indexOf, requiredIndex, SendFields } from './send-fields.ts'
 import { SendReply, SendReplyTemplate } from './send-reply.ts'
 
@@ -196,6 +197,8 @@ export class SendHandler {
     fields.bodyStart = header.bodyStart
     fields.bodyEnd = header.bodyEnd
     this.takeProperties()
+    const priority = priorityOf(this.options.properties.scan, topic.isPriority)
+    if (priority >= 0) fields.queueId = Math.min(priority, topic.writeQueues - 1)
   }
 
   #count(topic: Topic, bytes: number): void {

@@ -1,6 +1,7 @@
 import { lastRecordChecksum, recordSize, writeRecord } from '@tandemmq/protocol'
 import type { RecordFields } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
+import { AgeClock } from './age-clock.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Completions } from './completions.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
@@ -45,6 +46,7 @@ export class MessageStore {
   readonly #safeOffset = (): number => this.durableOffset
   readonly #reader: RecordReader
   readonly #retention: Retention
+  readonly #ageClock: AgeClock
   readonly #isSync: boolean
   readonly #entryBytesMax: number
   readonly #hot: HotMemory
@@ -88,6 +90,9 @@ export class MessageStore {
     this.#isSync = options.flush === 'sync'
     this.#entryBytesMax = segmentBytes - BLANK_BYTES
     this.#turnTimestamp = scan.lastTimestamp
+    const { retentionMs = Infinity, retentionMsMax = Infinity, onClockJump } = options
+    const shortest = Math.min(retentionMs, retentionMsMax)
+    this.#ageClock = new AgeClock({ clock, newest: scan.lastTimestamp, retentionMs: shortest, onJump: onClockJump })
     this.#hot = new HotMemory(options.hotBytesMax ?? 32 * MIB)
     this.#indexer.hot = new HotRecords(this.#hot)
     const onBroken = (error: Error): void => this.fence(error)
@@ -205,6 +210,17 @@ export class MessageStore {
     this.journal.commit()
   }
 
+  /** @throws {StoreError} STORE_FENCED or STORE_CLOSED, as the next append would */
+  requireOpen(): void {
+    if (this.#fenced !== undefined) throw this.#fenced
+    if (this.#closing !== undefined) throw new StoreError('STORE_CLOSED', 'the store is closed')
+  }
+
+  /** What records of this turn are stamped with, although the clock may show more by now; Infinity before its first one. */
+  get turnTimestamp(): number {
+    return this.#turnOpen ? this.#turnTimestamp : Number.POSITIVE_INFINITY
+  }
+
   /** Where the next record goes, bytes. */
   get endOffset(): number {
     return this.#tail.position
@@ -264,7 +280,7 @@ export class MessageStore {
    */
   retain(needed: () => number): Removed {
     if (this.#fenced !== undefined || this.#closing !== undefined) return { removed: 0, forced: 0 }
-    return this.#retention.remove(this.#clock.now(), this.#tail.durable, needed)
+    return this.#retention.remove(this.#ageClock.now(), this.#tail.durable, needed)
   }
 
   /** Changes retention options from the next {@link retain} on; those not named stay. */

@@ -1,4 +1,5 @@
 import type { Command } from './command.ts'
+import { brokerShow } from './commands/broker-show.ts'
 import { groupsCreate, groupsUpdate } from './commands/groups-create.ts'
 import { groupsDelete } from './commands/groups-delete.ts'
 import { deadLettersList } from './commands/dead-letters-list.ts'
@@ -34,6 +35,7 @@ import { up } from './commands/up.ts'
 export const commands: readonly Command[] = [
   up,
   nameserver,
+  brokerShow,
   topicsList,
   topicsShow,
   topicsCreate,

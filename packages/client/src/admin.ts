@@ -1,6 +1,8 @@
 import type { CommandInit } from '@tandemmq/protocol'
 import { parseLenientJson, parseOffsetMessageId, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { formatAddress } from '@tandemmq/remoting'
+import type { BrokerFigures } from './admin-brokers.ts'
+import { brokerFigures } from './admin-brokers.ts'
 import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
 import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
@@ -30,10 +32,13 @@ import type { BrokerData, MessageQueue, TopicRoute } from './route.ts'
 import { compareText } from './route.ts'
 import type { KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 import { cancelKey, rescheduleKey } from './timer-requests.ts'
+import { attributeChanges, type TopicFeatures } from './topic-features.ts'
+import type { SubscriptionConflict } from './subscription-conflicts.ts'
+import { conflictsOfBody } from './subscription-conflicts.ts'
 
 export type AdminOptions = ConnectionOptions
 
-export interface TopicOptions {
+export interface TopicOptions extends TopicFeatures {
   /** Queues per broker. Default 4. */
   queues?: number | undefined
   /** 4 read, 2 write. Default 6. */
@@ -70,7 +75,10 @@ export class Admin {
     return this.close()
   }
 
-  /** Creates the topic on every broker, or changes it. Fewer queues than before hide messages from consumers. */
+  /**
+   * Creates the topic on every broker, or changes it; settings not named stay as they are. Fewer queues than before hide messages from consumers.
+   * @throws {ClientError} OPTION_INVALID for a setting out of its range
+   */
   async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
     const queues = options.queues ?? 4
     const extFields = {
@@ -82,7 +90,7 @@ export class Admin {
       topicFilterType: 'SINGLE_TAG',
       topicSysFlag: 0,
       order: options.order ?? false,
-      attributes: '',
+      attributes: attributeChanges(options),
       force: false,
     }
     await this.#everyBroker({ code: RequestCode.UPDATE_AND_CREATE_TOPIC, extFields }, `create topic ${name}`)
@@ -236,6 +244,7 @@ export class Admin {
     const init = { code: RequestCode.GET_CONSUMER_CONNECTION_LIST, extFields }
     const members = new Map<string, MemberConnection>()
     const subscriptions: Record<string, string> = {}
+    const conflicts: SubscriptionConflict[] = []
     let messageModel = ''
     for (const address of (await this.#brokers()).values()) {
       const answer = await this.#core.request(address, init)
@@ -243,6 +252,7 @@ export class Admin {
       if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `members of ${group}`)
       const body = jsonOf(answer.body)
       messageModel = asText(body['messageModel'])
+      conflicts.push(...conflictsOfBody(body))
       for (const entry of asArray(body['connectionSet'])) {
         const member = memberOf(asObject(entry))
         members.set(member.clientId, member)
@@ -251,7 +261,7 @@ export class Admin {
         subscriptions[topic] = asText(asObject(data)['subString'])
       }
     }
-    return { members: [...members.values()], messageModel, subscriptions }
+    return { members: [...members.values()], messageModel, subscriptions, conflicts }
   }
 
   /** Names of all consumer groups the brokers know, sorted. */
@@ -273,6 +283,14 @@ export class Admin {
     this.#core.requireStarted()
     const brokers = await this.#core.routes.discover()
     return brokers.toSorted((a, b) => compareText(a.name, b.name))
+  }
+
+  /**
+   * Figures of each broker, under the names of its metrics (docs/operations.md).
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
+   */
+  async brokerFigures(): Promise<BrokerFigures[]> {
+    return brokerFigures(this.#core, await this.#brokers())
   }
 
   /** Creates the group on every broker, or changes what is given. Groups also come into being when a consumer joins. */

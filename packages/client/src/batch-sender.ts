@@ -67,7 +67,7 @@ function planOf(port: BatchPort, messages: readonly OutgoingMessage[], begun: Se
   // Everything is checked before anything is sent, so that a wrong message does not leave half of them stored.
   for (const [index, message] of messages.entries()) {
     port.checkTopic(message.topic)
-    if (isDelayed(message) || message.dedupKey !== undefined) {
+    if (isDelayed(message) || message.dedupKey !== undefined || message.priority !== undefined) {
       spellProperties(message, '', jsonSpelling)
       checkedLength(wireBody(message.body), port.bodyBytesMax)
       alone.push({ index, message })

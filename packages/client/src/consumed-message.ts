@@ -34,6 +34,7 @@ export class ConsumedMessage {
   readonly #propertiesEnd: number
   readonly #storeTimestamp: number
   #body: Buffer | undefined
+  #priority: number | undefined
   #properties: Readonly<Record<string, string>> | undefined
 
   /** @param view stands on a record inside `bytes`, which this message keeps */
@@ -103,6 +104,19 @@ export class ConsumedMessage {
   }
 
   /** Empty text when the message has no tag. */
+  /** 0, the lowest, when its sender gave none. */
+  get priority(): number {
+    if (this.#priority === undefined) {
+      // Most messages have none, and need not have their properties decoded to tell.
+      const properties = this.#bytes.subarray(this.#propertiesStart, this.#propertiesEnd)
+      const priority = properties.includes(PropertyName.PRIORITY)
+        ? Number(this.properties[PropertyName.PRIORITY] ?? 0)
+        : 0
+      this.#priority = Number.isSafeInteger(priority) && priority > 0 ? priority : 0
+    }
+    return this.#priority
+  }
+
   get tag(): string {
     return this.properties[PropertyName.TAGS] ?? ''
   }

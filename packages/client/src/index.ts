@@ -66,12 +66,15 @@ export type {
   RedriveResult,
 } from './admin-dead-letters.ts'
 export type { RetryPauses } from './retry-settings.ts'
+export type { SubscriptionConflict } from './subscription-conflicts.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
+export type { BrokerFigure, BrokerFigures } from './admin-brokers.ts'
 export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
 export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 export type { MessageMark, MessageRange, QueuePreview, ResetPreview, ResetTarget } from './admin-history.ts'
 export type { KeyQuery } from './admin-messages.ts'
 export type { AdminOptions, TopicOptions } from './admin.ts'
+export type { TopicFeatures } from './topic-features.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.
 export type { ErrorCode } from '@tandemmq/protocol'

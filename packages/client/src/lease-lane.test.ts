@@ -1,50 +1,39 @@
 import { expect, test } from 'vitest'
-import { Lease } from './lease.ts'
+import type { Lease } from './lease.ts'
 import { LeaseLane } from './lease-lane.ts'
-import type { Receipt } from './receipt.ts'
 
-const origin = { waitingForAck: 0, bytes: 0 }
+const leaseOf = (name: string, priority: number): Lease =>
+  ({ message: { priority, text: () => name }, state: 'held' }) as unknown as Lease
 
-function leaseOf(offset: number, popTime: number): Lease {
-  const receipt = {
-    startOffset: 0,
-    popTime,
-    invisibleMs: 1,
-    reviveQueueId: 999,
-    form: '0',
-    brokerName: 'b',
-    queueId: 0,
-  }
-  return new Lease({} as Lease['message'], 'orders', { ...receipt, offset } as Receipt, 0, origin)
+function laneOf(isOrdered: boolean, ...leases: [string, number][]): LeaseLane {
+  const lane = new LeaseLane(isOrdered, () => {})
+  for (const [name, priority] of leases) lane.add(leaseOf(name, priority))
+  return lane
 }
 
-test('in order, a lost message takes along what was leased with it, and not what came again since', () => {
-  const dropped: Lease[] = []
-  const lane = new LeaseLane(true, (lease) => void dropped.push(lease))
-  const [first, second] = [leaseOf(0, 100), leaseOf(1, 100)]
-  for (const lease of [first, second]) lane.add(lease)
-  expect(lane.next()).toBe(first)
-  lane.suspend(first)
-  first.state = 'lost'
-  const [again, secondAgain] = [leaseOf(0, 200), leaseOf(1, 200)]
-  for (const lease of [again, secondAgain]) {
-    lane.add(lease)
-    // Whoever adds one asks for work; the lane waits for its pause to end.
-    expect(lane.hasWork()).toBe(false)
-  }
-  expect(dropped).toEqual([first, second])
-  lane.resume()
-  expect(lane.next()).toBe(again)
-  lane.ended()
-  expect(lane.next()).toBe(secondAgain)
+function take(lane: LeaseLane, count: number): string[] {
+  return Array.from({ length: count }, () => lane.next()?.message.text() ?? '')
+}
+
+test('what waits here is handled by priority, each in the order it came', () => {
+  const lane = laneOf(false, ['low0', 0], ['high0', 2], ['low1', 0], ['middle0', 1], ['high1', 2])
+  expect(take(lane, 5)).toEqual(['high0', 'high1', 'middle0', 'low0', 'low1'])
+  expect(lane.next()).toBeUndefined()
 })
 
-test('without order, a lost message goes alone', () => {
-  const dropped: Lease[] = []
-  const lane = new LeaseLane(false, (lease) => void dropped.push(lease))
-  const [first, second] = [leaseOf(0, 100), leaseOf(1, 100)]
-  for (const lease of [first, second]) lane.add(lease)
-  first.state = 'lost'
-  expect(lane.next()).toBe(second)
-  expect(dropped).toEqual([first])
+test('one turn in eight belongs to the first of the lowest, however many urgent ones come', () => {
+  const lane = laneOf(false, ['low0', 0], ['low1', 0])
+  const seen: string[] = []
+  for (let n = 0; n < 16; n++) {
+    lane.add(leaseOf(`high${2 * n}`, 5))
+    lane.add(leaseOf(`high${2 * n + 1}`, 5))
+    seen.push(...take(lane, 1))
+  }
+  expect(seen.filter((name) => name.startsWith('low'))).toEqual(['low0', 'low1'])
+  expect(seen.indexOf('low0')).toBe(7)
+})
+
+test('in order, priority counts for nothing', () => {
+  const lane = laneOf(true, ['low0', 0], ['high0', 2])
+  expect(take(lane, 1)).toEqual(['low0'])
 })

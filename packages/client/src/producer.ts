@@ -40,7 +40,7 @@ export class Producer extends ProducerBase {
 
   /**
    * Sends many in as few requests as possible; messages for one topic share batches of at most `bodyBytesMax` bytes.
-   * Delayed ones and those with a `dedupKey` travel alone. Not atomic: when it rejects, some may have been stored.
+   * Delayed ones and those with a `dedupKey` or a `priority` travel alone. Not atomic: when it rejects, some may have been stored.
    * @returns one receipt per message, in their order
    */
   sendAll(messages: readonly OutgoingMessage[], options?: SendOptions): Promise<SendReceipt[]> {

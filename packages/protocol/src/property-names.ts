@@ -37,6 +37,8 @@ export const PropertyName = {
   POP_CK: 'POP_CK',
   FIRST_POP_TIME: '1ST_POP_TIME',
   SHARDING_KEY: '__SHARDINGKEY',
+  /** Since 5.4: 0 and up, higher is delivered first by pops of a topic of type PRIORITY. */
+  PRIORITY: '_SYS_MSG_PRIORITY_',
   TRACE_CONTEXT: 'TRACE_CONTEXT',
   TIMER_DELAY_SEC: 'TIMER_DELAY_SEC',
   TIMER_DELAY_MS: 'TIMER_DELAY_MS',

@@ -207,6 +207,32 @@ describe.each(worlds)('on $name', ({ make }) => {
     expect(server.stats.closedBy.SLOW_READER).toBe(1)
   })
 
+  test('making room closes those who take nothing, most waiting first, and spares those who do', async () => {
+    const owner = new RecordingOwner()
+    const server = await serve(owner)
+    const peers = [await raw(server), await raw(server), await raw(server)]
+    for (const peer of peers) peer.socket.pause()
+    await world.until(() => server.connections.size === 3)
+    const frame = encodeCommand({ code: 40, body: Buffer.alloc(1 << 20) })
+    const [most, some, fresh] = [...server.connections]
+    const give = (connection: typeof most, count: number): void => {
+      for (let n = 0; n < count; n++) connection?.send(frame)
+    }
+    give(most, 12)
+    give(some, 8)
+    await world.clock.advance(2_000)
+    give(fresh, 20)
+    if (fresh !== undefined) fresh.lastActiveAt = world.clock.monotonic()
+    server.flushDirty()
+    const before = server.stats.outputBytes
+    server.relieveOutput(before - 1, 1_000)
+    expect([most?.isOpen, some?.isOpen, fresh?.isOpen]).toEqual([false, true, true])
+    server.relieveOutput(0, 1_000)
+    expect([some?.isOpen, fresh?.isOpen]).toEqual([false, true])
+    expect(server.stats.outputBytes).toBe(fresh?.pendingBytes)
+    expect(server.stats.closedBy.SLOW_READER).toBe(2)
+  })
+
   test('what very many answers of one turn hold is written before its end', async () => {
     const server = await serve(new RecordingOwner(), { outputBytesHigh: 4 << 20 })
     const peers = await Promise.all(Array.from({ length: 12 }, () => raw(server)))

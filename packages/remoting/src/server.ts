@@ -76,7 +76,7 @@ export class RemotingServer {
       receiveBytesMax: options.receiveBytesMax ?? 268_435_456,
       outputBytesTotalMax: options.outputBytesTotalMax ?? 268_435_456,
       bufferBytes: 0,
-      makeOutputRoom: () => this.#makeOutputRoom(),
+      makeOutputRoom: () => this.relieveOutput(this.#context.outputBytesTotalMax, 0),
       makeRoom: () => this.#makeRoom(),
       forget: (connection) => this.#forget(connection),
       onError: (error, connection) => options.onError?.(error, connection),
@@ -145,14 +145,18 @@ export class RemotingServer {
     }
   }
 
-  /** Whoever has most waiting reads slowest for what it asked. */
-  #makeOutputRoom(): void {
+  /**
+   * Closes connections that have taken nothing for `stalledMs`, those with most output waiting first, until all wait for no more
+   * than `bytesMax`, or no such connection is left.
+   */
+  relieveOutput(bytesMax: number, stalledMs: number): void {
     const { stats } = this
-    const bytesMax = this.#context.outputBytesTotalMax
+    const silentSince = this.#options.clock.monotonic() - stalledMs
     while (stats.outputBytes > bytesMax) {
       let slowest: Connection | undefined
       for (const connection of this.#connections) {
-        if (connection.isOpen && connection.pendingBytes > (slowest?.pendingBytes ?? 0)) slowest = connection
+        if (!connection.isOpen || connection.lastActiveAt > silentSince) continue
+        if (connection.pendingBytes > (slowest?.pendingBytes ?? 0)) slowest = connection
       }
       if (slowest === undefined) return
       const detail = `answers to all peers hold more than ${bytesMax} bytes, and this one has most of them: ${slowest.pendingBytes}`

@@ -74,7 +74,11 @@ export class LeaseService {
     this.#table = table
     this.#revival = new Revival({
       ...{ log, retryTopics, lookup, redeliveriesMax },
-      ensureTopic: (name) => topics.ensurePopRetry(name),
+      prioritiesOf: (name) => {
+        const topic = topics.find(name)
+        return topic?.isPriority === true ? topic.readQueues : 1
+      },
+      ensureTopic: (name, queues) => topics.ensurePopRetry(name, queues),
       isTaken: (name) => groups.find(name.slice(retryTopic('').length)) !== undefined,
     })
     const { perQueueMax = 10_000, totalMax = 1_000_000 } = options

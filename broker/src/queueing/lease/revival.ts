@@ -51,7 +51,8 @@ export class Revival {
   readonly #retryTopics: RetryTopics
   readonly #lookup: QueueLookup
   readonly #redeliveriesMax: (group: string) => number
-  readonly #ensureTopic: (name: string) => void
+  readonly #prioritiesOf: (topic: string) => number
+  readonly #ensureTopic: (name: string, queues: number) => void
   readonly #isTaken: (name: string, group: string) => boolean
   readonly #view = new RecordView()
   readonly #copy = new RecordCopy()
@@ -62,6 +63,7 @@ export class Revival {
   })
 
   /**
+   * @param options.prioritiesOf queues of a topic whose queues are priorities, 1 for any other
    * @param options.ensureTopic creates a retry topic; throws when there is no room for one
    * @param options.isTaken whether a topic of the name is somebody else's
    */
@@ -70,13 +72,15 @@ export class Revival {
     retryTopics: RetryTopics
     lookup: QueueLookup
     redeliveriesMax: (group: string) => number
-    ensureTopic: (name: string) => void
+    prioritiesOf: (topic: string) => number
+    ensureTopic: (name: string, queues: number) => void
     isTaken: (name: string, group: string) => boolean
   }) {
     this.#log = options.log
     this.#retryTopics = options.retryTopics
     this.#lookup = options.lookup
     this.#redeliveriesMax = options.redeliveriesMax
+    this.#prioritiesOf = options.prioritiesOf
     this.#ensureTopic = options.ensureTopic
     this.#isTaken = options.isTaken
   }
@@ -134,7 +138,9 @@ export class Revival {
     const isDead = end !== undefined || this.#view.reconsumeTimes >= this.#redeliveriesMax(queue.group)
     const retry = this.#retryTopics.owner(queue.topic) ?? { group: queue.group, topic: queue.topic }
     const target = isDead ? deadLetterTopic(queue.group) : this.#retryTopicOf(queue.group, retry.topic).name
-    if (this.#hasCopy(this.#lookup(target, 0), place, since)) return done()
+    // A copy keeps the priority, which is the number of the queue.
+    const targetQueue = isDead ? 0 : Math.min(queue.queueId, this.#prioritiesOf(retry.topic) - 1)
+    if (this.#hasCopy(this.#lookup(target, targetQueue), place, since)) return done()
     this.#copy.load(record)
     const { fields } = this.#copy
     fields.reconsumeTimes = end?.deliveries ?? fields.reconsumeTimes + 1
@@ -148,7 +154,7 @@ export class Revival {
       fields.propertiesEnd = rewriter.end
     }
     fields.preparedTransactionOffset = sourceMark(place)
-    this.#log.append(target, 0, fields, {
+    this.#log.append(target, targetQueue, fields, {
       stored: () => {
         if (isDead) this.figures.deadLettered++
         else this.figures.retried++
@@ -160,7 +166,7 @@ export class Revival {
 
   #retryTopicOf(group: string, topic: string): RetryTopic {
     const retry = this.#retryTopics.ensure(group, topic, (name) => this.#isTaken(name, group))
-    this.#ensureTopic(retry.name)
+    this.#ensureTopic(retry.name, this.#prioritiesOf(topic))
     return retry
   }
 

@@ -7,6 +7,8 @@ const perms: Readonly<Record<string, number>> = { read: 4, write: 2, 'read+write
 export const topicOptions: Readonly<Record<string, OptionSpec>> = {
   perm: { value: 'WHAT', help: 'read, write, read+write or none' },
   order: { value: 'yes|no', help: 'the topic is ordered: its route names the queues that must exist' },
+  type: { value: 'TYPE', help: 'normal, or priority: each queue is one, the highest number first' },
+  'dedup-window-ms': { value: 'N', help: 'how long repeats are recognised, at most 7 days; 0: never' },
   attribute: { value: 'NAME=VALUE', help: 'an attribute of the topic, e.g. message.type=FIFO', multiple: true },
 }
 
@@ -21,6 +23,10 @@ export function topicChanges(call: Call) {
     // An empty value takes it away.
     attributes[name] = value === '' ? undefined : value
   }
+  const type = choice(call, 'type', { normal: 'NORMAL', priority: 'PRIORITY' })
+  if (type !== undefined) attributes['message.type'] = type
+  const dedupWindowMs = call.integer('dedup-window-ms')
+  if (dedupWindowMs !== undefined) attributes['tandem.dedup.window.ms'] = String(dedupWindowMs)
   return { perm, order, attributes }
 }
 
