@@ -10,9 +10,11 @@ export class Cancellations {
     else this.#outcomes.set(event.id, event.outcome)
   }
 
-  /** Nobody has to get it: it was cancelled, or nobody knows. */
+  /** Nobody has to get it: it was cancelled, or the answer to that was lost. */
   mayBeGone(id: string): boolean {
-    return this.#outcomes.has(id) && this.#outcomes.get(id) !== 'fired'
+    if (!this.#outcomes.has(id)) return false
+    const outcome = this.#outcomes.get(id)
+    return outcome === undefined || outcome === 'cancelled'
   }
 
   violations(isReceived: (id: string) => boolean): { rule: 'CancelXorDeliver'; text: string; ids: string[] }[] {

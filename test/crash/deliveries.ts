@@ -96,9 +96,16 @@ export class Deliveries {
     if (isForward) skippedUntil.set(topic, isOver ? t : Number.POSITIVE_INFINITY)
   }
 
-  /** The group was moved past what was sent so early. */
-  mayMiss(group: string, message: { topic: string; startedAt: number }): boolean {
-    return message.startedAt <= (this.#groups.get(group)?.skippedUntil.get(message.topic) ?? -1)
+  /** Whether deliveries of the group are begun and ended. */
+  knows(group: string): boolean {
+    return this.#groups.has(group)
+  }
+
+  /** The group was moved past what was sent so early, or the message lies among its dead letters. */
+  mayMiss(name: string, id: string, message: { topic: string; startedAt: number }): boolean {
+    const group = this.#groups.get(name)
+    if (group === undefined) return false
+    return group.dead.has(id) || message.startedAt <= (group.skippedUntil.get(message.topic) ?? -1)
   }
 
   /** @param isGone messages that nobody must get any more */

@@ -221,6 +221,7 @@ test('checker and logs know nothing of the product', () => {
     'removals.ts',
     'settings-kept.ts',
     'deliveries.ts',
+    'queue-offsets.ts',
     'calm-times.ts',
     'cancellations.ts',
     'dedup-windows.ts',

@@ -3,6 +3,7 @@ import { DedupWindows } from './dedup-windows.ts'
 import { Deliveries, type DeliveryRule } from './deliveries.ts'
 import { GroupProgress } from './group-progress.ts'
 import type { HistoryEvent } from './history.ts'
+import { disorder, holes, type Message, unknownMessage } from './queue-offsets.ts'
 import { Removals } from './removals.ts'
 import { SettingsKept } from './settings-kept.ts'
 
@@ -44,26 +45,10 @@ export interface HistoryReport {
   readonly violations: readonly Violation[]
 }
 
-interface Message {
-  topic: string
-  kind: string
-  hash: string
-  startedAt: number
-  delayMs: number
-  okAt: number
-  /** Where the acknowledgement said it is; undefined for those parked elsewhere first. */
-  okQueue: string | undefined
-  okOffset: number
-  failed: string | undefined
-  decision: 'commit' | 'rollback' | undefined
-  place: string | undefined
-  hashReceived: string | undefined
-  firstReceivedAt: number
-  lastReceivedAt: number
-}
-
 // The broker counts in whole ms, on both ends of a delay.
 const DELAY_RESOLUTION_NS = 2e6
+/** What a consumer fetched before a deletion waits for a handler at most so long. */
+const CACHED_NS = 30e9
 
 /**
  * Judges a run by what its clients wrote down and by nothing else: no product code, no look at the broker's files. Events
@@ -175,7 +160,7 @@ export class HistoryChecker {
       if (message.okAt === 0 || (message.kind === 'half' && message.decision !== 'commit')) continue
       if (this.#removals.mayBeGone(message) || this.#cancellations.mayBeGone(id)) continue
       for (const [group, { topics, received }] of this.#groups) {
-        if (!topics.has(message.topic) || received.has(id) || this.#deliveries.mayMiss(group, message)) continue
+        if (!topics.has(message.topic) || received.has(id) || this.#deliveries.mayMiss(group, id, message)) continue
         missing.push({ id, group })
       }
     }
@@ -206,8 +191,7 @@ export class HistoryChecker {
     violations.push(...this.#deliveries.violations((id) => this.#isGone(id)))
     violations.push(...this.#cancellations.violations((id) => (this.#messages.get(id)?.firstReceivedAt ?? 0) > 0))
     violations.push(...this.#dedup.violations())
-    this.#judgeDensity(violations)
-    this.#judgeOrder(violations)
+    violations.push(...holes(this.#readAll, this.#readOffsets), ...disorder(this.#messages))
     const groups: Record<string, { received: number; again: number }> = {}
     for (const [name, { received, again }] of this.#groups) groups[name] = { received: received.size, again }
     return {
@@ -226,22 +210,7 @@ export class HistoryChecker {
   #message(id: string): Message {
     let message = this.#messages.get(id)
     if (message === undefined) {
-      message = {
-        topic: '',
-        kind: '',
-        hash: '',
-        startedAt: 0,
-        delayMs: 0,
-        okAt: 0,
-        okQueue: undefined,
-        okOffset: -1,
-        failed: undefined,
-        decision: undefined,
-        place: undefined,
-        hashReceived: undefined,
-        firstReceivedAt: 0,
-        lastReceivedAt: 0,
-      }
+      message = unknownMessage()
       this.#messages.set(id, message)
     }
     return message
@@ -285,7 +254,8 @@ export class HistoryChecker {
       this.#seen.push({ rule: 'Stable', text: `the body of ${id} changed between two reads`, ids: [id] })
     }
     message.hashReceived = hash
-    message.lastReceivedAt = Math.max(message.lastReceivedAt, t)
+    const askedAt = this.#deliveries.knows(event.group) ? t - CACHED_NS : t
+    message.lastReceivedAt = Math.max(message.lastReceivedAt, askedAt)
     const queue = `${topic}/${queueId}`
     this.#at(message, id, `${queue}/${offset}`)
     const group = this.#group(event.group)
@@ -332,38 +302,6 @@ export class HistoryChecker {
     const early = message.startedAt + message.delayMs * 1e6 - message.firstReceivedAt
     if (message.delayMs > 0 && early > DELAY_RESOLUTION_NS) {
       found('DelayNeverEarly', `${id} arrived ${(early / 1e6).toFixed(1)} ms early`)
-    }
-  }
-
-  #judgeDensity(violations: Violation[]): void {
-    for (const { group, topic, queueId, minOffset, maxOffset } of this.#readAll) {
-      const offsets = this.#readOffsets.get(`${group} ${topic}/${queueId}`) ?? new Set()
-      for (let offset = minOffset; offset < maxOffset; offset++) {
-        if (offsets.has(offset)) continue
-        violations.push({ rule: 'OffsetsDense', text: `${topic}/${queueId}/${offset} holds no message`, ids: [] })
-      }
-    }
-  }
-
-  /** Sent after another one was acknowledged, in the same queue: behind it. */
-  #judgeOrder(violations: Violation[]): void {
-    const queues = new Map<string, { id: string; message: Message }[]>()
-    for (const [id, message] of this.#messages) {
-      if (message.okQueue === undefined) continue
-      const queue = queues.get(message.okQueue) ?? []
-      queue.push({ id, message })
-      queues.set(message.okQueue, queue)
-    }
-    for (const queue of queues.values()) {
-      queue.sort((a, b) => a.message.okOffset - b.message.okOffset)
-      let latest = queue[0]
-      for (const one of queue) {
-        if (latest !== undefined && one.message.okAt < latest.message.startedAt) {
-          const text = `${one.id} was acknowledged before ${latest.id} was sent, and lies behind it`
-          violations.push({ rule: 'OffsetsOrdered', text, ids: [one.id, latest.id] })
-        }
-        if (latest === undefined || one.message.startedAt > latest.message.startedAt) latest = one
-      }
     }
   }
 }

@@ -44,8 +44,10 @@ export const mutants: readonly Mutant[] = [
       {
         of: 'client',
         file: 'handler-runner.js',
-        from: 'result.then(() => this.#returned(source, delivery), (error) => this.#threw(source, delivery, error));',
-        to: 'result.then(() => {}, () => {});\n            this.#returned(source, delivery);',
+        from: 'if (isThenable(result)) {',
+        to: `if (isThenable(result)) {
+            result.then(() => {}, () => {});
+            return this.#returned(source, delivery, context);`,
       },
     ],
   },

@@ -40,7 +40,7 @@ test(`${seeds} seeds from ${from}, ${minutes} virtual minutes at least: no viola
       failures.push(explain(result))
       if (isLong) console.log(failures.at(-1))
     }
-    if (isLong && (seed - from + 1) % 50 === 0) console.log(`${seed - from + 1} seeds, ${failures.length} failed`)
+    if (isLong && (seed - from + 1) % 25 === 0) console.log(`${seed - from + 1} seeds, ${failures.length} failed`)
   }
   const realHours = (Date.now() - startedAt) / 3_600_000
   const rate = (sum.minutes / 60 / realHours).toFixed(0)

@@ -2,7 +2,7 @@ import { groupNameProblem, SystemTopic, topicNameProblem } from '@tandemmq/proto
 import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
 import { ByteTable } from './byte-table.ts'
-import { type Journal, storeNow, storeSoon } from './state-table.ts'
+import { type Journal, storeSoon } from './state-table.ts'
 import { attributeSettings } from './topic-attributes.ts'
 import { isBrokerOwned, Perm, type Topic, type TopicConfig, topicOf } from './topic.ts'
 
@@ -171,7 +171,7 @@ export class Topics {
     return topic
   }
 
-  /** Resolves when everything created so far is durable. @throws {StoreError} STORE_FENCED */
+  /** Resolves when everything created and deleted so far is durable. @throws {StoreError} STORE_FENCED */
   stored(): Promise<void> {
     this.#journal.commit()
     return this.#stored
@@ -217,7 +217,8 @@ export class Topics {
     this.#remove(topic)
     this.#store?.deleteTopic(name)
     this.#announce(topic, 'deleted')
-    await storeNow(this.#journal, TABLE, { delete: name } satisfies Entry)
+    this.#stored = storeSoon(this.#journal, TABLE, { delete: name } satisfies Entry)
+    await this.stored()
   }
 
   #checkNew(name: string): void {

@@ -54,8 +54,9 @@ export function topicAdminHandlers(options: {
     const name = header.requireText(Field.topic).trim()
     if (name === '') throw new BrokerError('INVALID_PARAMETER', 'the topic is blank')
     if (isBrokerOwned(name)) throw new BrokerError('INVALID_PARAMETER', `${name} is the broker's own topic`)
-    // A stock broker answers 0 for a topic it does not have, and deleteTopic asks every broker of the cluster.
-    if (topics.find(name) === undefined) return answer(connection, header)
+    // A stock broker answers 0 for a topic it does not have, and deleteTopic asks every broker of the cluster. It may be gone from
+    // memory alone, by an attempt whose entry did not reach the disk.
+    if (topics.find(name) === undefined) return answerAfter(connection, header, topics.stored())
     answerAfter(
       connection,
       header,

@@ -294,8 +294,11 @@ export class LeaseConsumer implements Consumption {
       })
       return
     }
-    if (lease.state === 'lost') this.#free(lease)
-    else if (lease.state === 'held') {
+    if (lease.state === 'lost') {
+      this.#free(lease)
+      // It comes again, and what follows it must not be done before that.
+      if (this.#isOrdered) for (const behind of lane.takeBehind(lease)) this.#dropped(behind)
+    } else if (lease.state === 'held') {
       if (this.#settler.isLast(lease, error)) await this.#settler.bury(lease, messageOf(error))
       else this.#settler.retry(lease, error)
     }

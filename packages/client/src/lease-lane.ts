@@ -82,6 +82,14 @@ export class LeaseLane implements DeliverySource<Lease> {
     this.#isSuspended = false
   }
 
+  /** Takes out what was leased with `lease` or before it: it must come again behind it. What came since is that. */
+  takeBehind(lease: Lease): Lease[] {
+    const waiting = this.takeAll()
+    const isBehind = (one: Lease): boolean => one.leasedAt <= lease.leasedAt
+    this.#ready = waiting.filter((one) => !isBehind(one))
+    return waiting.filter(isBehind)
+  }
+
   /** Takes out everything that waits. */
   takeAll(): Lease[] {
     const waiting = this.#ready.slice(this.#head)
@@ -90,9 +98,9 @@ export class LeaseLane implements DeliverySource<Lease> {
   }
 
   #dropLost(): void {
-    while (this.#ready[this.#head]?.state === 'lost') {
-      const lost = this.#isOrdered ? this.takeAll() : [this.#ready[this.#head++]]
-      for (const lease of lost) if (lease !== undefined) this.#dropped(lease)
+    for (let first = this.#ready[this.#head]; first?.state === 'lost'; first = this.#ready[this.#head]) {
+      if (!this.#isOrdered) this.#head++
+      for (const lease of this.#isOrdered ? this.takeBehind(first) : [first]) this.#dropped(lease)
     }
     if (this.#head > 0 && this.#head === this.#ready.length) this.#clear()
   }

@@ -22,6 +22,8 @@ export class Lease {
   readonly topic: string
   readonly origin: LeaseOrigin
   receipt: Receipt
+  /** Broker's clock. The same for all of one answer, whatever their receipts say later. */
+  readonly leasedAt: number
   /** Monotonic ms; the broker's is not earlier. */
   deadline: number
   /** It is part of what the consumer counts as cached. */
@@ -35,6 +37,7 @@ export class Lease {
     this.topic = topic
     this.origin = origin
     this.receipt = receipt
+    this.leasedAt = receipt.popTime
     this.deadline = deadline
   }
 

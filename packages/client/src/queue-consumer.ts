@@ -147,11 +147,14 @@ export class QueueConsumer implements DeliverySource<Delivery> {
 
   /** The handler of `delivery` ended and the message comes again after `delayMs`, before any later one if ordered. */
   retryHere(delivery: Delivery, delayMs: number): void {
-    if (this.isOrdered) this.#isSuspended = true
+    // After a reset another message may be what the queue waits for: neither this one nor the end of its pause counts.
+    const isOurs = (): boolean => delivery.window === this.#window
+    if (this.isOrdered && isOurs()) this.#isSuspended = true
     this.#handlerEnded()
     this.#context.core.clock.setTimer(delayMs, () => {
+      if (!isOurs()) return
       this.#isSuspended = false
-      if (this.#isStopped || delivery.window !== this.#window) return
+      if (this.#isStopped) return
       this.#ready = [delivery, ...this.#ready.slice(this.#readyHead)]
       this.#readyHead = 0
       this.#context.dispatcher.wake(this)
