@@ -167,6 +167,8 @@ export class Broker {
     store.commitTurn()
     await this.#server.close()
     await queues.close()
+    // Positions that were committed while the last answers left.
+    offsets.flush()
     nameServer.registry.close()
     groups.close()
     producers.close()
