@@ -2,6 +2,7 @@ import { PropertyScan, type RecordFields, tagHash } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from './broker-error.ts'
 import type { DelayService } from './delay/index.ts'
+import { keyHash } from './index-key.ts'
 import type { Topic, Topics } from './queueing/index.ts'
 import type { AppendCompletion, MessageStore } from './store/index.ts'
 
@@ -71,6 +72,29 @@ export class StoreLogWriter implements LogWriter {
 
   read(physicalOffset: number, isKnown?: boolean): Buffer | undefined {
     return this.#parts?.store.read(physicalOffset, isKnown)
+  }
+
+  /**
+   * Log offsets of the records in `topic` that may have `key`, newest first.
+   * @throws {StoreError} STORE_FENCED: the index stands still then, and would not know of the newest ones
+   */
+  *findByKey(topic: string, key: string): Generator<number> {
+    const { store, topics } = this.#open
+    store.requireOpen()
+    const name = topics.find(topic)?.nameBytes ?? Buffer.from(topic)
+    const bytes = Buffer.from(key)
+    const hash = keyHash(name, 0, name.length, bytes, 0, bytes.length)
+    yield* store.findByKey(hash, 0, Number.MAX_SAFE_INTEGER)
+  }
+
+  /** Log offset before which records of the topic were deleted with it. */
+  deletedBefore(topic: string): number {
+    return this.#parts?.store.deletedBefore(topic) ?? 0
+  }
+
+  /** What records of this turn are stamped with; Infinity before its first one. */
+  get turnTimestamp(): number {
+    return this.#open.store.turnTimestamp
   }
 
   get #open(): { store: MessageStore; topics: Topics; delay: DelayService } {

@@ -41,11 +41,21 @@ export const coveringTests: readonly CoveringTest[] = [
     ...(['SEND_REPLY_MESSAGE', 'SEND_REPLY_MESSAGE_V2'] as const),
   ),
   cover(rooms, 'a recall is answered with the truth', 'RECALL_MESSAGE'),
+  cover(
+    server('timer-handlers'),
+    'timers are found by key, moved and taken back over the wire, also after a restart',
+    ...(['LIST_TIMERS', 'RESCHEDULE_TIMER', 'CANCEL_TIMER_BY_KEY'] as const),
+  ),
   cover(rooms, 'END as a request is answered with the outcome once it is durable, one-way never', 'END_TRANSACTION'),
   cover(
     rooms,
     'open transactions can be asked for, listed and resolved',
     ...(['PENDING_TRANSACTIONS', 'LIST_TRANSACTIONS', 'RESOLVE_TRANSACTION'] as const),
+  ),
+  cover(
+    server('redrive-handlers'),
+    'dead letters of a group are sent back to it once, and the broker says which were',
+    ...(['DEAD_LETTER_STATE', 'REDRIVE_DEAD_LETTERS'] as const),
   ),
   cover(rooms, 'a send-back is answered when it is stored, or with what went wrong', 'CONSUMER_SEND_MSG_BACK'),
 
@@ -233,4 +243,5 @@ export const coveringTests: readonly CoveringTest[] = [
     'one item of traffic is answered for the last minute, hour and day',
     'VIEW_BROKER_STATS_DATA',
   ),
+  cover('broker/src/broker-metrics.test.ts', 'a tool is told the same figures as Prometheus', 'BROKER_STATS'),
 ]

@@ -1,32 +1,37 @@
 import {
   DEFAULT_DELAY_LEVELS,
+  isRetryTopic,
   type PropertyScan,
   type RecordFields,
   type RecordView,
-  TandemError,
 } from '@tandemmq/protocol'
-import type { Clock, Timer } from '@tandemmq/remoting'
+import type { Clock } from '@tandemmq/remoting'
+import { BrokerError } from '../broker-error.ts'
 import { KeyHash } from '../key-hash.ts'
-import { isOpRecord, OpRecords } from '../op-record.ts'
+import { isOpRecord } from '../op-record.ts'
 import { sourceOf } from '../settles.ts'
 import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
 import type { AppendCompletion, DerivedState } from '../store/index.ts'
-import { deliverAtOf } from './deliver-at.ts'
-import { Firing, Parking, type TimerOwner } from './in-flight.ts'
-import { ParkedRecords } from './parked-records.ts'
-import type { CancelOutcome, DelayServiceOptions, DelayStats } from './types.ts'
-import { TimerState, TimerTable } from './timer-table.ts'
-
-/** Deliveries per turn: a backlog of overdue messages must not hold up everybody else. */
-const FIRES_PER_SLICE = 500
-/** Deliveries on their way to the disk. */
-const FIRES_IN_FLIGHT_MAX = 4_096
-/** The wall clock may be set forward while the timer sleeps by the other one: look at least so often. */
-const WAKE_UP_MS = 1_000
-const RETRY_FIRST_MS = 50
-const RETRY_MAX_MS = 5_000
-
-const takesNothing: ReadonlySet<string> = new Set(['STORE_FENCED', 'STORE_CLOSED', 'DISK_FULL'])
+import { beyondHorizon, deliverAtOf } from './deliver-at.ts'
+import { Deliveries } from './deliveries.ts'
+import { type OnParked, Parking } from './in-flight.ts'
+import { KeyedTimers } from './keyed-timers.ts'
+import { type ParkedRecord, ParkedRecords } from './parked-records.ts'
+import { TimerChanges } from './timer-changes.ts'
+import { TimerList } from './timer-list.ts'
+import { TimerState } from './timer-state.ts'
+import { TimerTable } from './timer-table.ts'
+import type {
+  CancelDone,
+  DelayServiceOptions,
+  DelayStats,
+  KeyedCancel,
+  KeyedReschedule,
+  NewTime,
+  RescheduleDone,
+  TimerPage,
+  TimerQuery,
+} from './types.ts'
 
 /**
  * Delayed messages. A parked record waits in the log; at its time one append delivers a copy that names it, a cancel
@@ -35,29 +40,18 @@ const takesNothing: ReadonlySet<string> = new Set(['STORE_FENCED', 'STORE_CLOSED
  *
  * @see broker.md 4, remoting.md 4.8
  */
-export class DelayService implements TimerOwner, DerivedState {
+export class DelayService implements DerivedState {
   readonly #clock: Clock
   readonly #rules: { levels: readonly number[]; horizonMs: number }
-  readonly #onLost: ((physicalOffset: number) => void) | undefined
   readonly #records: ParkedRecords
-  readonly #ops: OpRecords
   readonly #table: TimerTable
   /** Numbers of pending ones by physical offset, during the replay only. */
   #replayed: Map<number, number> | undefined = new Map()
-  /** Cancels of the same message that wait for one op record. */
-  readonly #cancelling = new Map<number, ((cancelled: boolean) => void)[]>()
-  #timer: Timer | undefined
-  #timerAt = Number.POSITIVE_INFINITY
-  #running = false
-  #scheduled = false
-  #inFlight = 0
-  #notBefore = 0
-  #retryMs = RETRY_FIRST_MS
-  #fired = 0
-  #cancelled = 0
-  #latestLateMs = 0
-  #retried = 0
-  #lost = 0
+  readonly #onParked: OnParked
+  readonly #changes: TimerChanges
+  readonly #keyed: KeyedTimers
+  readonly #list: TimerList
+  readonly #deliveries: Deliveries
 
   constructor(options: DelayServiceOptions) {
     this.#clock = options.clock
@@ -65,13 +59,22 @@ export class DelayService implements TimerOwner, DerivedState {
       levels: options.levels ?? DEFAULT_DELAY_LEVELS,
       horizonMs: options.horizonMs ?? 365 * 86_400_000,
     }
-    this.#onLost = options.onLost
     this.#records = new ParkedRecords(options.log, new KeyHash(options.clock), this.#rules.levels)
-    this.#ops = new OpRecords(options.log)
     this.#table = new TimerTable({
       settledMax: options.settledMax ?? 100_000,
       settledWindowMs: options.settledWindowMs ?? 3_600_000,
     })
+    const { clock, log, deletedBefore = () => 0, findByKey = () => [] } = options
+    const { onLost, onOrphan, turnTimestamp = () => Number.POSITIVE_INFINITY } = options
+    const parts = { clock, table: this.#table, records: this.#records, deletedBefore }
+    this.#onParked = (physicalOffset, parked) => {
+      this.#add(physicalOffset, parked)
+      this.#deliveries.wake(parked.isRetry ? Number.NEGATIVE_INFINITY : parked.dueAt)
+    }
+    this.#changes = new TimerChanges({ ...parts, log, onMoved: this.#onParked })
+    this.#keyed = new KeyedTimers({ ...parts, changes: this.#changes, findByKey })
+    this.#list = new TimerList({ ...parts, keyed: this.#keyed })
+    this.#deliveries = new Deliveries({ ...parts, changes: this.#changes, turnTimestamp, onLost, onOrphan })
   }
 
   /** Longest delay of messages from now on, ms. */
@@ -95,8 +98,8 @@ export class DelayService implements TimerOwner, DerivedState {
    */
   append(fields: RecordFields, deliverAt: number, completion?: AppendCompletion): void {
     let parked: Parking | undefined
-    this.#records.append(fields, deliverAt, (fingerprint) => {
-      parked = new Parking(this, deliverAt, fingerprint, completion)
+    this.#records.append(fields, deliverAt, (fingerprint, isRetry) => {
+      parked = new Parking(this.#onParked, { dueAt: deliverAt, fingerprint, isRetry }, completion)
       return parked
     })
     if (parked !== undefined) parked.physicalOffset = fields.physicalOffset
@@ -107,25 +110,34 @@ export class DelayService implements TimerOwner, DerivedState {
    * `fired` was or is being delivered, `unknown` was never parked here, or settled too long ago to be remembered.
    * @throws {StoreError} when the log refuses; nothing was decided
    */
-  cancel(topic: string, uniqueKey: string, done: (outcome: CancelOutcome) => void): void {
-    const topicBytes = Buffer.from(topic, 'utf8')
-    const key = Buffer.from(uniqueKey, 'utf8')
-    const found: number[] = []
-    const table = this.#table
-    const fingerprint = this.#records.fingerprintOf(topicBytes, key)
-    for (let id = table.first(fingerprint); id >= 0; id = table.next()) found.push(id)
-    let answer: CancelOutcome = 'unknown'
-    let waiting = 1
-    const settle = (outcome: CancelOutcome): void => {
-      if (outcome === 'fired' || (outcome === 'cancelled' && answer === 'unknown')) answer = outcome
-      if (--waiting === 0) done(answer)
-    }
-    for (const id of found) {
-      if (!this.#records.is(table.physicalOffset(id), topicBytes, key)) continue
-      waiting++
-      this.#cancelOne(id, settle)
-    }
-    settle('unknown')
+  cancel(topic: string, uniqueKey: string, done: CancelDone): void {
+    this.#changes.cancel(topic, uniqueKey, done)
+  }
+
+  /**
+   * Moves what was sent to `topic` under `uniqueKey` to another time. One record settles the old parked one and is the new
+   * one, so a crash leaves exactly one of them. It keeps its unique key, so handles given out before stay good.
+   * @throws {BrokerError} MESSAGE_ILLEGAL beyond the horizon; INVALID_PARAMETER for no time, or a retry topic
+   * @throws {StoreError} when the log refuses; nothing was decided
+   */
+  reschedule(topic: string, uniqueKey: string, time: NewTime, done: RescheduleDone): void {
+    this.#changes.reschedule(topic, uniqueKey, this.#newTime(topic, time), done)
+  }
+
+  /** As {@link cancel} for every message to `topic` that waits with this word in its KEYS, or has it as message id. */
+  async cancelByKey(topic: string, key: string): Promise<KeyedCancel> {
+    refuseRetries(topic)
+    return this.#keyed.cancel(topic, key)
+  }
+
+  /** As {@link reschedule} for every message to `topic` that waits with this word in its KEYS, or has it as message id. */
+  async rescheduleByKey(topic: string, key: string, time: NewTime): Promise<KeyedReschedule> {
+    return this.#keyed.reschedule(topic, key, this.#newTime(topic, time))
+  }
+
+  /** What waits, by due time, in pages. @throws {BrokerError} INVALID_PARAMETER */
+  list(query: TimerQuery): Promise<TimerPage> {
+    return this.#list.page(query)
   }
 
   /** Rebuilds the index from one record of the log; records come in log order, before {@link start}. */
@@ -134,14 +146,16 @@ export class DelayService implements TimerOwner, DerivedState {
     if (replayed === undefined) throw new Error('replay after start')
     const source = sourceOf(record.preparedTransactionOffset)
     const settled = source < 0 ? undefined : replayed.get(source)
+    const parked = this.#records.parked(record, bytes)
     if (settled !== undefined) {
       replayed.delete(source)
       const state = isOpRecord(record, bytes) ? TimerState.cancelled : TimerState.fired
-      this.#table.settle(settled, state, record.storeTimestamp)
+      // A parked record in its place: it was moved to another time.
+      if (parked !== undefined) this.#table.drop(settled)
+      else this.#table.settle(settled, state, record.storeTimestamp)
     }
-    const parked = this.#records.parked(record, bytes)
     if (parked === undefined) return
-    replayed.set(record.physicalOffset, this.#table.add(record.physicalOffset, parked.dueAt, parked.fingerprint))
+    replayed.set(record.physicalOffset, this.#add(record.physicalOffset, parked))
   }
 
   snapshot(before: number): Buffer[] {
@@ -154,21 +168,18 @@ export class DelayService implements TimerOwner, DerivedState {
     const reader = new SnapshotReader(snapshot)
     const [k0, k1] = reader.int32(2)
     this.#records.hash.key = [k0 as number, k1 as number]
-    this.#table.load(reader, first, (physicalOffset, id) => this.#replayed?.set(physicalOffset, id))
+    const steadyOf = (dueAt: number): number => this.#steadyOf(dueAt)
+    this.#table.load(reader, first, steadyOf, (physicalOffset, id) => this.#replayed?.set(physicalOffset, id))
   }
 
   /** After the replay: what is overdue is delivered now, in slices. */
   start(): void {
     this.#replayed = undefined
-    this.#running = true
-    this.#arm()
+    this.#deliveries.start()
   }
 
   close(): void {
-    this.#running = false
-    this.#timer?.cancel()
-    this.#timer = undefined
-    this.#timerAt = Number.POSITIVE_INFINITY
+    this.#deliveries.close()
   }
 
   /** Physical offset that retention must not pass, Infinity when nothing is parked. Visits every entry. */
@@ -177,134 +188,31 @@ export class DelayService implements TimerOwner, DerivedState {
   }
 
   stats(): DelayStats {
-    return {
-      pending: this.#table.unsettled,
-      fired: this.#fired,
-      cancelled: this.#cancelled,
-      latestLateMs: this.#latestLateMs,
-      retried: this.#retried,
-      lost: this.#lost,
-    }
+    const { cancelled, rescheduled } = this.#changes
+    return { pending: this.#table.unsettled, cancelled, rescheduled, ...this.#deliveries.counts }
   }
 
-  /** The parked record is as safe as the flush policy promises: from now on it will be delivered. */
-  parked(physicalOffset: number, dueAt: number, fingerprint: number): void {
-    this.#table.add(physicalOffset, dueAt, fingerprint)
-    if (dueAt < this.#timerAt) this.#arm()
+  #add(physicalOffset: number, { dueAt, fingerprint, isRetry }: ParkedRecord): number {
+    return this.#table.add(physicalOffset, dueAt, fingerprint, isRetry ? this.#steadyOf(dueAt) : undefined)
   }
 
-  fired(id: number, storeTimestamp: number): void {
-    this.#fired++
-    this.#inFlight--
-    this.#retryMs = RETRY_FIRST_MS
-    this.#table.settle(id, TimerState.fired, storeTimestamp)
-    if (this.#inFlight === FIRES_IN_FLIGHT_MAX / 2) this.#arm()
+  /** Across a restart only the wall clock can tell how long a retry has waited. */
+  #steadyOf(dueAt: number): number {
+    return this.#clock.monotonic() + Math.max(0, dueAt - this.#clock.now())
   }
 
-  /** The store broke under the copy: whether the log holds it is known after the restart, so it is not sent again. */
-  fireFailed(): void {
-    this.#inFlight--
-  }
-
-  #cancelOne(id: number, settle: (outcome: CancelOutcome) => void): void {
-    const answer = (cancelled: boolean): void => settle(cancelled ? 'cancelled' : 'unknown')
-    switch (this.#table.state(id)) {
-      case TimerState.pending: {
-        const physicalOffset = this.#table.physicalOffset(id)
-        const waiters = [answer]
-        const now = this.#clock.now()
-        // Its delivery may have begun before, and somebody been told so: by a broker that died, or by one the log refused.
-        if (this.#table.dueAt(id) <= now) return settle('fired')
-        this.#table.move(id, TimerState.cancelling)
-        const finish = (cancelled: boolean): void => {
-          this.#cancelling.delete(id)
-          for (const waiter of waiters) waiter(cancelled)
-        }
-        try {
-          this.#ops.append(physicalOffset, now, {
-            stored: () => {
-              this.#cancelled++
-              this.#table.settle(id, TimerState.cancelled, now)
-              finish(true)
-            },
-            // Only the restart can tell whether the log holds the op record: neither delivered nor promised until then.
-            failed: () => finish(false),
-          })
-        } catch (error) {
-          this.#table.move(id, TimerState.pending)
-          throw error
-        }
-        this.#cancelling.set(id, waiters)
-        return
-      }
-      case TimerState.cancelling:
-        if (this.#cancelling.get(id)?.push(answer) === undefined) settle('unknown')
-        return
-      case TimerState.cancelled:
-        return settle('cancelled')
-      default:
-        return settle('fired')
-    }
-  }
-
-  #fireDue(): void {
-    this.#timer = undefined
-    this.#timerAt = Number.POSITIVE_INFINITY
-    if (!this.#running) return
+  #newTime(topic: string, { deliverAt, delayMs }: NewTime): number {
+    refuseRetries(topic)
     const now = this.#clock.now()
-    let fired = 0
-    while (fired < FIRES_PER_SLICE && this.#inFlight < FIRES_IN_FLIGHT_MAX && now >= this.#notBefore) {
-      const dueAt = this.#table.nextDue
-      const id = this.#table.takeDue(now)
-      if (id < 0) break
-      fired++
-      this.#fire(id, now, dueAt)
+    const at = deliverAt ?? now + (delayMs ?? Number.NaN)
+    if (!Number.isSafeInteger(at) || at < 0 || (deliverAt === undefined && at < now)) {
+      throw new BrokerError('INVALID_PARAMETER', 'deliverAt or delayMs must be a whole number of ms >= 0')
     }
-    this.#arm()
+    if (at > now + this.#rules.horizonMs) throw beyondHorizon(at - now, this.#rules.horizonMs)
+    return Math.max(at, now)
   }
+}
 
-  #fire(id: number, now: number, dueAt: number): void {
-    const physicalOffset = this.#table.physicalOffset(id)
-    this.#table.move(id, TimerState.firing)
-    try {
-      if (this.#records.appendFired(physicalOffset, new Firing(this, id, now))) {
-        this.#inFlight++
-        if (now - dueAt > this.#latestLateMs) this.#latestLateMs = now - dueAt
-        return
-      }
-    } catch (error) {
-      this.#tryAgain(id)
-      // A store that takes nothing will not take the next one either.
-      if (error instanceof TandemError && takesNothing.has(error.code)) this.#notBefore = now + this.#retryMs
-      return
-    }
-    this.#lost++
-    this.#table.drop(id)
-    this.#onLost?.(physicalOffset)
-  }
-
-  #tryAgain(id: number): void {
-    this.#retried++
-    this.#table.move(id, TimerState.pending)
-    this.#table.schedule(id, this.#clock.now() + this.#retryMs)
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS)
-  }
-
-  #arm(): void {
-    if (!this.#running || this.#inFlight >= FIRES_IN_FLIGHT_MAX) return
-    const dueAt = Math.max(this.#table.nextDue, this.#notBefore)
-    if (dueAt >= this.#timerAt || dueAt === Number.POSITIVE_INFINITY) return
-    const now = this.#clock.now()
-    this.#timer?.cancel()
-    this.#timer = undefined
-    this.#timerAt = Math.min(dueAt, now + WAKE_UP_MS)
-    if (dueAt > now) this.#timer = this.#clock.setTimer(Math.min(dueAt - now, WAKE_UP_MS), () => this.#fireDue())
-    else if (!this.#scheduled) {
-      this.#scheduled = true
-      this.#clock.soon(() => {
-        this.#scheduled = false
-        this.#fireDue()
-      })
-    }
-  }
+function refuseRetries(topic: string): void {
+  if (isRetryTopic(topic)) throw new BrokerError('INVALID_PARAMETER', 'retries follow the policy of their group')
 }

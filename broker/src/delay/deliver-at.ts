@@ -32,12 +32,13 @@ export function deliverAtOf(scan: PropertyScan, bytes: Buffer, nowMs: number, ru
     at = numberAt('TIMER_DELIVER_MS', bytes, scan.timerDeliverMsStart, scan.timerDeliverMsEnd)
   } else return 0
   if (at > nowMs + rules.horizonMs) {
-    throw new BrokerError(
-      'MESSAGE_ILLEGAL',
-      `a delay of ${at - nowMs} ms exceeds the longest allowed, ${rules.horizonMs}`,
-    )
+    throw beyondHorizon(at - nowMs, rules.horizonMs)
   }
   return at > nowMs ? at : 0
+}
+
+export function beyondHorizon(delayMs: number, horizonMs: number): BrokerError {
+  return new BrokerError('MESSAGE_ILLEGAL', `a delay of ${delayMs} ms exceeds the longest allowed, ${horizonMs}`)
 }
 
 export function levelDelay(level: number, levels: readonly number[]): number {

@@ -1,29 +1,30 @@
 import type { AppendCompletion, StoreError } from '../store/index.ts'
+import type { ParkedRecord } from './parked-records.ts'
 
-/** Hears what became of the appends below. */
-export interface TimerOwner {
-  parked(physicalOffset: number, dueAt: number, fingerprint: number): void
+/** The parked record is as safe as the flush policy promises: from now on it will be delivered. */
+export type OnParked = (physicalOffset: number, parked: ParkedRecord) => void
+
+/** Hears what became of a delivery. */
+export interface FiringOwner {
   fired(id: number, storeTimestamp: number): void
   fireFailed(): void
 }
 
 /** A parked record on its way to the disk. */
 export class Parking implements AppendCompletion {
-  readonly #service: TimerOwner
-  readonly #dueAt: number
-  readonly #fingerprint: number
+  readonly #onParked: OnParked
+  readonly #parked: ParkedRecord
   readonly #inner: AppendCompletion | undefined
   physicalOffset = -1
 
-  constructor(service: TimerOwner, dueAt: number, fingerprint: number, inner: AppendCompletion | undefined) {
-    this.#service = service
-    this.#dueAt = dueAt
-    this.#fingerprint = fingerprint
+  constructor(onParked: OnParked, parked: ParkedRecord, inner: AppendCompletion | undefined) {
+    this.#onParked = onParked
+    this.#parked = parked
     this.#inner = inner
   }
 
   stored(): void {
-    this.#service.parked(this.physicalOffset, this.#dueAt, this.#fingerprint)
+    this.#onParked(this.physicalOffset, this.#parked)
     this.#inner?.stored()
   }
 
@@ -34,11 +35,11 @@ export class Parking implements AppendCompletion {
 
 /** A delivered copy on its way to the disk. */
 export class Firing implements AppendCompletion {
-  readonly #service: TimerOwner
+  readonly #service: FiringOwner
   readonly #id: number
   readonly #at: number
 
-  constructor(service: TimerOwner, id: number, at: number) {
+  constructor(service: FiringOwner, id: number, at: number) {
     this.#service = service
     this.#id = id
     this.#at = at

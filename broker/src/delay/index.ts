@@ -1,4 +1,15 @@
 export { DelayService } from './delay-service.ts'
-export type { CancelOutcome, DelayServiceOptions, DelayStats } from './types.ts'
+export type {
+  CancelOutcome,
+  DelayServiceOptions,
+  DelayStats,
+  KeyedCancel,
+  KeyedReschedule,
+  NewTime,
+  PendingTimer,
+  TimerPage,
+  TimerPlace,
+  TimerQuery,
+} from './types.ts'
 export { parseRecallHandle, recallHandle } from './recall-handle.ts'
 export type { RecallHandle } from './recall-handle.ts'

@@ -1,4 +1,11 @@
-import { PropertyName, type RecordFields, type RecordView, SystemTopic } from '@tandemmq/protocol'
+import {
+  decodeRecord,
+  PropertyName,
+  type RecordFields,
+  type RecordView,
+  type StoredMessage,
+  SystemTopic,
+} from '@tandemmq/protocol'
 import type { LogWriter } from '../log-writer.ts'
 import type { KeyHash } from '../key-hash.ts'
 import { NameCache } from '../name-cache.ts'
@@ -17,6 +24,8 @@ const { REAL_TOPIC, REAL_QID, DELAY, UNIQ_KEY, TIMER_OUT_MS } = PropertyName
 const PARK_DROPS = [REAL_TOPIC, REAL_QID, TIMER_OUT_MS]
 const PARK_NOTES = [DELAY, UNIQ_KEY]
 const AT = { topic: 0, queue: 1, outMs: 2, delay: 3, uniqKey: 4 }
+/** A moved one has no level any more: it waits among those with an instant. */
+const MOVE_DROPS = [TIMER_OUT_MS, DELAY]
 /** Not DELAY: consumers of the original read the level (getDelayTimeLevel) off what they get, and so do ours. */
 const FIRE_DROPS = [
   REAL_TOPIC,
@@ -37,6 +46,23 @@ const realTopicHead = propertyHead(REAL_TOPIC)
 const realQueueHead = propertyHead(REAL_QID)
 const outMsHead = propertyHead(TIMER_OUT_MS)
 
+const RETRY_PREFIX = Buffer.from('%RETRY%')
+
+/** What a parked record met in the log says. */
+export interface ParkedRecord {
+  dueAt: number
+  /** Of (topic, unique key). */
+  fingerprint: number
+  /** For a retry topic. */
+  isRetry: boolean
+}
+
+function isRetryName(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start < RETRY_PREFIX.length) return false
+  for (let i = 0; i < RETRY_PREFIX.length; i++) if (bytes[start + i] !== RETRY_PREFIX[i]) return false
+  return true
+}
+
 /** Parked records in the log: how a delayed message becomes one, what one says, and the copy that is delivered. */
 export class ParkedRecords {
   readonly #log: LogWriter
@@ -46,6 +72,7 @@ export class ParkedRecords {
   readonly #copy = new RecordCopy()
   readonly #parking = new PropertyRewriter({ drop: PARK_DROPS, note: PARK_NOTES })
   readonly #firing = new PropertyRewriter({ drop: FIRE_DROPS })
+  readonly #moving = new PropertyRewriter({ drop: MOVE_DROPS })
 
   constructor(log: LogWriter, hash: KeyHash, levels: readonly number[]) {
     this.#log = log
@@ -56,15 +83,20 @@ export class ParkedRecords {
   /**
    * Appends the message in `fields` as a parked record; the due time is written into it (TIMER_OUT_MS), so that neither a
    * restart nor other level settings move it.
-   * @param completionFor gets the fingerprint of (topic, unique key)
+   * @param completionFor gets the fingerprint of (topic, unique key), and whether it is a retry of a consumer
    */
-  append(fields: RecordFields, dueAt: number, completionFor: (fingerprint: number) => AppendCompletion): void {
+  append(
+    fields: RecordFields,
+    dueAt: number,
+    completionFor: (fingerprint: number, isRetry: boolean) => AppendCompletion,
+  ): void {
     const rewriter = this.#parking
     const { starts, ends } = rewriter
     rewriter.load(fields.properties, fields.propertiesStart, fields.propertiesEnd)
     const delayAt = starts[AT.delay] as number
     const level = delayAt < 0 ? 0 : levelAt(fields.properties, delayAt, ends[AT.delay] as number)
     const fingerprint = this.#fingerprint(fields.topic, 0, fields.topic.length, fields.properties)
+    const isRetry = isRetryName(fields.topic, 0, fields.topic.length)
     rewriter.put(realTopicHead, fields.topic, 0, fields.topic.length)
     rewriter.putNumber(realQueueHead, fields.queueId)
     rewriter.putNumber(outMsHead, dueAt)
@@ -72,7 +104,7 @@ export class ParkedRecords {
     fields.properties = rewriter.bytes
     fields.propertiesStart = 0
     fields.propertiesEnd = rewriter.end
-    const completion = completionFor(fingerprint)
+    const completion = completionFor(fingerprint, isRetry)
     if (level > 0) {
       fields.topic = SCHEDULE_TOPIC
       fields.queueId = Math.min(level, this.#levels.length) - 1
@@ -85,41 +117,84 @@ export class ParkedRecords {
   }
 
   /** Due time and fingerprint of a parked record met in the log; undefined when it is none. */
-  parked(record: RecordView, bytes: Buffer): { dueAt: number; fingerprint: number } | undefined {
+  parked(record: RecordView, bytes: Buffer): ParkedRecord | undefined {
     if (!topicIs(record, bytes, SCHEDULE_TOPIC) && !topicIs(record, bytes, TIMER_TOPIC)) return undefined
     const { starts, ends } = this.#parking
     this.#parking.load(bytes, record.propertiesStart, record.propertiesEnd)
     if ((starts[AT.topic] as number) < 0) return undefined
     let dueAt = decimalAt(bytes, starts[AT.outMs] as number, ends[AT.outMs] as number)
     if (Number.isNaN(dueAt)) dueAt = record.storeTimestamp + levelDelay(record.queueId + 1, this.#levels)
+    const start = starts[AT.topic] as number
+    const end = ends[AT.topic] as number
     return {
       dueAt,
-      fingerprint: this.#fingerprint(bytes, starts[AT.topic] as number, ends[AT.topic] as number, bytes),
+      fingerprint: this.#fingerprint(bytes, start, end, bytes),
+      isRetry: isRetryName(bytes, start, end),
     }
   }
 
   /**
    * Appends the copy that is delivered.
-   * @returns false when the parked record is gone from the log
+   * @param isDeleted whether a topic was deleted after the record was parked
+   * @returns the name of the deleted topic it was for, then nothing was appended; undefined when the parked record is gone
+   * from the log
    * @throws {StoreError} LOG_DAMAGED when it cannot be read
    */
-  appendFired(physicalOffset: number, completion: AppendCompletion): boolean {
+  appendFired(
+    physicalOffset: number,
+    isDeleted: (topic: string) => boolean,
+    completion: AppendCompletion,
+  ): 'appended' | { orphanOf: string } | undefined {
     const record = this.#log.read(physicalOffset, true)
-    if (record === undefined) return false
+    if (record === undefined) return undefined
     const { fields } = this.#copy
     this.#copy.load(record)
     const rewriter = this.#firing
     const { starts, ends } = rewriter
     rewriter.load(record, fields.propertiesStart, fields.propertiesEnd)
-    if ((starts[AT.topic] as number) < 0) return false
+    if ((starts[AT.topic] as number) < 0) return undefined
     const topic = this.#names.text(record, starts[AT.topic] as number, ends[AT.topic] as number)
+    if (isDeleted(topic)) return { orphanOf: topic }
     const queueId = decimalAt(record, starts[AT.queue] as number, ends[AT.queue] as number)
     fields.properties = rewriter.bytes
     fields.propertiesStart = 0
     fields.propertiesEnd = rewriter.end
     fields.preparedTransactionOffset = sourceMark(physicalOffset)
     this.#log.append(topic, Number.isNaN(queueId) ? 0 : queueId, fields, completion)
-    return true
+    return 'appended'
+  }
+
+  /**
+   * Appends a parked copy due at `dueAt` that settles the record it was made from.
+   * @returns what was appended, valid during the call; undefined when the parked record is gone from the log
+   * @throws {StoreError} LOG_DAMAGED when it cannot be read
+   */
+  appendMoved(physicalOffset: number, dueAt: number, completion: AppendCompletion): RecordFields | undefined {
+    const record = this.#log.read(physicalOffset, true)
+    if (record === undefined) return undefined
+    const { fields } = this.#copy
+    this.#copy.load(record)
+    const rewriter = this.#moving
+    rewriter.load(record, fields.propertiesStart, fields.propertiesEnd)
+    rewriter.putNumber(outMsHead, dueAt)
+    rewriter.verifySize()
+    fields.properties = rewriter.bytes
+    fields.propertiesStart = 0
+    fields.propertiesEnd = rewriter.end
+    fields.preparedTransactionOffset = sourceMark(physicalOffset)
+    fields.topic = TIMER_TOPIC
+    fields.queueId = 0
+    this.#log.append(SystemTopic.TIMER, 0, fields, completion)
+    return fields
+  }
+
+  /** The parked record there, in full; undefined when it is gone or none. */
+  describe(physicalOffset: number): StoredMessage | undefined {
+    const record = this.#log.read(physicalOffset)
+    const { view } = this.#copy
+    if (record === undefined || !view.at(record, 0) || view.physicalOffset !== physicalOffset) return undefined
+    const isParked = topicIs(view, record, SCHEDULE_TOPIC) || topicIs(view, record, TIMER_TOPIC)
+    return isParked ? decodeRecord(record) : undefined
   }
 
   /** Key of the fingerprints. */

@@ -1,46 +1,35 @@
 import { HashChains } from '../hash-chains.ts'
 import type { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
 import { TimeHeap } from '../time-heap.ts'
+import { DueHeap } from './due-heap.ts'
+import { TimerState } from './timer-state.ts'
 
 const FIRST_CAPACITY = 64
 const COMPACT_ABOVE = 1024
 
-/**
- * States of a delayed message. Decisions are made in the order of their appends, so the log agrees with the table:
- *
- * | state      | due    | cancel     | stored    | refused | failed |
- * | ---------- | ------ | ---------- | --------- | ------- | ------ |
- * | pending    | firing | cancelling |           |         |        |
- * | firing     |        | "fired"    | fired     | pending | stays  |
- * | cancelling |        | join       | cancelled | pending | stays  |
- * | fired      |        | "fired"    |           |         |        |
- * | cancelled  |        | repeat     |           |         |        |
- *
- * Refused = the log did not take the record, failed = the store broke under it and the restart will tell; it stays put.
- * `free` numbers are reused; `forgotten` ones wait until the heap lets go of them.
- */
-export const TimerState = {
-  free: 0,
-  pending: 1,
-  firing: 2,
-  cancelling: 3,
-  fired: 4,
-  cancelled: 5,
-  forgotten: 6,
-} as const
+/** Which entries {@link TimerTable.page} gives. */
+export interface TimerRange {
+  after: { dueAt: number; physicalOffset: number }
+  from: number
+  to: number
+  limit: number
+}
 
 /**
- * Every delayed message the broker knows, by a small number: typed arrays, about 53 bytes each, no object. Pending ones
- * are ordered by due time; all are found by the fingerprint of (topic, unique key), to be verified against the record.
+ * Every delayed message the broker knows, by a small number: typed arrays, 38 bytes each in a full table, no object. Pending ones
+ * are ordered by due time, by the wall clock or, for retries of consumers, by the steady one; all are found by the fingerprint of (topic, unique key), to be verified against the record.
  * Settled ones stay for a while so that a cancel gets a true answer.
  */
 export class TimerTable {
   readonly #settledMax: number
   readonly #settledWindowMs: number
-  readonly #heap = new TimeHeap()
   readonly #byHash = new HashChains()
   #physical = new Float64Array(FIRST_CAPACITY)
+  /** By the wall clock; negative: a steady one. */
   #dueAt = new Float64Array(FIRST_CAPACITY)
+  readonly #due = new DueHeap(this.#dueAt, this.#physical)
+  /** By the steady clock: steady ones, and those whose delivery was refused. */
+  readonly #later = new TimeHeap()
   #states = new Uint8Array(FIRST_CAPACITY)
   #inHeap = new Uint8Array(FIRST_CAPACITY)
   #free: number[] = []
@@ -55,14 +44,19 @@ export class TimerTable {
     this.#settledWindowMs = options.settledWindowMs
   }
 
-  /** Pending, firing and cancelling. */
+  /** Pending, firing and changing. */
   get unsettled(): number {
     return this.#unsettled
   }
 
-  /** Due time of the next entry of the heap, which may have been cancelled since; Infinity when empty. */
+  /** Due time of the next entry by the wall clock, which may have been cancelled since; Infinity when empty. */
   get nextDue(): number {
-    return this.#heap.nextTime
+    return this.#due.nextTime
+  }
+
+  /** As {@link nextDue}, by the steady clock. */
+  get nextLater(): number {
+    return this.#later.nextTime
   }
 
   state(id: number): number {
@@ -73,42 +67,54 @@ export class TimerTable {
     return this.#physical[id] as number
   }
 
-  /** When it was to be delivered; a delivery that was refused is tried again later than that. */
+  /** When it was to be delivered, by the wall clock; a delivery that was refused is tried again later than that. */
   dueAt(id: number): number {
-    return this.#dueAt[id] as number
+    return Math.abs(this.#dueAt[id] as number)
   }
 
-  /** @param hash fingerprint of topic and key */
-  add(physicalOffset: number, dueAt: number, hash: number): number {
+  isSteady(id: number): boolean {
+    return (this.#dueAt[id] as number) < 0
+  }
+
+  /**
+   * @param hash fingerprint of topic and key
+   * @param steadyAt given: it is due at this time of the steady clock, whatever the wall clock does
+   */
+  add(physicalOffset: number, dueAt: number, hash: number, steadyAt?: number): number {
     const id = this.#free.pop() ?? this.#used++
     if (id === this.#states.length) this.#grow()
     this.#physical[id] = physicalOffset
-    this.#dueAt[id] = dueAt
+    this.#dueAt[id] = steadyAt === undefined ? dueAt : -dueAt
     this.#states[id] = TimerState.pending
     this.#byHash.add(hash, id)
     this.#unsettled++
-    this.schedule(id, dueAt)
+    this.#inHeap[id] = 1
+    if (steadyAt === undefined) this.#due.push(id)
+    else this.#later.push(steadyAt, id)
+    this.#compact()
     return id
   }
 
-  /** Puts a pending one (again) in order; it stands there once at most. */
-  schedule(id: number, dueAt: number): void {
+  /** Puts a pending one in order again, by the steady clock; it stands there once at most. */
+  postpone(id: number, steadyAt: number): void {
     if (this.#inHeap[id] === 1) return
     this.#inHeap[id] = 1
-    this.#heap.push(dueAt, id)
-    if (this.#heap.size > COMPACT_ABOVE && this.#heap.size > 2 * this.#unsettled) {
-      this.#heap.retain((entry) => this.#states[entry] === TimerState.pending || this.#release(entry))
-    }
+    this.#later.push(steadyAt, id)
   }
 
-  /** Takes out one pending message due at `now`, -1 when there is none; the caller moves it on. */
-  takeDue(now: number): number {
-    while (this.#heap.nextTime <= now) {
-      const id = this.#heap.pop()
+  /**
+   * Takes out one pending message due at `now` by the wall clock or at `steady` by the other one, -1 when there is none; the
+   * caller moves it on.
+   */
+  takeDue(now: number, steady: number): number {
+    for (;;) {
+      let id: number
+      if (this.#due.nextTime <= now) id = this.#due.pop()
+      else if (this.#later.nextTime <= steady) id = this.#later.pop()
+      else return -1
       this.#release(id)
       if (this.#states[id] === TimerState.pending) return id
     }
-    return -1
   }
 
   /** Moves an unsettled one to another unsettled state. */
@@ -133,10 +139,15 @@ export class TimerTable {
     }
   }
 
-  /** Drops one whose record is gone. */
+  /** Drops one whose record is gone, or that another one replaces. */
   drop(id: number): void {
     this.#unsettled--
     this.#forget(id)
+  }
+
+  /** Fingerprint of topic and key. */
+  hashOf(id: number): number {
+    return this.#byHash.hashOf(id)
   }
 
   /** First known message with this fingerprint, -1 when none; {@link next} goes on. */
@@ -154,29 +165,55 @@ export class TimerTable {
     if (this.#unsettled === 0) return earliest
     for (let id = 0; id < this.#used; id++) {
       const state = this.#states[id] as number
-      if (state < TimerState.pending || state > TimerState.cancelling) continue
+      if (state < TimerState.pending || state > TimerState.changing) continue
       if ((this.#physical[id] as number) < earliest) earliest = this.#physical[id] as number
     }
     return earliest
   }
 
-  /** Unsettled ones in no order. */
-  *pending(): IterableIterator<number> {
-    for (let id = 0; id < this.#used; id++) if (this.#states[id] === TimerState.pending) yield id
-  }
-
-  /** Unsettled ones parked before log offset `before`, in no order, and the settled ones, oldest first. */
-  save(writer: SnapshotWriter, before: number): void {
-    const unsettled: number[] = []
+  /**
+   * Numbers of unsettled ones by due time, then place in the log: the first `limit` behind `after` that are due from
+   * `from` to `to` (ms, both included). Visits every entry.
+   */
+  page(range: TimerRange): number[] {
+    const { after, from, to, limit } = range
+    const order = (a: number, b: number): number =>
+      this.dueAt(a) - this.dueAt(b) || this.physicalOffset(a) - this.physicalOffset(b)
+    const found: number[] = []
+    let last = Number.POSITIVE_INFINITY
     for (let id = 0; id < this.#used; id++) {
       const state = this.#states[id] as number
-      const isUnsettled = state >= TimerState.pending && state <= TimerState.cancelling
-      if (isUnsettled && (this.#physical[id] as number) < before) unsettled.push(id)
+      const dueAt = this.dueAt(id)
+      if (state < TimerState.pending || state > TimerState.changing || dueAt < from || dueAt > to || dueAt > last)
+        continue
+      if (dueAt < after.dueAt || (dueAt === after.dueAt && this.physicalOffset(id) <= after.physicalOffset)) continue
+      found.push(id)
+      if (found.length < 2 * limit) continue
+      found.sort(order).length = limit
+      last = this.dueAt(found.at(-1) as number)
     }
-    writer.number(unsettled.length)
-    writer.column(Float64Array.from(unsettled, (id) => this.#physical[id] as number))
-    writer.column(Float64Array.from(unsettled, (id) => this.#dueAt[id] as number))
-    writer.column(Int32Array.from(unsettled, (id) => this.#byHash.hashOf(id)))
+    return found.sort(order).slice(0, limit)
+  }
+
+  /** Unsettled ones (steady ones with a negative due time) parked before log offset `before`, in no order, and the settled ones, oldest first. */
+  save(writer: SnapshotWriter, before: number): void {
+    const isMeant = (id: number): boolean => {
+      const state = this.#states[id] as number
+      return state >= TimerState.pending && state <= TimerState.changing && (this.#physical[id] as number) < before
+    }
+    let count = 0
+    for (let id = 0; id < this.#used; id++) if (isMeant(id)) count++
+    const physical = new Float64Array(count)
+    const dueAt = new Float64Array(count)
+    const hashes = new Int32Array(count)
+    let at = 0
+    for (let id = 0; id < this.#used; id++) {
+      if (!isMeant(id)) continue
+      physical[at] = this.#physical[id] as number
+      dueAt[at] = this.#dueAt[id] as number
+      hashes[at++] = this.#byHash.hashOf(id)
+    }
+    writer.number(count).column(physical).column(dueAt).column(hashes)
     const settled = this.#settled.slice(this.#settledHead)
     writer.number(settled.length)
     writer.column(Float64Array.from(settled, ({ id }) => this.#physical[id] as number))
@@ -185,15 +222,26 @@ export class TimerTable {
     writer.column(Uint8Array.from(settled, ({ id }) => this.#states[id] as number))
   }
 
-  /** @param onUnsettled told the number of each unsettled one */
-  load(reader: SnapshotReader, first: number, onUnsettled: (physicalOffset: number, id: number) => void): void {
+  /**
+   * @param onUnsettled told the number of each unsettled one
+   * @param steadyOf wall clock to steady one
+   */
+  load(
+    reader: SnapshotReader,
+    first: number,
+    steadyOf: (dueAt: number) => number,
+    onUnsettled: (physicalOffset: number, id: number) => void,
+  ): void {
     const unsettled = reader.number()
     const physical = reader.float64(unsettled)
     const dueAt = reader.float64(unsettled)
     const hashes = reader.int32(unsettled)
     for (let i = 0; i < unsettled; i++) {
       const offset = physical[i] as number
-      if (offset >= first) onUnsettled(offset, this.add(offset, dueAt[i] as number, hashes[i] as number))
+      if (offset < first) continue
+      const due = dueAt[i] as number
+      const steadyAt = due < 0 ? steadyOf(-due) : undefined
+      onUnsettled(offset, this.add(offset, Math.abs(due), hashes[i] as number, steadyAt))
     }
     const settled = reader.number()
     const settledPhysical = reader.float64(settled)
@@ -210,6 +258,15 @@ export class TimerTable {
     this.#byHash.remove(id)
     if (this.#inHeap[id] === 1) this.#states[id] = TimerState.forgotten
     else this.#recycle(id)
+  }
+
+  /** Cancelled ones leave their place in the order only when it comes up: not while they are the smaller part. */
+  #compact(): void {
+    const size = this.#due.size + this.#later.size
+    if (size <= COMPACT_ABOVE || size <= 2 * this.#unsettled) return
+    const keep = (id: number): boolean => this.#states[id] === TimerState.pending || this.#release(id)
+    this.#due.retain(keep)
+    this.#later.retain(keep)
   }
 
   /** The heap lets go of `id`. @returns false */
@@ -238,5 +295,6 @@ export class TimerTable {
     this.#dueAt = dueAt
     this.#states = states
     this.#inHeap = inHeap
+    this.#due.columns = { dueAt, physical }
   }
 }

@@ -1,7 +1,7 @@
 import { Field, RequestCode, ResponseCode } from '@tandemmq/protocol'
-import { BrokerError } from '../broker-error.ts'
-import { type DelayService, parseRecallHandle } from '../delay/index.ts'
+import type { DelayService } from '../delay/index.ts'
 import type { Handler } from './handler.ts'
+import { keyOfHandle } from './timer-handlers.ts'
 
 /**
  * RECALL_MESSAGE: takes back a delayed message by the handle its send was answered with. Ext `outcome` says what is true:
@@ -16,17 +16,16 @@ export function recallHandlers(options: { delay: DelayService; brokerName: strin
       RequestCode.RECALL_MESSAGE,
       (connection, header) => {
         const topic = header.requireText(Field.topic)
-        const handle = parseRecallHandle(header.requireText(Field.recallHandle))
-        if (handle === undefined) throw new BrokerError('ILLEGAL_OPERATION', 'recall failed, the handle is invalid')
-        if (handle.topic !== topic)
-          throw new BrokerError('ILLEGAL_OPERATION', 'recall failed, the topic does not match')
-        if (handle.brokerName !== brokerName) {
-          throw new BrokerError('ILLEGAL_OPERATION', `recall failed, ${handle.brokerName} is another broker`)
-        }
+        const uniqueKey = keyOfHandle(header.requireText(Field.recallHandle), topic, brokerName)
         const { opaque, serialization } = header
-        delay.cancel(topic, handle.uniqueKey, (outcome) => {
+        delay.cancel(topic, uniqueKey, (outcome) => {
           if (!connection.isOpen) return
-          const extFields = { MSG_REGION: 'DefaultRegion', msgId: handle.uniqueKey, outcome }
+          if (outcome === 'open') {
+            const remark = 'the store failed, the outcome is open until the broker restarts'
+            connection.reply({ opaque, serialization }, { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark })
+            return
+          }
+          const extFields = { MSG_REGION: 'DefaultRegion', msgId: uniqueKey, outcome }
           connection.reply(
             { opaque, serialization },
             outcome === 'cancelled'

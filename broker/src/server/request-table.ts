@@ -241,8 +241,12 @@ export const requestTable: readonly RequestRow[] = [
   served('PENDING_TRANSACTIONS', 'transaction'),
   served('LIST_TRANSACTIONS', 'transaction'),
   served('RESOLVE_TRANSACTION', 'transaction'),
-  refused('LIST_TIMERS', 'ask the command line for the figures of timers'),
-  refused('BROKER_STATS', 'ask GET_BROKER_RUNTIME_INFO (28)'),
+  served('LIST_TIMERS', 'timer'),
+  served('DEAD_LETTER_STATE', 'redrive'),
+  served('REDRIVE_DEAD_LETTERS', 'redrive'),
+  served('BROKER_STATS', 'admin'),
+  served('RESCHEDULE_TIMER', 'timer'),
+  served('CANCEL_TIMER_BY_KEY', 'timer'),
 ]
 
 /** Answers of a broker to known codes that it does not serve, by code. */

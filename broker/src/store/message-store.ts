@@ -1,11 +1,13 @@
 import { lastRecordChecksum, recordSize, writeRecord } from '@tandemmq/protocol'
 import type { RecordFields } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
+import { AgeClock } from './age-clock.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Completions } from './completions.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { HotMemory } from './hot-memory.ts'
+import { HotRecords } from './hot-records.ts'
 import { BLANK_BYTES, CHECKSUM_BYTES } from './log-entry.ts'
 import type { LogIndex } from './log-index.ts'
 import { LogTail } from './log-tail.ts'
@@ -44,6 +46,7 @@ export class MessageStore {
   readonly #safeOffset = (): number => this.durableOffset
   readonly #reader: RecordReader
   readonly #retention: Retention
+  readonly #ageClock: AgeClock
   readonly #isSync: boolean
   readonly #entryBytesMax: number
   readonly #hot: HotMemory
@@ -87,7 +90,11 @@ export class MessageStore {
     this.#isSync = options.flush === 'sync'
     this.#entryBytesMax = segmentBytes - BLANK_BYTES
     this.#turnTimestamp = scan.lastTimestamp
+    const { retentionMs = Infinity, retentionMsMax = Infinity, onClockJump } = options
+    const shortest = Math.min(retentionMs, retentionMsMax)
+    this.#ageClock = new AgeClock({ clock, newest: scan.lastTimestamp, retentionMs: shortest, onJump: onClockJump })
     this.#hot = new HotMemory(options.hotBytesMax ?? 32 * MIB)
+    this.#indexer.hot = new HotRecords(this.#hot)
     const onBroken = (error: Error): void => this.fence(error)
     // Async appends never wait for a sync, so a second write of every byte would buy them nothing.
     const filler = this.#isSync ? new ZeroFiller({ clock, disk, segments, segmentBytes, onBroken }) : undefined
@@ -100,6 +107,7 @@ export class MessageStore {
         ...(filler && { filler }),
         reserve: recovered.reserve,
         onDurable: () => this.#onDurable(),
+        onSynced: (elapsedMs) => options.onSynced?.(elapsedMs),
         onRoom: () => this.#onWritten(),
         onFull: (isFull) => options.onFull?.(isFull),
         onBroken,
@@ -108,6 +116,7 @@ export class MessageStore {
       scan.end,
     )
     if (recovered.reserve.isSpent) this.#tail.waitForRoom()
+    this.#completions.onCompleting = options.onCompleting && (() => options.onCompleting?.())
     const { onDamage } = options
     const parts = { segments, hot: this.#hot, tail: this.#tail, queues: this.#queues }
     this.#reader = new RecordReader({ ...parts, ...(onDamage && { onDamage: (error) => onDamage(error) }) })
@@ -201,6 +210,17 @@ export class MessageStore {
     this.journal.commit()
   }
 
+  /** @throws {StoreError} STORE_FENCED or STORE_CLOSED, as the next append would */
+  requireOpen(): void {
+    if (this.#fenced !== undefined) throw this.#fenced
+    if (this.#closing !== undefined) throw new StoreError('STORE_CLOSED', 'the store is closed')
+  }
+
+  /** What records of this turn are stamped with, although the clock may show more by now; Infinity before its first one. */
+  get turnTimestamp(): number {
+    return this.#turnOpen ? this.#turnTimestamp : Number.POSITIVE_INFINITY
+  }
+
   /** Where the next record goes, bytes. */
   get endOffset(): number {
     return this.#tail.position
@@ -260,7 +280,7 @@ export class MessageStore {
    */
   retain(needed: () => number): Removed {
     if (this.#fenced !== undefined || this.#closing !== undefined) return { removed: 0, forced: 0 }
-    return this.#retention.remove(this.#clock.now(), this.#tail.durable, needed)
+    return this.#retention.remove(this.#ageClock.now(), this.#tail.durable, needed)
   }
 
   /** Changes retention options from the next {@link retain} on; those not named stay. */
@@ -271,6 +291,11 @@ export class MessageStore {
   /** Empties all queues of `topic`; a topic of that name later goes on behind the old offsets. Resolves when durable. */
   deleteTopic(topic: string): Promise<void> {
     return this.#retention.deleteTopic(topic, this.#tail.position)
+  }
+
+  /** Log offset before which all records of the topic were deleted with it; 0 when it never was. */
+  deletedBefore(topic: string): number {
+    return this.#state.deletedBefore.get(topic) ?? 0
   }
 
   stats(): StoreStats {

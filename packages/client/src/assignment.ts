@@ -22,10 +22,18 @@ export interface AssignmentPort {
   assign(topic: string, mine: readonly MessageQueue[], all: readonly MessageQueue[]): Promise<boolean>
 }
 
+/**
+ * After a broker was reached again its other clients are still coming back: who is missing in its list then counts as there for so
+ * long, because taking somebody's queues from the last commit means handling again what was handled since.
+ */
+const SETTLE_MS = 6_000
+
 /** Decides again and again which queues are ours: every 20 s, when the broker says the group changed, and on failure. */
 export class Assignment {
   readonly #port: AssignmentPort
   readonly #rounds: Rounds
+  /** Client ids the group had in the last list that was believed, by topic: brokers differ in who is connected to them. */
+  readonly #believed = new Map<string, readonly string[]>()
 
   constructor(port: AssignmentPort) {
     this.#port = port
@@ -75,20 +83,33 @@ export class Assignment {
     }
     const queues = sortQueues(route.readQueues)
     if (isBroadcasting) return this.#port.assign(topic, queues, queues)
-    const members = await this.#members(route)
+    const listed = await this.#members(route)
     const me = core.settings.clientId
-    if (!members.includes(me)) {
+    if (!listed.includes(me)) {
       // Keep what we have: either the broker restarted, or the heartbeat has not arrived.
       await core.heartbeat()
       core.logger.debug(`the broker does not list ${me} in group ${group} yet`)
       return false
     }
+    const members = this.#withReturning(topic, listed)
     const mine = new Set(allocate(queues, members, me).map(queueKey))
-    return this.#port.assign(
+    const isComplete = await this.#port.assign(
       topic,
       queues.filter((queue) => mine.has(queueKey(queue))),
       queues,
     )
+    return isComplete && members === listed
+  }
+
+  /** The members listed, and for a while after a reconnect those of before. */
+  #withReturning(topic: string, listed: readonly string[]): readonly string[] {
+    const { clock, reconnectedAt } = this.#port.core
+    const missing = this.#believed.get(topic)?.filter((clientId) => !listed.includes(clientId)) ?? []
+    if (missing.length > 0 && clock.monotonic() - reconnectedAt < SETTLE_MS) {
+      return [...listed, ...missing].toSorted(compareText)
+    }
+    this.#believed.set(topic, listed)
+    return listed
   }
 
   async #members(route: TopicRoute): Promise<string[]> {

@@ -1,19 +1,18 @@
 import type { HeaderView } from '@tandemmq/protocol'
-import { RequestCode, ResponseCode } from '@tandemmq/protocol'
+import { RequestCode } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { sendBatches } from './batch-sender.ts'
-import { ClientError, errorOfAnswer } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
+import type { Sending } from './hook-list.ts'
 import type { MessageBody, OutgoingMessage } from './message.ts'
-import type { ProducerOptions, SendOptions } from './producer-base.ts'
+import type { ProducerOptions, SendOptions } from './producer-options.ts'
 import { ProducerBase } from './producer-base.ts'
 import type { RequestOptions } from './requester.ts'
 import { Requester } from './requester.ts'
 import type { ReplyMessage } from './requester.ts'
 import type { SendReceipt } from './send-receipt.ts'
-
-/** What became of a delayed message that was to be cancelled. */
-export type CancelOutcome = 'cancelled' | 'fired' | 'unknown'
+import type { CancelOutcome, TimerKey, TimerTime } from './timer-requests.ts'
+import { cancelKey, cancelReceipt, rescheduleKey, rescheduleReceipt } from './timer-requests.ts'
 
 /**
  * Sends messages. Works with TandemMQ and, within what its brokers can do, with Apache RocketMQ 4.9 and 5.x.
@@ -41,7 +40,7 @@ export class Producer extends ProducerBase {
 
   /**
    * Sends many in as few requests as possible; messages for one topic share batches of at most `bodyBytesMax` bytes.
-   * Delayed ones and those with a `dedupKey` travel alone. Not atomic: when it rejects, some may have been stored.
+   * Delayed ones and those with a `dedupKey` or a `priority` travel alone. Not atomic: when it rejects, some may have been stored.
    * @returns one receipt per message, in their order
    */
   sendAll(messages: readonly OutgoingMessage[], options?: SendOptions): Promise<SendReceipt[]> {
@@ -52,7 +51,9 @@ export class Producer extends ProducerBase {
         checkTopic: (topic) => this.checkTopic(topic),
         now: () => Math.floor(this.core.clock.now()),
         nextMessageId: () => this.nextMessageId(),
-        single: (message) => this.sendOne(message, options),
+        hooks: this.hooks,
+        group: this.group,
+        single: (message, sending) => this.sendOne(message, options, sending),
         batch: (first, frame, finish) => this.dispatch(first, frame, options, finish, RequestCode.SEND_BATCH_MESSAGE),
       },
       messages,
@@ -73,9 +74,16 @@ export class Producer extends ProducerBase {
    */
   request(message: OutgoingMessage, options: RequestOptions = {}): Promise<ReplyMessage> {
     const messageId = message.messageId ?? this.nextMessageId()
+    const { hooks } = this
     return this.#requester.request(message, options, this.sendTimeoutMs, (extra, sendOptions) => {
       this.requireOpen()
-      return this.dispatch(message, this.frameOf(message, messageId, extra), sendOptions, () => undefined)
+      const send = (sent: OutgoingMessage, sending?: Sending): Promise<void> => {
+        const frame = this.frameOf(sent, messageId, extra)
+        return this.dispatch(sent, frame, sendOptions, () => undefined, RequestCode.SEND_MESSAGE_V2, sending)
+      }
+      if (hooks === undefined) return send(message)
+      const sending = hooks.beforeSend(this.group, 'request', messageId, message)
+      return hooks.watch(sending, async () => send(sending.message, sending))
     })
   }
 
@@ -86,34 +94,74 @@ export class Producer extends ProducerBase {
   async reply(request: ConsumedMessage, body: MessageBody, options?: SendOptions): Promise<void> {
     this.requireOpen()
     const { message, extra } = Requester.replyTo(request, body)
-    const frame = this.frameOf(message, this.nextMessageId(), extra)
-    await this.core.routes.load(request.topic).catch(() => undefined)
-    await this.#requester.sendReply(request.brokerName, message.topic, this.group, frame, options)
+    const messageId = this.nextMessageId()
+    const send = async (sent: OutgoingMessage): Promise<void> => {
+      const frame = this.frameOf(sent, messageId, extra)
+      await this.core.routes.load(request.topic).catch(() => undefined)
+      await this.#requester.sendReply(request.brokerName, message.topic, this.group, frame, options)
+    }
+    const { hooks } = this
+    if (hooks === undefined) return send(message)
+    const sending = hooks.beforeSend(this.group, 'reply', messageId, message)
+    await hooks.watch(sending, () => send(sending.message))
   }
 
   /**
-   * Cancels a delayed message. The answer is true at the moment it is given, and durable.
-   * `unknown`: the broker knows no such message. Apache RocketMQ (5.3.2+, `recallMessageEnable=true`) tells only that it
-   * took the request, which is returned as `cancelled`, and does it for `delayMs` and `deliverAt`, not for levels.
-   * @throws {ClientError} INVALID_PARAMETER when the receipt is not of a delayed message; NO_PERMISSION when switched off
+   * Cancels a delayed message, or every delayed message to a topic that waits under a key. The answer is true at the moment
+   * it is given, and durable: `cancelled` will never be delivered, `fired` was delivered or is on its way, `unknown` is no
+   * such message, or one settled too long ago (an hour, 100,000 messages). With a key: `cancelled` when at least one waited,
+   * and then all that waited are; when none did, what became of the newest one. A receipt stays good when its message is
+   * rescheduled.
+   *
+   * Apache RocketMQ (5.3.2+, `recallMessageEnable=true`) tells only that it took the request, which is returned as
+   * `cancelled`, and does it for receipts of `delayMs` and `deliverAt`, not for levels or keys.
+   * @throws {ClientError} INVALID_PARAMETER when the receipt is not of a delayed message; NO_PERMISSION when switched off;
+   * REQUEST_NOT_SUPPORTED for a key on Apache RocketMQ; SERVICE_NOT_AVAILABLE when the broker's disk failed under it
    */
-  async cancel(receipt: SendReceipt): Promise<CancelOutcome> {
+  async cancel(target: SendReceipt | TimerKey): Promise<CancelOutcome> {
     this.requireOpen()
-    if (receipt.recallHandle === undefined) {
-      throw new ClientError('INVALID_PARAMETER', `message ${receipt.messageId} was not delayed, or cannot be cancelled`)
+    const { hooks, group } = this
+    if (hooks === undefined) return this.#cancel(target)
+    try {
+      const outcome = await this.#cancel(target)
+      hooks.afterCancel({ group, target, outcome, error: undefined })
+      return outcome
+    } catch (error) {
+      hooks.afterCancel({ group, target, outcome: undefined, error })
+      throw error
     }
-    const { core } = this
-    const extFields = { producerGroup: this.group, topic: receipt.topic, recallHandle: receipt.recallHandle }
-    const answer = await core.request(core.brokerAddress(receipt.brokerName), {
-      code: RequestCode.RECALL_MESSAGE,
-      extFields: { ...extFields, bname: receipt.brokerName },
-    })
-    const outcome = answer.extFields['outcome']
-    if (outcome === 'cancelled' || outcome === 'fired' || outcome === 'unknown') return outcome
-    if (answer.code === ResponseCode.SUCCESS) return 'cancelled'
-    // A stock broker refuses a handle of its own only when its time has passed.
-    if (answer.code === ResponseCode.ILLEGAL_OPERATION) return 'fired'
-    throw errorOfAnswer(answer.code, answer.remark, `cancel ${receipt.messageId}`)
+  }
+
+  async #cancel(target: SendReceipt | TimerKey): Promise<CancelOutcome> {
+    if ('messageId' in target) return cancelReceipt(this.core, this.group, target)
+    return (await cancelKey(this.core, await this.#brokersOf(target.topic), target)).outcome
+  }
+
+  /**
+   * Moves a delayed message to another time, at once when that has passed; with a key every message to the topic that waits
+   * under it. Old and new time never both count, whenever the broker dies.
+   * @param time one of `delayMs` (from now) and `deliverAt`, up to the broker's horizon (`delayMsMax`, default a year)
+   * @returns the receipt of the waiting message, with a key that of the newest one; or why nothing was moved
+   * @throws {ClientError} INVALID_PARAMETER, MESSAGE_ILLEGAL beyond the horizon, REQUEST_NOT_SUPPORTED on Apache RocketMQ,
+   * SERVICE_NOT_AVAILABLE when the broker's disk failed under it
+   */
+  async reschedule(target: SendReceipt | TimerKey, time: TimerTime): Promise<SendReceipt | CancelOutcome> {
+    this.requireOpen()
+    const { outcome, receipts } =
+      'messageId' in target
+        ? await rescheduleReceipt(this.core, target, time)
+        : await rescheduleKey(this.core, await this.#brokersOf(target.topic), target, time)
+    return receipts[0] ?? (outcome === 'rescheduled' ? 'unknown' : outcome)
+  }
+
+  /** @throws {ClientError} ROUTE_NOT_FOUND */
+  async #brokersOf(topic: string): Promise<Map<string, string>> {
+    this.checkTopic(topic)
+    const brokers = new Map<string, string>()
+    for (const { name, address } of (await this.core.routes.load(topic)).brokers.values()) {
+      if (address !== undefined) brokers.set(name, address)
+    }
+    return brokers
   }
 
   override close(): Promise<void> {

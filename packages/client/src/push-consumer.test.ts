@@ -236,3 +236,70 @@ test('a filter that is none is refused when it is given', () => {
     expect(() => consumer.subscribe('t', filter, () => undefined)).toThrow(/SUBSCRIPTION_INVALID/)
   }
 })
+
+test('after a reconnect a member that is not listed yet keeps its queues for a while, then loses them', async () => {
+  fake.queues = 4
+  fake.members = ['me', 'other']
+  serveQueue(fake, 't', [])
+  const consumer = await started(() => undefined, { rebalanceIntervalMs: 1_000 })
+  await w.clock.advance(2_000)
+  const shared = consumer.stats().queues
+  fake.members = ['me']
+  for (const connection of fake.connections) connection.destroy()
+  await w.clock.advance(4_000)
+  expect(consumer.stats().queues).toBe(shared)
+  fake.members = ['me', 'other']
+  await w.clock.advance(4_000)
+  expect(consumer.stats().queues).toBe(shared)
+  fake.members = ['me']
+  await w.clock.advance(4_000)
+  expect(consumer.stats().queues).toBeGreaterThan(shared)
+})
+
+test('after a reconnect a member that stays away loses its queues', async () => {
+  fake.queues = 4
+  fake.members = ['me', 'other']
+  serveQueue(fake, 't', [])
+  const consumer = await started(() => undefined, { rebalanceIntervalMs: 1_000 })
+  await w.clock.advance(2_000)
+  const shared = consumer.stats().queues
+  fake.members = ['me']
+  for (const connection of fake.connections) connection.destroy()
+  await w.clock.advance(20_000)
+  expect(consumer.stats().queues).toBeGreaterThan(shared)
+})
+
+test('rejoinMs needs a clientId that outlives the program', () => {
+  expect(() => new PushConsumer({ nameServers: fake.address, group: 'g', rejoinMs: 5_000 })).toThrow('[OPTION_INVALID]')
+})
+
+test('a member with rejoinMs says no farewell when it closes', async () => {
+  serveQueue(fake, 't', [])
+  const consumer = await started(() => undefined, { rejoinMs: 5_000 })
+  await w.clock.run(consumer.close())
+  expect(fake.asked(RequestCode.UNREGISTER_CLIENT)).toEqual([])
+  expect(JSON.parse(fake.asked(RequestCode.HEART_BEAT)[0]?.body.toString() ?? '').instance).toMatchObject({
+    absenceMs: 5_000,
+  })
+})
+
+test('a member whose client id a younger program took stops consuming and says why', async () => {
+  const { committed } = serveQueue(fake, 't', records(3))
+  const errors: string[] = []
+  const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined }
+  const consumer = await started(() => undefined, { logger: { ...quiet, error: (text) => void errors.push(text) } })
+  await w.clock.advance(2_000)
+  fake.on(RequestCode.HEART_BEAT, () => ({
+    code: 29,
+    remark: '[CLIENT_ID_TAKEN] client id me: a program that started later',
+  }))
+  for (const connection of fake.connections) connection.destroy()
+  await w.clock.advance(10_000)
+  expect(errors.join()).toContain('client id me')
+  expect(consumer.stats().queues).toBe(0)
+  const before = fake.asked(RequestCode.PULL_MESSAGE).length
+  const commits = committed.get('t/0')?.length
+  await w.clock.advance(60_000)
+  expect(fake.asked(RequestCode.PULL_MESSAGE).length).toBe(before)
+  expect(committed.get('t/0')?.length).toBe(commits)
+})

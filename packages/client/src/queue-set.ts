@@ -108,6 +108,12 @@ export class QueueSet {
     this.#queues.clear()
   }
 
+  /** Forgets the queues without a word: they are somebody else's already. */
+  abandon(): void {
+    this.stopPulling()
+    this.#queues.clear()
+  }
+
   async #take(queue: MessageQueue, all: readonly MessageQueue[]): Promise<void> {
     const { context, starts, isOrdered } = this.#options
     const offset = await starts.of(queue, all)

@@ -10,7 +10,8 @@ export type StartFrom = 'first' | 'last' | Date
  * The first offset of a queue. A group is known in a topic when it committed any of its queues: then a queue without a
  * position is a new one and is read from its beginning. For an unknown group the start position of **every** queue
  * of the topic is committed before the first pull, so that `last` means the moment of the first start, whichever member
- * gets a queue later (remoting.md 11.2).
+ * gets a queue later (remoting.md 11.2). Of members that start together the first one decides: a TandemMQ broker keeps what is
+ * there, an Apache one takes the last one's word.
  */
 export class StartOffsets {
   readonly #core: ClientCore
@@ -49,7 +50,7 @@ export class StartOffsets {
     const known = await Promise.all(queues.map((queue) => this.#store.read(queue)))
     if (known.every((offset) => offset === undefined)) {
       const starts = await Promise.all(queues.map((queue) => this.#startOf(queue)))
-      await Promise.all(queues.map((queue, index) => this.#store.write(queue, starts[index] ?? 0)))
+      await Promise.all(queues.map((queue, index) => this.#store.begin(queue, starts[index] ?? 0)))
     }
     this.#decided.add(topic)
   }

@@ -8,6 +8,8 @@ import type {
   RequestOptions,
   SendOptions,
   SendReceipt,
+  TimerKey,
+  TimerTime,
 } from '@tandemmq/client'
 import type { Database, Messages, TransactionOf, TransactionOptions } from '@tandemmq/outbox'
 import type { Knex } from 'knex'
@@ -51,9 +53,14 @@ export class TandemTemplate<D extends Database = Knex> {
     )
   }
 
-  /** Undoes a delayed send: `'cancelled' | 'fired' | 'unknown'`. */
-  async cancel(receipt: SendReceipt): Promise<CancelOutcome> {
-    return (await this.producer()).cancel(receipt)
+  /** Undoes a delayed send, or all that wait under `{ topic, key }`: `'cancelled' | 'fired' | 'unknown'`. */
+  async cancel(target: SendReceipt | TimerKey): Promise<CancelOutcome> {
+    return (await this.producer()).cancel(target)
+  }
+
+  /** Moves a delayed message, or all that wait under `{ topic, key }`, to another time; see {@link Producer.reschedule}. */
+  async reschedule(target: SendReceipt | TimerKey, time: TimerTime): Promise<SendReceipt | CancelOutcome> {
+    return (await this.producer()).reschedule(target, time)
   }
 
   /** Sends and waits for the answer of one listener. @throws {TandemError} REQUEST_TIMEOUT after `timeoutMs` */

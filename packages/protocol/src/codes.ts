@@ -242,6 +242,10 @@ export const TandemRequestCode = {
   RESOLVE_TRANSACTION: 9103,
   LIST_TIMERS: 9104,
   BROKER_STATS: 9105,
+  RESCHEDULE_TIMER: 9106,
+  CANCEL_TIMER_BY_KEY: 9107,
+  DEAD_LETTER_STATE: 9130,
+  REDRIVE_DEAD_LETTERS: 9131,
 } as const
 
 /** Language of a peer: the name in a JSON header, the ordinal in a binary one (LanguageCode.java; 4.9 ends at RUST). */

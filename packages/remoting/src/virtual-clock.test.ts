@@ -153,3 +153,20 @@ function draw(seed: number): number[] {
   const clock = new VirtualClock({ seed })
   return Array.from({ length: 10_000 }, () => clock.random())
 }
+
+test('the wall clock can be set and run at another rate, timers and the steady clock do not notice', async () => {
+  const clock = new VirtualClock({ seed: 1, startAt: 1_000 })
+  const ran: number[] = []
+  clock.setTimer(100, () => ran.push(clock.monotonic()))
+  clock.setWallRate(10)
+  await clock.advance(50)
+  expect([clock.now(), clock.monotonic()]).toEqual([1_500, 50])
+  clock.setWall(0)
+  clock.setWallRate(0.1)
+  await clock.advance(50)
+  expect([clock.now(), clock.monotonic(), ...ran]).toEqual([5, 100, 100])
+  clock.jumpWall(-5)
+  clock.setWallRate(1)
+  await clock.advance(7)
+  expect(clock.now()).toBe(7)
+})

@@ -37,7 +37,10 @@ class VirtualTimer implements Timer {
 /** A clock that stands still until told to go on, with chance from a seed. Timers run in order of time, then of setting. */
 export class VirtualClock implements Clock {
   #elapsed = 0
+  /** Wall clock when {@link #wallSince} had passed. */
   #wall: number
+  #wallSince = 0
+  #wallRate = 1
   #heap: VirtualTimer[] = []
   #sequence = 0
   #soon: (() => void)[] = []
@@ -55,7 +58,7 @@ export class VirtualClock implements Clock {
 
   // Timers of a simulation fall between milliseconds; a wall clock shows whole ones.
   now(): number {
-    return Math.floor(this.#wall + this.#elapsed)
+    return Math.floor(this.#exactWall())
   }
 
   monotonic(): number {
@@ -65,6 +68,22 @@ export class VirtualClock implements Clock {
   /** Moves the wall clock alone, as an administrator or NTP does. */
   jumpWall(byMs: number): void {
     this.#wall += byMs
+  }
+
+  /** Sets the wall clock alone. @param at ms since 1970 */
+  setWall(at: number): void {
+    this.#wall = at
+    this.#wallSince = this.#elapsed
+  }
+
+  /** From now on the wall clock runs `rate` times as fast as time passes; timers do not. Default 1. */
+  setWallRate(rate: number): void {
+    this.setWall(this.#exactWall())
+    this.#wallRate = rate
+  }
+
+  #exactWall(): number {
+    return this.#wall + (this.#elapsed - this.#wallSince) * this.#wallRate
   }
 
   setTimer(delayMs: number, callback: () => void): Timer {

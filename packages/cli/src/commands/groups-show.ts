@@ -12,10 +12,11 @@ export const groupsShow: Command = {
     const [group = ''] = call.positionals
     const shown = await withAdmin(call, async (admin) => ({
       group,
+      settings: await admin.groupSettings(group),
       ...(await admin.consumerConnections(group)),
       progress: await admin.progress(group),
     }))
-    call.report(shown, ({ members, messageModel, subscriptions, progress }) =>
+    call.report(shown, ({ settings, members, messageModel, subscriptions, progress }) =>
       [
         members.length === 0 ? 'nobody is connected' : `${members.length} connected, ${messageModel.toLowerCase()}`,
         textTable(
@@ -23,6 +24,11 @@ export const groupsShow: Command = {
           members.map(({ clientId, address, language }) => [clientId, address, language]),
           '',
         ),
+        settings === undefined
+          ? 'no broker has settings of it'
+          : `settings: ${Object.entries(settings)
+              .map(([name, value]) => `${name} ${value}`)
+              .join(', ')}`,
         textTable(['TOPIC', 'FILTER'], Object.entries(subscriptions), ''),
         progressTable(progress),
       ]
