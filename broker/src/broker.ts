@@ -186,7 +186,7 @@ export class Broker {
     groups.close()
     await this.#server.close()
     await queues.close()
-    // Positions that were committed while the last answers left.
+    // Positions of leases whose ends became durable while the last answers left.
     offsets.flush()
     nameServer.registry.close()
     producers.close()
