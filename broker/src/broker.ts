@@ -186,8 +186,7 @@ export class Broker {
     groups.close()
     await this.#server.close()
     await queues.close()
-    // Positions of leases whose ends became durable while the last answers left.
-    offsets.flush()
+    offsets.close()
     nameServer.registry.close()
     producers.close()
     await store.close()
