@@ -132,6 +132,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   })
   producers.onJoined = (group) => replayed.transactions.producerOnline(group)
   const locks = new QueueLocks({ clock })
+  groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })

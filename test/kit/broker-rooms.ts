@@ -149,6 +149,7 @@ export class BrokerRooms {
     const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, sql, deliveries, ...parking }))
     const settings = { change: () => Promise.resolve(), version: { counter: 0, stateVersion: 0, timestamp: 0 } }
     const locks = (this.locks = new QueueLocks({ clock }))
+    groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
     const kvConfig = new KvConfig({ journal })
     const tables = openLeaseTables({ clock, journal })
     const modes = new RequestModes({ journal })

@@ -30,6 +30,8 @@ export type MemberOptions = Omit<
   offsetsIn?: string
 }
 
+const BATCH = 10
+
 /** The real broker and members of groups, each in a process of its own; producer and admin here. */
 export class GroupWorld implements AsyncDisposable {
   readonly #folder = temporaryDirectory('groups')
@@ -92,7 +94,9 @@ export class GroupWorld implements AsyncDisposable {
   /** Bodies `prefix0`, `prefix1`, …, spread over the queues. */
   async send(topic: string, count: number, prefix = '', tag?: string): Promise<void> {
     const all = Array.from({ length: count }, (_, n) => ({ topic, body: `${prefix}${n}`, tag }))
-    for (let at = 0; at < count; at += 500) await this.producer.sendAll(all.slice(at, at + 500))
+    // A batch goes to one queue.
+    const batches = Array.from({ length: Math.ceil(count / BATCH) }, (_, n) => all.slice(n * BATCH, (n + 1) * BATCH))
+    await Promise.all(batches.map((batch) => this.producer.sendAll(batch)))
   }
 
   /** Everything all members wrote, in the order of time. */

@@ -25,6 +25,9 @@ const allowed: readonly { code: number; field: string; reason: string }[] = [
   },
   { code: RequestCode.HEART_BEAT, field: '/producerDataSet/*', reason: 'a consumer of Java has a producer inside' },
   { code: RequestCode.HEART_BEAT, field: '/producerDataSet/*/groupName', reason: 'as the one above' },
+  ...[RequestCode.LOCK_BATCH_MQ, RequestCode.UNLOCK_BATCH_MQ].map((code) => ({
+    ...{ code, field: '/handover', reason: 'ours: a claim, where the broker says that it knows claims' },
+  })),
   ...['', '/absenceMs', '/restartMs', '/startedAt'].map((field) => ({
     code: RequestCode.HEART_BEAT,
     field: `/instance${field}`,

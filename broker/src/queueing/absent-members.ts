@@ -35,7 +35,7 @@ type Entry =
 export class AbsentMembers {
   readonly #clock: Clock
   readonly #journal: Journal
-  readonly #onOver: (group: string) => void
+  readonly #onGone: (group: string, clientId: string) => void
   readonly #graceMs: number
   readonly #groups = new Map<string, Map<string, Known>>()
   #timer: Timer | undefined
@@ -44,18 +44,18 @@ export class AbsentMembers {
   /**
    * Reads the journal's table.
    * @param options.graceMs longest wait after a restart for who did not ask for more, default Infinity; 0 = none
-   * @param options.onOver called when somebody of the group is waited for no longer
+   * @param options.onGone called when somebody of the group has left and is not, or no longer, waited for
    */
   constructor(options: {
     clock: Clock
     journal: Journal
     graceMs?: number | undefined
-    onOver: (group: string) => void
+    onGone: (group: string, clientId: string) => void
   }) {
     this.#clock = options.clock
     this.#journal = options.journal
     this.#graceMs = options.graceMs ?? Number.POSITIVE_INFINITY
-    this.#onOver = options.onOver
+    this.#onGone = options.onGone
     this.#journal.register(TABLE, {
       apply: (entry) => this.#apply(entry as Entry),
       snapshot: () => this.#snapshot(),
@@ -108,6 +108,7 @@ export class AbsentMembers {
   #forget(group: string, clientId: string): void {
     this.#drop(group, clientId)
     this.#record({ group, left: clientId })
+    this.#onGone(group, clientId)
   }
 
   /** Who is here must be told also by a broker whose disk failed: it says so wherever it matters. */
@@ -142,15 +143,11 @@ export class AbsentMembers {
 
   #sweep(): void {
     const now = this.#clock.monotonic()
-    const over = new Set<string>()
     for (const [group, members] of this.#groups) {
       for (const [clientId, { until }] of members) {
-        if (until === undefined || until > now) continue
-        this.#forget(group, clientId)
-        over.add(group)
+        if (until !== undefined && until <= now) this.#forget(group, clientId)
       }
     }
-    for (const group of over) this.#onOver(group)
     this.#arm()
   }
 

@@ -59,6 +59,8 @@ export class ConsumerGroups {
   readonly #absent: AbsentMembers
   readonly #conflicts = new Map<string, readonly SubscriptionConflict[]>()
   readonly #toNotify = new Set<string>()
+  /** Set by who keeps something for a member: it has left, and nobody waits for it. */
+  onGone: (group: string, clientId: string) => void = () => {}
   #stored: Promise<void> = Promise.resolve()
 
   /**
@@ -90,7 +92,10 @@ export class ConsumerGroups {
       clock,
       journal: options.journal,
       graceMs: options.memberGraceMs,
-      onOver: (group) => this.#notify(group),
+      onGone: (group, clientId) => {
+        this.onGone(group, clientId)
+        this.#notify(group)
+      },
     })
     this.#journal.register(TABLE, {
       apply: (entry) => this.#apply(entry as Entry),

@@ -59,7 +59,9 @@ export function clientHandlers(options: {
     const group = header.requireText(Field.consumerGroup)
     const consumerIdList = consumers.clientIds(group)
     if (consumerIdList.length > 0) {
-      const extFields = conflictField([group])
+      // For our clients: queues may be claimed (41), so that one is taken over when its last owner has finished with it.
+      const isOurs = consumers.member(group, connection.id)?.instance !== undefined
+      const extFields = { ...(isOurs && { queueHandover: true }), ...conflictField([group]) }
       return answer(connection, header, { extFields, body: JSON.stringify({ consumerIdList }) })
     }
     // remoting.md 8.3: clients read an empty list as "nobody", and this code as "keep what you have".

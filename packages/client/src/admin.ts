@@ -33,6 +33,8 @@ import { compareText } from './route.ts'
 import type { KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 import { cancelKey, rescheduleKey } from './timer-requests.ts'
 import { attributeChanges, type TopicFeatures } from './topic-features.ts'
+import type { SubscriptionConflict } from './subscription-conflicts.ts'
+import { conflictsOfBody } from './subscription-conflicts.ts'
 
 export type AdminOptions = ConnectionOptions
 
@@ -242,6 +244,7 @@ export class Admin {
     const init = { code: RequestCode.GET_CONSUMER_CONNECTION_LIST, extFields }
     const members = new Map<string, MemberConnection>()
     const subscriptions: Record<string, string> = {}
+    const conflicts: SubscriptionConflict[] = []
     let messageModel = ''
     for (const address of (await this.#brokers()).values()) {
       const answer = await this.#core.request(address, init)
@@ -249,6 +252,7 @@ export class Admin {
       if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `members of ${group}`)
       const body = jsonOf(answer.body)
       messageModel = asText(body['messageModel'])
+      conflicts.push(...conflictsOfBody(body))
       for (const entry of asArray(body['connectionSet'])) {
         const member = memberOf(asObject(entry))
         members.set(member.clientId, member)
@@ -257,7 +261,7 @@ export class Admin {
         subscriptions[topic] = asText(asObject(data)['subString'])
       }
     }
-    return { members: [...members.values()], messageModel, subscriptions }
+    return { members: [...members.values()], messageModel, subscriptions, conflicts }
   }
 
   /** Names of all consumer groups the brokers know, sorted. */

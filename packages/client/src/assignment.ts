@@ -18,8 +18,15 @@ export interface AssignmentPort {
   readonly allocate: Allocate
   readonly intervalMs: number
   topics(): readonly string[]
-  /** Makes `mine` the consumed queues of the topic. @returns false when some could not be taken yet */
-  assign(topic: string, mine: readonly MessageQueue[], all: readonly MessageQueue[]): Promise<boolean>
+  /** Makes `mine` the consumed queues of the topic; see `QueueSet.assign`. @returns false when some could not be taken yet */
+  assign(
+    topic: string,
+    mine: readonly MessageQueue[],
+    all: readonly MessageQueue[],
+    isHandedOver: boolean,
+  ): Promise<boolean>
+  /** Members want different messages of these topics, says the broker at `address`; undefined = they agree. */
+  conflict(topics: string | undefined, address: string): void
 }
 
 /**
@@ -82,8 +89,8 @@ export class Assignment {
       return false
     }
     const queues = sortQueues(route.readQueues)
-    if (isBroadcasting) return this.#port.assign(topic, queues, queues)
-    const listed = await this.#members(route)
+    if (isBroadcasting) return this.#port.assign(topic, queues, queues, false)
+    const { ids: listed, isHandedOver } = await this.#members(route)
     const me = core.settings.clientId
     if (!listed.includes(me)) {
       // Keep what we have: either the broker restarted, or the heartbeat has not arrived.
@@ -97,6 +104,7 @@ export class Assignment {
       topic,
       queues.filter((queue) => mine.has(queueKey(queue))),
       queues,
+      isHandedOver,
     )
     return isComplete && members === listed
   }
@@ -112,29 +120,35 @@ export class Assignment {
     return listed
   }
 
-  async #members(route: TopicRoute): Promise<string[]> {
+  async #members(route: TopicRoute): Promise<{ ids: string[]; isHandedOver: boolean }> {
     const { group } = this.#port
     const addresses = [...route.brokers.values()].flatMap((broker) => broker.address ?? [])
-    if (addresses.length === 0) return []
+    if (addresses.length === 0) return { ids: [], isHandedOver: false }
     const init = { code: RequestCode.GET_CONSUMER_LIST_BY_GROUP, extFields: { consumerGroup: group } }
-    const answer = await this.#askAny(addresses, init)
+    const { answer, address } = await this.#askAny(addresses, init)
     // An unknown group and an empty one are both answered with an error.
-    if (answer.code !== 0) return []
+    if (answer.code !== 0) return { ids: [], isHandedOver: false }
+    this.#port.conflict(answer.extFields['subscriptionConflict'], address)
     const ids = asArray(asObject(parseLenientJson(answer.body.toString('utf8')))['consumerIdList']).map(asText)
-    return ids.toSorted(compareText)
+    return { ids: ids.toSorted(compareText), isHandedOver: answer.extFields['queueHandover'] === 'true' }
   }
 
   /** Begins at a random one, as Java does; a broker that is away must not keep the queues of the others from being shared. */
-  async #askAny(addresses: readonly string[], init: CommandInit): Promise<RemotingCommand> {
+  async #askAny(
+    addresses: readonly string[],
+    init: CommandInit,
+  ): Promise<{ answer: RemotingCommand; address: string }> {
     const { core } = this.#port
     const first = Math.floor(core.clock.random() * addresses.length)
     for (let step = 1; step < addresses.length; step++) {
+      const address = addresses[(first + step) % addresses.length] ?? ''
       try {
-        return await core.request(addresses[(first + step) % addresses.length] ?? '', init)
+        return { answer: await core.request(address, init), address }
       } catch (error) {
         core.logger.debug(`members of ${this.#port.group}: ${messageOf(error)}`)
       }
     }
-    return core.request(addresses[first] ?? '', init)
+    const address = addresses[first] ?? ''
+    return { answer: await core.request(address, init), address }
   }
 }

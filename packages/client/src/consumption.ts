@@ -17,6 +17,8 @@ export interface ConsumptionPort {
   readonly budget: CacheBudget
   readonly attempts: GroupAttempts
   topics(): readonly string[]
+  /** What the broker at `address` said: topics of which members want different messages; undefined = they agree. */
+  conflict(topics: string | undefined, address: string): void
   subscriptionOf(topic: string): Subscription | undefined
   readonly hooks: HookList | undefined
   /** The application's own filter; false = count it as consumed without a handler. Undefined = there is none. */

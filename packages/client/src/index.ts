@@ -66,6 +66,7 @@ export type {
   RedriveResult,
 } from './admin-dead-letters.ts'
 export type { RetryPauses } from './retry-settings.ts'
+export type { SubscriptionConflict } from './subscription-conflicts.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
 export type { BrokerFigure, BrokerFigures } from './admin-brokers.ts'
 export type { TimerQuery, WaitingTimer } from './admin-timers.ts'

@@ -73,6 +73,11 @@ export interface PushConsumerOptions extends GroupOptions, HookOptions {
   /** How members of a group share the queues; all must use the same. Mode clustering. Default {@link allocateAveragely}. */
   allocate?: Allocate | undefined
   /**
+   * `start()` fails when a member of the group wants other messages of a topic than this one. Default false: that is logged as an
+   * error, naming who wants what, because a roll-out may look like it for a while. Apache brokers do not tell.
+   */
+  strictSubscriptions?: boolean | undefined
+  /**
    * How long this member's queues wait for it after `close()` or a broken connection, ms; with a `clientId` that stays the same
    * over restarts, which it needs. A restart within that time moves no queue. Default 0: the others get its queues at once.
    * Ignored by Apache brokers.
@@ -120,6 +125,7 @@ export interface ConsumerSettings {
   readonly holdMs: number
   readonly orderedRetryMs: number
   readonly rejoinMs: number
+  readonly isStrict: boolean
   readonly handlerTimeoutMs: number
 }
 
@@ -162,6 +168,7 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     holdMs: positive('holdMs', options.holdMs ?? (isLeasing ? 5_000 : 15_000)),
     orderedRetryMs: positive('orderedRetryMs', options.orderedRetryMs ?? 1_000),
     rejoinMs: rejoinMsOf(options),
+    isStrict: options.strictSubscriptions ?? false,
     handlerTimeoutMs: positive('handlerTimeoutMs', options.handlerTimeoutMs ?? 900_000),
   }
 }

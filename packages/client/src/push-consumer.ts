@@ -18,6 +18,7 @@ import { QueueConsumption } from './queue-consumption.ts'
 import type { MessageHandler, Subscription } from './subscription.ts'
 import { subscriptionOf } from './subscription.ts'
 import type { TraceStats } from './trace-dispatcher.ts'
+import { ConflictWatch } from './subscription-conflicts.ts'
 
 /** Answers to a first heartbeat that will not get better by waiting. */
 const REFUSALS: ReadonlySet<string> = new Set(['SUBSCRIPTION_INVALID', 'CLIENT_ID_TAKEN'])
@@ -49,6 +50,7 @@ export class PushConsumer {
   readonly #settings: ConsumerSettings
   readonly #core: ClientCore
   readonly #subscriptions = new Map<string, Subscription>()
+  readonly #conflicts: ConflictWatch
   readonly #budget: CacheBudget
   readonly #consumption: Consumption
   readonly #observation: Observation
@@ -65,8 +67,13 @@ export class PushConsumer {
       membership: () => this.#membership(),
       onRequest: (connection, header) => this.#onRequest(connection, header),
       onTaken: (reason) => this.#onTaken(reason),
+      onHeartbeat: (answer, connection) =>
+        this.#conflicts.saw(answer.extFields['subscriptionConflict'], (init) =>
+          connection.request(init, settings.requestTimeoutMs),
+        ),
     })
     this.#observation = observationOf(this.#core, this.group, options)
+    this.#conflicts = new ConflictWatch(this.group, settings.logger)
     this.#budget = new CacheBudget(this.#settings)
     const port: ConsumptionPort = {
       core: this.#core,
@@ -75,6 +82,7 @@ export class PushConsumer {
       budget: this.#budget,
       attempts: new GroupAttempts(this.#core, this.group, this.#settings.attemptsMax),
       topics: () => [...this.#subscriptions.keys()],
+      conflict: (topics, address) => this.#conflicts.saw(topics, (init) => this.#core.request(address, init)),
       subscriptionOf: (topic) => this.#subscriptions.get(topic),
       hooks: this.#observation.hooks,
       accepts: this.#accepts(options.filter),
@@ -98,7 +106,8 @@ export class PushConsumer {
   /**
    * Joins the group and takes its first queues. A cluster that cannot be reached is not an error: the search goes on in
    * the background.
-   * @throws {ClientError} SUBSCRIPTION_INVALID when the broker refuses a filter; CLIENT_ID_TAKEN; CLOSED
+   * @throws {ClientError} SUBSCRIPTION_INVALID when the broker refuses a filter; CLIENT_ID_TAKEN; with
+   *   `strictSubscriptions` SUBSCRIPTION_CONFLICT naming who wants what, closed then; CLOSED
    */
   async start(): Promise<void> {
     if (this.#closed !== undefined) throw new ClientError('CLOSED', `consumer ${this.group} is closed`)
@@ -111,6 +120,11 @@ export class PushConsumer {
     const refused = (await core.heartbeat()).find(({ code }) => REFUSALS.has(code))
     if (refused !== undefined) throw refused
     await this.#checkExpressions()
+    const conflict = this.#settings.isStrict ? await this.#conflicts.current() : undefined
+    if (conflict !== undefined) {
+      await this.close()
+      throw conflict
+    }
     this.#consumption.handlers.start()
     await this.#consumption.start()
   }

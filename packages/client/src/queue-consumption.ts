@@ -69,7 +69,8 @@ export class QueueConsumption implements Consumption {
       allocate: settings.allocate,
       intervalMs: rebalanceIntervalMs,
       topics: () => port.topics(),
-      assign: (topic, mine, all) => this.#queues.assign(topic, mine, all),
+      conflict: (topics, address) => port.conflict(topics, address),
+      assign: (topic, mine, all, isHandedOver) => this.#queues.assign(topic, mine, all, isHandedOver),
     })
   }
 

@@ -18,6 +18,7 @@ export class StartOffsets {
   readonly #store: OffsetStore
   readonly #startFrom: StartFrom
   readonly #decided = new Set<string>()
+  readonly #deciding = new Map<string, Promise<void>>()
 
   constructor(core: ClientCore, store: OffsetStore, startFrom: StartFrom) {
     this.#core = core
@@ -46,7 +47,17 @@ export class StartOffsets {
     return minOffset(this.#core, queue)
   }
 
-  async #decide(topic: string, queues: readonly MessageQueue[]): Promise<void> {
+  /** Once for all queues that are taken at the same time: a second look would find a later end. */
+  #decide(topic: string, queues: readonly MessageQueue[]): Promise<void> {
+    let deciding = this.#deciding.get(topic)
+    if (deciding === undefined) {
+      deciding = this.#decideNow(topic, queues).finally(() => this.#deciding.delete(topic))
+      this.#deciding.set(topic, deciding)
+    }
+    return deciding
+  }
+
+  async #decideNow(topic: string, queues: readonly MessageQueue[]): Promise<void> {
     const known = await Promise.all(queues.map((queue) => this.#store.read(queue)))
     if (known.every((offset) => offset === undefined)) {
       const starts = await Promise.all(queues.map((queue) => this.#startOf(queue)))

@@ -1,3 +1,4 @@
+import type { SubscriptionConflict } from '@tandemmq/client'
 import { withAdmin } from '../admin.ts'
 import type { Command } from '../command.ts'
 import { textTable } from '../table.ts'
@@ -16,7 +17,7 @@ export const groupsShow: Command = {
       ...(await admin.consumerConnections(group)),
       progress: await admin.progress(group),
     }))
-    call.report(shown, ({ settings, members, messageModel, subscriptions, progress }) =>
+    call.report(shown, ({ settings, members, messageModel, subscriptions, conflicts, progress }) =>
       [
         members.length === 0 ? 'nobody is connected' : `${members.length} connected, ${messageModel.toLowerCase()}`,
         textTable(
@@ -30,10 +31,20 @@ export const groupsShow: Command = {
               .map(([name, value]) => `${name} ${value}`)
               .join(', ')}`,
         textTable(['TOPIC', 'FILTER'], Object.entries(subscriptions), ''),
+        conflictTable(conflicts),
         progressTable(progress),
       ]
         .filter((part) => part !== '')
         .join('\n\n'),
     )
   },
+}
+
+function conflictTable(conflicts: readonly SubscriptionConflict[]): string {
+  if (conflicts.length === 0) return ''
+  const rows = conflicts.flatMap(({ topic, members }) =>
+    members.map(({ clientId, expression }) => [topic, clientId, expression === '' ? '(not subscribed)' : expression]),
+  )
+  const warning = 'CONFLICT: members want different messages, so some reach nobody'
+  return `${warning}\n${textTable(['TOPIC', 'CLIENT', 'WANTS'], rows)}`
 }
