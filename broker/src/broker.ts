@@ -186,6 +186,7 @@ export class Broker {
     groups.close()
     await this.#server.close()
     await queues.close()
+    offsets.close()
     nameServer.registry.close()
     producers.close()
     await store.close()

@@ -48,6 +48,20 @@ test('commits after a write error of the journal end no process', async () => {
   expect(() => rooms.offsets.deleteGroup('billing')).toThrow('STORE_FENCED')
 })
 
+test('a position that moves while the store closes ends no process, and those before it are kept', async () => {
+  const clock = new VirtualClock()
+  const disk = new FaultDisk({ seed: 1 })
+  const rooms = await roomsWith(five, { disk, clock })
+  rooms.offsets.commit('billing', 'orders', 0, 3)
+  rooms.offsets.close()
+  rooms.offsets.commit('billing', 'orders', 0, 4)
+  await rooms.store.close()
+  // Throws what a timer throws.
+  await clock.advance(1_000)
+  open = await BrokerRooms.start({ disk, clock })
+  expect(open.offsets.committed('billing', 'orders', 0)).toBe(3)
+})
+
 test('a commit beyond the end of the queue is not kept', async () => {
   const rooms = await roomsWith(five)
   expect(rooms.offsets.commit('billing', 'orders', 0, 6)).toBe('beyond')

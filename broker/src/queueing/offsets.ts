@@ -51,6 +51,7 @@ export class Offsets {
   #lookup: QueueLookup = () => undefined
   #dirty = new Set<TopicOffsets>()
   #timer: Timer | undefined
+  #isClosed = false
   #pendingResets = 0
 
   /** Reads the journal's table; {@link open} compares it with the recovered queues. */
@@ -225,6 +226,12 @@ export class Offsets {
   }
 
   /** A journal that takes nothing any more was reported when it broke; here nobody could catch it. */
+  /** {@link flush} for the last time: a position that moves after that, by a lease whose end is still being written, stays in memory. */
+  close(): void {
+    this.flush()
+    this.#isClosed = true
+  }
+
   #flushInTime(): void {
     try {
       this.flush()
@@ -262,6 +269,7 @@ export class Offsets {
   #markDirty(offsets: TopicOffsets, queueId: number): void {
     offsets.dirty.add(queueId)
     this.#dirty.add(offsets)
+    if (this.#isClosed) return
     this.#timer ??= this.#clock.setTimer(JOURNAL_INTERVAL_MS, () => this.#flushInTime())
   }
 

@@ -64,6 +64,7 @@ class QueueJudge {
   readonly #checker = new HistoryChecker()
   readonly #cancelled: ReadonlySet<string>
   readonly #topics = new Set<string>()
+  readonly #keyed = new Set<string>()
 
   constructor(cancelled: ReadonlySet<string>) {
     this.#cancelled = cancelled
@@ -75,7 +76,8 @@ class QueueJudge {
       case 'send.start': {
         if (!this.#topics.has(event.topic)) give({ ...event, event: 'join', group: 'audit' })
         this.#topics.add(event.topic)
-        const { kind } = event
+        const { kind, dedupKey } = event
+        if (dedupKey !== undefined) this.#keyed.add(event.id)
         give({ ...event, kind: kind === 'delayed' || kind === 'half' || kind === 'dedup' ? kind : 'plain' })
         return
       }
@@ -96,7 +98,13 @@ class QueueJudge {
   }
 
   violations(): Violation[] {
-    return this.#checker.report().violations.map(({ rule, text, ids }) => ({ rule, text, t: 0, words: ids }))
+    // A key may be stored again when its window is over: the rule of the window judges those.
+    const isJudged = ({ rule, ids }: { rule: string; ids: readonly string[] }): boolean =>
+      rule !== 'DedupStored' || !ids.some((id) => this.#keyed.has(id))
+    return this.#checker
+      .report()
+      .violations.filter(isJudged)
+      .map(({ rule, text, ids }) => ({ rule, text, t: 0, words: ids }))
   }
 }
 

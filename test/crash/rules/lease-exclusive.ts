@@ -15,10 +15,12 @@ interface Contest {
   unit: string
 }
 
+const LOCK_GRACE_MS = 50
+
 export interface LeaseExclusiveOptions {
   /**
    * How long two may go on with one message: the one whose lease is over hears of it with its next renewal. Default half of the
-   * group's lease and 1,000 ms.
+   * group's lease and 1,000 ms; 50 ms where the broker's lock says whose a queue is.
    */
   graceMs?: number
 }
@@ -85,7 +87,7 @@ export class LeaseExclusive implements Rule {
     if (key === undefined) return
     const unit = `${event.group} ${key}`
     const holders = this.#holders.get(unit) ?? []
-    const graceMs = this.#graceMs ?? group.leaseMs / 2 + 1_000
+    const graceMs = this.#graceMs ?? (group.leaseMs > 0 ? group.leaseMs / 2 + 1_000 : LOCK_GRACE_MS)
     for (const first of holders) {
       this.#overlaps++
       const contest = { first, second: event, until: event.t + graceMs * MS, unit }

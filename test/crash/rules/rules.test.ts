@@ -176,8 +176,6 @@ test('a delayed message handled or stored before its time is early, by either cl
   const start = sent(10, 'd', { kind: 'delayed', delayMs: 100 })
   expect(judged(new DelayNeverEarly(), [...start, ...handled(110, 'd')])).toEqual([])
   expect(judged(new DelayNeverEarly(), [...start, ...handled(90, 'd')])).toContain('d was handled 20.0 ms early')
-  const stored = handled(150, 'd', { storedAt: WALL - 890 })
-  expect(judged(new DelayNeverEarly(), [...start, ...stored])).toEqual(['d was stored for its readers 1000 ms early'])
   const dated = sent(10, 'd', { kind: 'delayed', deliverAt: WALL + 200 })
   expect(judged(new DelayNeverEarly(), [...dated, ...handled(201, 'd')])).toEqual([])
   expect(judged(new DelayNeverEarly(), [...dated, ...handled(150, 'd')])).toContain('d was handled 50.0 ms early')
@@ -223,6 +221,11 @@ test('a failed message comes again after the pause that was asked for: not earli
   expect(retried(500)[0]).toContain('after 395 ms, asked for were 500 ms')
   expect(retried(2_600)).toEqual([])
   expect(retried(4_000)[0]).toContain('nothing was broken')
+  const slowSend: Line[] = [
+    [1, 'send.start', { id: 's', topic: 't', kind: 'plain', hash: 's' }],
+    [200, 'send.ok', { id: 's', queueId: 0, offset: 0, duplicate: false }],
+  ]
+  expect(retried(4_000, {}, ...slowSend)).toEqual([])
 })
 
 test('a fault excuses lateness, while it lasts and in its aftermath, and never an early attempt of a queue group', () => {
