@@ -30,7 +30,7 @@ test('one message of each key is out at a time; a key that waits holds up no oth
   expect(second.bodies).toEqual(['b2'])
   expect(pops.committed()).toBe(0)
   await pops.ack(second.receipts[0]!)
-  await sent(pops, 'b3 d1')
+  await sent(pops, 'b3 a4 d1')
   expect((await pops.pop(KEYED)).bodies).toEqual(['b3', 'd1'])
   await pops.ack(first.receipts[0]!)
   expect(pops.committed()).toBe(1)
