@@ -7,6 +7,8 @@ import { kindOf, pathsOf } from './shape.ts'
 /** Fields our SDK sends and the recorded Java clients do not, or the other way round. */
 const allowed: readonly { code: number; field: string; reason: string }[] = [
   { code: RequestCode.CONSUMER_SEND_MSG_BACK, field: 'reason', reason: 'a field of ours, for the dead letter' },
+  { code: RequestCode.UPDATE_CONSUMER_OFFSET, field: 'lockEpoch', reason: 'a field of ours, told by our broker first' },
+  { code: RequestCode.LOCK_BATCH_MQ, field: '/withEpochs', reason: 'a member of ours; stock readers pass over it' },
   { code: RequestCode.DELETE_TOPIC_IN_NAMESRV, field: 'clusterName', reason: 'a topic is deleted everywhere' },
   {
     code: RequestCode.GET_ROUTEINFO_BY_TOPIC,

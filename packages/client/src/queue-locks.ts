@@ -31,7 +31,7 @@ export class QueueLocks {
   /** Takes or renews locks on one broker. @returns queues now held by key, by what it holds them */
   async lock(brokerName: string, queues: readonly MessageQueue[]): Promise<Map<string, HeldLock>> {
     const address = this.#core.brokerAddress(brokerName)
-    const init = { code: RequestCode.LOCK_BATCH_MQ, body: this.#body(queues) }
+    const init = { code: RequestCode.LOCK_BATCH_MQ, body: this.#body(queues, { withEpochs: true }) }
     const answer = await this.#core.ask(address, init, `lock queues of ${this.#group}`)
     const body = asObject(parseLenientJson(answer.body.toString('utf8')))
     const epochs = asArray(body['epochs'])
@@ -56,14 +56,18 @@ export class QueueLocks {
     await this.#core.ask(address, init, `unlock ${queueKey(queue)}`)
   }
 
-  #body(queues: readonly MessageQueue[]): Buffer {
+  #body(queues: readonly MessageQueue[], more: { withEpochs?: true } = {}): Buffer {
     return Buffer.from(
       JSON.stringify({
         clientId: this.#core.settings.clientId,
         consumerGroup: this.#group,
         mqSet: queues.map(({ brokerName, queueId, topic }) => ({ brokerName, queueId, topic })),
         onlyThisBroker: false,
+<<<<<<< HEAD
         ...(this.#isClaim ? { handover: true } : { withEpochs: true }),
+=======
+        ...more,
+>>>>>>> retry
       }),
     )
   }
