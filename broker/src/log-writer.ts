@@ -2,7 +2,7 @@ import { PropertyScan, type RecordFields, tagHash } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from './broker-error.ts'
 import type { DelayService } from './delay/index.ts'
-import { keyHash, type Topic, type Topics } from './queueing/index.ts'
+import type { Topic, Topics } from './queueing/index.ts'
 import type { AppendCompletion, MessageStore } from './store/index.ts'
 
 /** What the rooms append through: they know topics by name and neither sockets nor the hot path. */
@@ -74,15 +74,12 @@ export class StoreLogWriter implements LogWriter {
   }
 
   /**
-   * Log offsets of the records in `topic` that may have `key`, newest first.
+   * Log offsets of the records with a key of this hash, newest first.
    * @throws {StoreError} STORE_FENCED: the index stands still then, and would not know of the newest ones
    */
-  *findByKey(topic: string, key: string): Generator<number> {
-    const { store, topics } = this.#open
+  *findByKey(hash: number): Generator<number> {
+    const { store } = this.#open
     store.requireOpen()
-    const name = topics.find(topic)?.nameBytes ?? Buffer.from(topic)
-    const bytes = Buffer.from(key)
-    const hash = keyHash(name, 0, name.length, bytes, 0, bytes.length)
     yield* store.findByKey(hash, 0, Number.MAX_SAFE_INTEGER)
   }
 

@@ -8,6 +8,7 @@ import type { ResolvedOptions } from './options.ts'
 import {
   ConsumerGroups,
   GroupNeeds,
+  keyHash,
   LeaseService,
   Offsets,
   openLeaseTables,
@@ -196,7 +197,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     clock,
     log,
     horizonMs: options.delayMsMax,
-    findByKey: (topic, key) => log.findByKey(topic, key),
+    findByKey: (topic, key) => log.findByKey(hashOfKey(topic, key)),
     deletedBefore: (topic) => log.deletedBefore(topic),
     turnTimestamp: () => log.turnTimestamp,
     onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
@@ -223,6 +224,12 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     policyOf: (group) => rooms.groups?.policyOf(group) ?? { attemptsMax: 16 },
   })
   return Object.assign(rooms, { transactions, delay, dedup, retry })
+}
+
+/** As the index of the log knows it. */
+function hashOfKey(topic: string, key: string): number {
+  const [name, bytes] = [Buffer.from(topic), Buffer.from(key)]
+  return keyHash(name, 0, name.length, bytes, 0, bytes.length)
 }
 
 /** What checkpoints hold, by the name it has there. */

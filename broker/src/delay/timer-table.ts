@@ -206,12 +206,12 @@ export class TimerTable {
     const physical = new Float64Array(count)
     const dueAt = new Float64Array(count)
     const hashes = new Int32Array(count)
-    let at = 0
+    let row = 0
     for (let id = 0; id < this.#used; id++) {
       if (!isMeant(id)) continue
-      physical[at] = this.#physical[id] as number
-      dueAt[at] = this.#dueAt[id] as number
-      hashes[at++] = this.#byHash.hashOf(id)
+      physical[row] = this.#physical[id] as number
+      dueAt[row] = this.#dueAt[id] as number
+      hashes[row++] = this.#byHash.hashOf(id)
     }
     writer.number(count).column(physical).column(dueAt).column(hashes)
     const settled = this.#settled.slice(this.#settledHead)

@@ -1,3 +1,4 @@
+import { systemClock } from '@tandemmq/client'
 import { UsageError } from './command.ts'
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
@@ -11,7 +12,7 @@ export function durationOf(text: string): number | undefined {
 /** An instant, or a duration from now. @throws {UsageError} naming the option */
 export function instantOf(option: string, text: string): Date {
   const duration = durationOf(text)
-  const instant = duration === undefined ? new Date(text) : new Date(Date.now() + duration)
+  const instant = duration === undefined ? new Date(text) : new Date(systemClock.now() + duration)
   if (!Number.isNaN(instant.getTime())) return instant
   throw new UsageError(
     `--${option} takes an instant such as 2026-01-31T12:00:00Z or a duration such as 30s, not "${text}"`,
