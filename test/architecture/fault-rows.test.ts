@@ -7,7 +7,7 @@ import { repositoryRoot } from './source-files.ts'
 /** Faults of one broker's machine and disk that the broker has to answer; each has a test that makes it happen. */
 const rows = [
   ...['F01', 'F02', 'F04', 'F05', 'F06', 'F07', 'F08', 'F09', 'F11', 'F12', 'F13', 'F14', 'F15', 'F16', 'F17'],
-  ...['F18', 'F19', 'F20', 'F21', 'F62', 'F63', 'F65'],
+  ...['F18', 'F19', 'F20', 'F21', 'F38', 'F56', 'F57', 'F62', 'F63', 'F65'],
 ]
 
 const tests = faultTests()
