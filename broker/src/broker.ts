@@ -8,6 +8,7 @@ import {
 } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { RemotingServer, systemClock, systemNetwork, type Timer } from '@tandemmq/remoting'
+import { type MetricSources, type RunningMetrics, snapshot, startMetrics } from './metrics/index.ts'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
 import { limitedLog } from './limited-log.ts'
 import { openRooms, type Rooms } from './rooms.ts'
@@ -19,6 +20,8 @@ import { systemDisk } from './store/index.ts'
 const LOSSES_LOGGED_MAX = 20
 const RETENTION_INTERVAL_MS = 60_000
 const DECOMPRESSED_BYTES_MAX = 64 << 20
+/** A connection that took nothing for so long is closed when others need the room. */
+const READER_STALLED_MS = 1_000
 /** Strangers must not fill the disk with log lines. */
 const NONSENSE_LINES_MAX = 20
 const NONSENSE_WINDOW_MS = 10_000
@@ -35,7 +38,7 @@ export interface BrokerStats {
   transactions: ReturnType<Rooms['transactions']['stats']>
   delay: ReturnType<Rooms['delay']['stats']>
   retry: ReturnType<Rooms['retry']['stats']>
-  dedup: { entries: number; hits: number; evictedEarly: number }
+  dedup: ReturnType<Rooms['dedup']['stats']>
 }
 
 /** A running broker: name server and broker on one port. */
@@ -46,6 +49,7 @@ export class Broker {
   readonly #server: RemotingServer
   readonly #logRoom: (line: string) => void
   #retention: Timer | undefined
+  #metrics: RunningMetrics | undefined
   #commitRequested = false
   #nonsense = { since: Number.NEGATIVE_INFINITY, lines: 0 }
   #closing: Promise<void> | undefined
@@ -57,7 +61,12 @@ export class Broker {
       onFenced: (error) => options.log(`tandem: ${error.message}`),
       onFull: (isFull) => this.#onFull(isFull),
     })
-    const handlers = createHandlers(options, this.#rooms, () => this.#requestCommit())
+    const handlers = createHandlers(options, this.#rooms, {
+      requestCommit: () => this.#requestCommit(),
+      outputBytes: () => this.#server.stats.outputBytes,
+      figures: () => snapshot(this.#metricSources()),
+      relieve: (bytesMax) => this.#server.relieveOutput(bytesMax, READER_STALLED_MS),
+    })
     this.#dispatcher = new Dispatcher({
       handlers: [handlers.handlers],
       onClosed: (connection, error) => {
@@ -65,6 +74,7 @@ export class Broker {
         if (isNonsense(error)) this.#logNonsense(connection, error)
       },
       log: options.log,
+      measured: this.#rooms.measured,
     })
     this.#server = new RemotingServer({
       clock: options.clock,
@@ -73,6 +83,7 @@ export class Broker {
       host: options.host,
       port: options.port,
       connectionsMax: options.connectionsMax,
+      outputBytesTotalMax: options.outputBytesMax,
     })
   }
 
@@ -90,12 +101,18 @@ export class Broker {
     broker.#rooms.statistics.start()
     await broker.#rooms.registrar.start(broker.port)
     broker.#retain()
+    await broker.#startMetrics()
     return broker
   }
 
   /** `host:port` for `nameServers`. */
   get address(): string {
     return this.#server.address
+  }
+
+  /** Where Prometheus finds the figures; undefined unless `metricsPort` was given. */
+  get metricsUrl(): string | undefined {
+    return this.#metrics?.url
   }
 
   get port(): number {
@@ -119,7 +136,7 @@ export class Broker {
       transactions: transactions.stats(),
       delay: delay.stats(),
       retry: retry.stats(),
-      dedup: dedup?.stats() ?? { entries: 0, hits: 0, evictedEarly: 0 },
+      dedup: dedup.stats(),
     }
   }
 
@@ -156,6 +173,7 @@ export class Broker {
 
   async #close(): Promise<void> {
     this.#retention?.cancel()
+    await this.#metrics?.close()
     await this.#rooms.registrar.close()
     const { store, pulls, leases, transactions, delay, offsets, groups, producers, nameServer, queues } = this.#rooms
     this.#rooms.statistics.close()
@@ -165,12 +183,33 @@ export class Broker {
     leases.close()
     offsets.flush()
     store.commitTurn()
+    groups.close()
     await this.#server.close()
     await queues.close()
     nameServer.registry.close()
-    groups.close()
     producers.close()
     await store.close()
+  }
+
+  async #startMetrics(): Promise<void> {
+    try {
+      this.#metrics = await startMetrics(this.#options, this.#metricSources())
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  #metricSources(): MetricSources {
+    const { clock, disk, dataDir } = this.#options
+    const { connections, stats } = this.#server
+    return {
+      ...this.#rooms,
+      clock,
+      remoting: () => ({ connections: connections.size, outputBytes: stats.outputBytes, stats }),
+      diskUsed: () => disk.usedRatio?.(dataDir),
+      memory: () => process.memoryUsage(),
+    }
   }
 
   #outputBytes(): number {
@@ -200,8 +239,9 @@ export class Broker {
   }
 
   #retain(): void {
-    const { store, transactions, delay, leases, needs } = this.#rooms
-    const pins = [transactions, delay, leases]
+    const { store, transactions, delay, leases, dedup, needs } = this.#rooms
+    const pins = [transactions, delay, leases, dedup]
+    dedup.expire()
     const needed = (): number => Math.min(needs.earliest(), ...pins.map((room) => room.earliestPinned()))
     const { removed, forced } = store.retain(needed)
     if (removed > 0) this.#options.log(`retention removed ${removed} bytes of the log`)

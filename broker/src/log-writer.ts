@@ -2,6 +2,7 @@ import { PropertyScan, type RecordFields, tagHash } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from './broker-error.ts'
 import type { DelayService } from './delay/index.ts'
+import { keyHash } from './index-key.ts'
 import type { Topic, Topics } from './queueing/index.ts'
 import type { AppendCompletion, MessageStore } from './store/index.ts'
 
@@ -74,18 +75,21 @@ export class StoreLogWriter implements LogWriter {
   }
 
   /**
-   * Log offsets of the records with a key of this hash, newest first.
+   * Log offsets of the records in `topic` that may have `key`, newest first.
    * @throws {StoreError} STORE_FENCED: the index stands still then, and would not know of the newest ones
    */
-  *findByKey(hash: number): Generator<number> {
-    const { store } = this.#open
+  *findByKey(topic: string, key: string): Generator<number> {
+    const { store, topics } = this.#open
     store.requireOpen()
+    const name = topics.find(topic)?.nameBytes ?? Buffer.from(topic)
+    const bytes = Buffer.from(key)
+    const hash = keyHash(name, 0, name.length, bytes, 0, bytes.length)
     yield* store.findByKey(hash, 0, Number.MAX_SAFE_INTEGER)
   }
 
-  /** Log offset before which the messages of `topic` are deleted. */
+  /** Log offset before which records of the topic were deleted with it. */
   deletedBefore(topic: string): number {
-    return this.#open.store.deletedBefore(topic)
+    return this.#parts?.store.deletedBefore(topic) ?? 0
   }
 
   /** What records of this turn are stamped with; Infinity before its first one. */

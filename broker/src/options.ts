@@ -39,10 +39,15 @@ export interface BrokerOptions {
   retentionBytesMax?: number
   /** Longest delay of a message. Default 365 days. */
   delayMsMax?: number
-  /** Time during which a repeated unique or dedup key is answered with the first result; 0 switches it off. Default 600,000. */
+  /**
+   * Time, by store times, during which a repeated unique id or dedup key is answered with the first result; 0 switches it off. Default
+   * 600,000. The topic attribute `tandem.dedup.window.ms` goes before it.
+   */
   dedupWindowMs?: number
-  /** Keys the window holds at most. Default 1,000,000. */
+  /** Unique ids held at most, 24 bytes each as they come; more push out the oldest, which is counted and logged. Default 10,000,000. */
   dedupEntriesMax?: number
+  /** Dedup keys of applications held at most, 24 bytes each; none leaves early: a send for which there is no room is refused. Default 10,000,000. */
+  dedupOwnKeysMax?: number
   /**
    * Separate name servers to register with, ours or Apache's: `'a:9876;b:9876'` or an array. Default: none, this broker is its own.
    */
@@ -57,10 +62,20 @@ export interface BrokerOptions {
   checkpointBytes?: number
   /** Recent log bytes kept in memory. Default 32 MiB. */
   hotBytesMax?: number
+  /**
+   * Bytes of answers that clients have not taken, over all connections: those that take none are closed when others need the room, see
+   * docs/operations.md. Default 256 MiB.
+   */
+  outputBytesMax?: number
   /** Default 10,000. */
   connectionsMax?: number
   /** A client without heartbeat for so long is no member any more. Default 120,000; Infinity relies on the connection. */
   channelExpiryMs?: number
+  /**
+   * After a restart the queues of members that are not back yet are kept for them for so long at most: members come back one by one,
+   * and whoever is first would take all queues from their last commit. Default 30,000, of which TandemMQ's own clients ask 6,000; 0 keeps none.
+   */
+  memberGraceMs?: number
   /** SQL92 subscriptions are served. Default true; a stock broker's default is false. */
   enablePropertyFilter?: boolean
   /** The topic for message traces exists from the start, with one queue: some clients do not create it. Default true; a stock broker's default is false. */
@@ -69,6 +84,13 @@ export interface BrokerOptions {
   msgTraceTopicName?: string
   /** Skip damaged ranges in the middle of the log instead of refusing to start. Default false. */
   acceptDamage?: boolean
+  /**
+   * Serves figures for Prometheus at `http://metricsHost:metricsPort/metrics`, see docs/operations.md. Default -1: not at all; 0
+   * picks a free port.
+   */
+  metricsPort?: number
+  /** Default `127.0.0.1`; there is no authentication. */
+  metricsHost?: string
   /** Replaced by tests only. */
   clock?: Clock
   network?: Network
@@ -110,6 +132,7 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   delayMsMax: { kind: 'number', min: 0, max: 3_650 * 86_400_000 },
   dedupWindowMs: { kind: 'number', min: 0, max: 7 * 86_400_000 },
   dedupEntriesMax: { kind: 'number', min: 16, max: 50_000_000 },
+  dedupOwnKeysMax: { kind: 'number', min: 16, max: 50_000_000 },
   nameServers: { kind: 'addresses' },
   brokerName: { kind: 'text' },
   clusterName: { kind: 'text' },
@@ -117,11 +140,15 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   checkpointBytes: { kind: 'number', min: 1 * MIB, max: Number.MAX_SAFE_INTEGER },
   hotBytesMax: { kind: 'number', min: 16 * MIB, max: 8192 * MIB },
   connectionsMax: { kind: 'number', min: 1, max: 1_000_000 },
+  outputBytesMax: { kind: 'number', min: 4 * MIB, max: Number.MAX_SAFE_INTEGER },
   channelExpiryMs: { kind: 'number', min: 1000, max: Number.MAX_SAFE_INTEGER, infinite: true },
+  memberGraceMs: { kind: 'number', min: 0, max: 86_400_000 },
   enablePropertyFilter: { kind: 'flag' },
   traceTopicEnable: { kind: 'flag' },
   msgTraceTopicName: { kind: 'text' },
   acceptDamage: { kind: 'flag' },
+  metricsPort: { kind: 'number', min: -1, max: 65_535 },
+  metricsHost: { kind: 'text' },
 }
 
 /** Names `--set` accepts, sorted. */
@@ -191,7 +218,8 @@ export function resolveOptions(
     retentionBytesMax: Number.POSITIVE_INFINITY,
     delayMsMax: 365 * 86_400_000,
     dedupWindowMs: 600_000,
-    dedupEntriesMax: 1_000_000,
+    dedupEntriesMax: 10_000_000,
+    dedupOwnKeysMax: 10_000_000,
     nameServers: [],
     brokerName: 'tandemmq',
     clusterName: 'DefaultCluster',
@@ -199,11 +227,15 @@ export function resolveOptions(
     segmentBytes: 64 * MIB,
     hotBytesMax: 32 * MIB,
     connectionsMax: 10_000,
+    outputBytesMax: 256 * MIB,
     channelExpiryMs: 120_000,
+    memberGraceMs: 30_000,
     enablePropertyFilter: true,
     traceTopicEnable: true,
     msgTraceTopicName: SystemTopic.TRACE,
     acceptDamage: false,
+    metricsPort: -1,
+    metricsHost: '127.0.0.1',
     log: () => {},
     ...outside,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),

@@ -4,11 +4,11 @@ import { limitedLog } from './limited-log.ts'
 import { StoreLogWriter } from './log-writer.ts'
 import { BrokerRegistrar, BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from './nameserver/index.ts'
 import { LiveSettings } from './live-settings.ts'
+import { Measurements } from './measurements.ts'
 import type { ResolvedOptions } from './options.ts'
 import {
   ConsumerGroups,
   GroupNeeds,
-  keyHash,
   LeaseService,
   Offsets,
   openLeaseTables,
@@ -22,7 +22,7 @@ import {
   Topics,
 } from './queueing/index.ts'
 import { recoveryLines } from './recovery-log.ts'
-import { RetryService } from './retry/index.ts'
+import { RedriveService, RetryService } from './retry/index.ts'
 import { checkTransactionRequest } from './server/transaction-handlers.ts'
 import { Statistics } from './statistics/index.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
@@ -45,10 +45,12 @@ export interface Rooms {
   sql: SqlExpressions
   settings: LiveSettings
   statistics: Statistics
+  measured: Measurements
   transactions: TransactionService
   delay: DelayService
-  dedup: DedupWindow | undefined
+  dedup: DedupWindow
   retry: RetryService
+  redrives: RedriveService
   kvConfig: KvConfig
   nameServer: NameServer
   queues: TopicQueues
@@ -63,6 +65,7 @@ export interface Rooms {
  */
 export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, 'onFenced' | 'onFull'>): Rooms {
   const { clock } = options
+  const measured = new Measurements()
   const producers = new ProducerGroups({ clock, channelExpiryMs: options.channelExpiryMs })
   const log = new StoreLogWriter(clock)
   const replayed = openReplayed(options, log, producers)
@@ -90,8 +93,11 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       ),
     ...recordIndexing,
     derived: new Map(Object.entries(derivedOf(replayed))),
+    onSynced: (elapsedMs) => measured.sync.observe(elapsedMs),
+    onCompleting: () => (measured.now = clock.monotonic()),
     onJournal: (journal) => {
       tables = openTables(options, journal)
+      replayed.topics = tables.topics
       // Half messages of the log are checked back by what is in force.
       replayed.transactions.timeoutMs = tables.settings.values.transactionTimeoutMs
     },
@@ -99,7 +105,8 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       replayed.transactions.replay(record, bytes)
       replayed.delay.replay(record, bytes)
       replayed.retry.replay(record, bytes)
-      replayed.dedup?.replay(record, bytes)
+      replayed.redrives.replay(record, bytes)
+      replayed.dedup.replay(record, bytes)
     },
     ...events,
   })
@@ -114,6 +121,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   const lookup: QueueLookup = (topic, queueId) => store.findQueue(topic, queueId)
   offsets.open(lookup)
   replayed.groups = groups
+  replayed.store = store
   log.open({ store, topics, delay: replayed.delay })
   const local = new LocalBroker({
     brokerName: options.brokerName,
@@ -124,11 +132,12 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   })
   producers.onJoined = (group) => replayed.transactions.producerOnline(group)
   const locks = new QueueLocks({ clock })
+  groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
   const sql = new SqlExpressions({ enabled: options.enablePropertyFilter })
-  const statistics = openStatistics(options, topics, groups, replayed.delay)
+  const statistics = openStatistics(options, topics, groups, replayed.delay, measured)
   const { deliveries } = statistics
   replayed.retry.onReturned = (topic, group) => statistics.countReturn(topic, group)
   const pulls = new PullService({ clock, topics, groups, offsets, store, sql, deliveries })
@@ -164,11 +173,12 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
       lookup,
       liveMs: options.retentionHours * HOUR_MS,
     }),
-    ...{ sql, settings, statistics },
+    ...{ sql, settings, statistics, measured },
     transactions: replayed.transactions,
     delay: replayed.delay,
     dedup: replayed.dedup,
     retry: replayed.retry,
+    redrives: replayed.redrives,
     kvConfig,
     nameServer,
     queues: new TopicQueues({ ...options, own: nameServer }),
@@ -197,54 +207,55 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     clock,
     log,
     horizonMs: options.delayMsMax,
-    findByKey: (topic, key) => log.findByKey(hashOfKey(topic, key)),
+    findByKey: (topic, key) => log.findByKey(topic, key),
     deletedBefore: (topic) => log.deletedBefore(topic),
     turnTimestamp: () => log.turnTimestamp,
     onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
     onOrphan: (topic, offset) =>
       logOrphan(`the delayed message at ${offset} was for the topic ${topic}, deleted since: it is not delivered`),
   })
-  const dedup =
-    options.dedupWindowMs === 0
-      ? undefined
-      : new DedupWindow({
-          clock,
-          read: (offset) => log.read(offset),
-          windowMs: options.dedupWindowMs,
-          entriesMax: options.dedupEntriesMax,
-          onEvictedEarly: () =>
-            options.log(
-              `the dedup window is full (dedupEntriesMax ${options.dedupEntriesMax}): keys leave before their time`,
-            ),
-        })
-  const rooms: { groups: ConsumerGroups | undefined } = { groups: undefined }
+  const rooms: {
+    groups: ConsumerGroups | undefined
+    topics: Topics | undefined
+    store: MessageStore | undefined
+  } = { groups: undefined, topics: undefined, store: undefined }
+  const dedup = new DedupWindow({
+    clock,
+    read: (offset) => log.read(offset),
+    windowMs: options.dedupWindowMs,
+    entriesMax: options.dedupEntriesMax,
+    ownKeysMax: options.dedupOwnKeysMax,
+    windowOf: (bytes, start, end) => rooms.topics?.intern(bytes, start, end)?.dedupWindowMs ?? -1,
+    deletedBefore: (topic) => log.deletedBefore(topic),
+    log: options.log,
+  })
   const retry = new RetryService({
     clock,
     log,
     policyOf: (group) => rooms.groups?.policyOf(group) ?? { attemptsMax: 16 },
+    delayMsMax: options.delayMsMax,
   })
-  return Object.assign(rooms, { transactions, delay, dedup, retry })
-}
-
-/** As the index of the log knows it. */
-function hashOfKey(topic: string, key: string): number {
-  const [name, bytes] = [Buffer.from(topic), Buffer.from(key)]
-  return keyHash(name, 0, name.length, bytes, 0, bytes.length)
+  const redrives = new RedriveService({
+    log,
+    queueOf: (topic) => rooms.store?.findQueue(topic, 0),
+    firstOffset: () => rooms.store?.firstOffset ?? 0,
+  })
+  return Object.assign(rooms, { transactions, delay, dedup, retry, redrives })
 }
 
 /** What checkpoints hold, by the name it has there. */
 function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, DerivedState> {
-  const { transactions, delay, retry, dedup } = rooms
-  return { transactions, delay, retry, ...(dedup && { dedup }) }
+  const { transactions, delay, retry, redrives, dedup } = rooms
+  return { transactions, delay, retry, redrives, dedupKeys: dedup }
 }
 
 /** Rooms whose state is in the journal. */
 function openTables(options: ResolvedOptions, journal: StateJournal) {
-  const { clock, channelExpiryMs } = options
+  const { clock, channelExpiryMs, memberGraceMs } = options
   const settings = new LiveSettings({ journal, given: options })
   const { autoCreateTopic: autoCreate, defaultQueues } = settings.values
   const topics = new Topics({ journal, autoCreate, defaultQueues })
-  const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs })
+  const groups = new ConsumerGroups({ clock, journal, topics, channelExpiryMs, memberGraceMs })
   return {
     ...{ settings, topics, groups },
     offsets: new Offsets({ clock, journal, topics }),
@@ -259,6 +270,7 @@ function openStatistics(
   topics: Topics,
   groups: ConsumerGroups,
   delay: DelayService,
+  measured: Measurements,
 ): Statistics {
   const { clock, clusterName } = options
   const sources = {
@@ -269,5 +281,5 @@ function openStatistics(
     const { pending, fired, cancelled, orphaned, lost } = delay.stats()
     return [pending + fired + cancelled + orphaned + lost, fired]
   }
-  return new Statistics({ clock, clusterName, sources, extra: parked })
+  return new Statistics({ clock, clusterName, sources, extra: parked, deliveryAge: measured.delivery })
 }

@@ -1,3 +1,5 @@
+import { Latency } from './measurements.ts'
+
 /** Running totals of one kind of traffic; counting is three additions. Totals start with the process. */
 export class Traffic {
   messages = 0
@@ -22,11 +24,17 @@ export function trafficOf(table: Map<string, Traffic>, key: string): Traffic {
 
 /** What consumers asked for and got. */
 export class Deliveries {
+  /** Age of the oldest message of each answer. */
+  readonly age: Latency
   readonly total = new Traffic()
   /** Requests that were answered with messages. */
   found = 0
   /** Requests that were not. */
   missed = 0
+
+  constructor(age = new Latency()) {
+    this.age = age
+  }
 
   /** @param byTopic of the group that got them */
   count(byTopic: Map<string, Traffic>, topic: string, messages: number, bytes: number): void {

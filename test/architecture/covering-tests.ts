@@ -52,6 +52,11 @@ export const coveringTests: readonly CoveringTest[] = [
     'open transactions can be asked for, listed and resolved',
     ...(['PENDING_TRANSACTIONS', 'LIST_TRANSACTIONS', 'RESOLVE_TRANSACTION'] as const),
   ),
+  cover(
+    server('redrive-handlers'),
+    'dead letters of a group are sent back to it once, and the broker says which were',
+    ...(['DEAD_LETTER_STATE', 'REDRIVE_DEAD_LETTERS'] as const),
+  ),
   cover(rooms, 'a send-back is answered when it is stored, or with what went wrong', 'CONSUMER_SEND_MSG_BACK'),
 
   cover(queueing('pull-service'), 'a parked pull is answered by the next message, once', 'PULL_MESSAGE'),
@@ -238,4 +243,5 @@ export const coveringTests: readonly CoveringTest[] = [
     'one item of traffic is answered for the last minute, hour and day',
     'VIEW_BROKER_STATS_DATA',
   ),
+  cover('broker/src/broker-metrics.test.ts', 'a tool is told the same figures as Prometheus', 'BROKER_STATS'),
 ]

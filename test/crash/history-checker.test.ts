@@ -220,6 +220,10 @@ test('checker and logs know nothing of the product', () => {
     'group-progress.ts',
     'removals.ts',
     'settings-kept.ts',
+    'deliveries.ts',
+    'calm-times.ts',
+    'cancellations.ts',
+    'dedup-windows.ts',
     '../kit/history-writer.mjs',
   ]) {
     const source = readFileSync(new URL(file, import.meta.url), 'utf8')

@@ -1,3 +1,6 @@
+import { Cancellations } from './cancellations.ts'
+import { DedupWindows } from './dedup-windows.ts'
+import { Deliveries, type DeliveryRule } from './deliveries.ts'
 import { GroupProgress } from './group-progress.ts'
 import type { HistoryEvent } from './history.ts'
 import { Removals } from './removals.ts'
@@ -16,6 +19,10 @@ export type Rule =
   | 'Deleted'
   | 'Retention'
   | 'SettingsKept'
+  | DeliveryRule
+  | 'CancelXorDeliver'
+  | 'DedupWindow'
+  | 'Accounting'
 
 export interface Violation {
   readonly rule: Rule
@@ -71,11 +78,19 @@ export class HistoryChecker {
   readonly #progress = new GroupProgress()
   readonly #removals = new Removals(this.#progress)
   readonly #settings = new SettingsKept()
+  readonly #deliveries = new Deliveries()
+  readonly #cancellations = new Cancellations()
+  readonly #dedup: DedupWindows
   readonly #seen: Violation[] = []
   #unknown = 0
   #failed = 0
   #faults = 0
   #acknowledged = 0
+
+  /** @param options.dedupWindowMs of the broker; default Infinity: one message per dedup key, whatever their ages */
+  constructor(options: { dedupWindowMs?: number } = {}) {
+    this.#dedup = new DedupWindows(options.dedupWindowMs ?? Number.POSITIVE_INFINITY)
+  }
 
   /** Messages acknowledged so far. */
   get acknowledged(): number {
@@ -90,7 +105,7 @@ export class HistoryChecker {
         if (message.startedAt > 0) return
         const { topic, kind, hash, t, delayMs = 0 } = event
         Object.assign(message, { topic, kind, hash, startedAt: t, delayMs })
-        return
+        return this.#dedup.sent(event)
       }
       case 'send.ok':
         return this.#stored(event)
@@ -107,7 +122,7 @@ export class HistoryChecker {
         return
       case 'join':
         this.#group(event.group).topics.add(event.topic)
-        return
+        return this.#deliveries.take(event)
       case 'recv':
         return this.#received(event)
       case 'read.all':
@@ -116,6 +131,28 @@ export class HistoryChecker {
       case 'fault':
         this.#progress.fault(event.t)
         this.#faults++
+        return this.#deliveries.take(event)
+      case 'heal':
+      case 'member':
+      case 'dead':
+      case 'rewind.start':
+      case 'rewind.ok':
+      case 'forget.start':
+      case 'forget.ok':
+      case 'handle.end':
+        return this.#deliveries.take(event)
+      case 'handle.start':
+        this.#begun(event)
+        this.#dedup.delivered(event)
+        return this.#deliveries.take(event)
+      case 'cancel.start':
+      case 'cancel.ok':
+        return this.#cancellations.take(event)
+      case 'account':
+        if (event.told !== event.due) {
+          const text = `${event.what}: the broker says ${event.told}, the history ${event.due}`
+          this.#seen.push({ rule: 'Accounting', text, ids: [] })
+        }
         return
       case 'delete.start':
       case 'delete.ok':
@@ -136,12 +173,18 @@ export class HistoryChecker {
     const missing: { id: string; group: string }[] = []
     for (const [id, message] of this.#messages) {
       if (message.okAt === 0 || (message.kind === 'half' && message.decision !== 'commit')) continue
-      if (this.#removals.mayBeGone(message)) continue
+      if (this.#removals.mayBeGone(message) || this.#cancellations.mayBeGone(id)) continue
       for (const [group, { topics, received }] of this.#groups) {
-        if (topics.has(message.topic) && !received.has(id)) missing.push({ id, group })
+        if (!topics.has(message.topic) || received.has(id) || this.#deliveries.mayMiss(group, message)) continue
+        missing.push({ id, group })
       }
     }
     return missing
+  }
+
+  /** Deliveries that some group has begun and neither finished nor given up. */
+  unfinished(): { id: string; group: string }[] {
+    return this.#deliveries.unfinished((id) => this.#isGone(id))
   }
 
   report(): HistoryReport {
@@ -160,6 +203,9 @@ export class HistoryChecker {
     }
     violations.push(...this.#progress.violations((topic) => this.#removals.wasDeleted(topic)))
     violations.push(...this.#settings.violations())
+    violations.push(...this.#deliveries.violations((id) => this.#isGone(id)))
+    violations.push(...this.#cancellations.violations((id) => (this.#messages.get(id)?.firstReceivedAt ?? 0) > 0))
+    violations.push(...this.#dedup.violations())
     this.#judgeDensity(violations)
     this.#judgeOrder(violations)
     const groups: Record<string, { received: number; again: number }> = {}
@@ -201,6 +247,11 @@ export class HistoryChecker {
     return message
   }
 
+  #isGone(id: string): boolean {
+    const message = this.#messages.get(id)
+    return message === undefined || this.#removals.mayBeGone(message)
+  }
+
   #group(name: string) {
     let group = this.#groups.get(name)
     if (group === undefined) {
@@ -210,8 +261,11 @@ export class HistoryChecker {
     return group
   }
 
-  #stored({ id, t, queueId, offset }: HistoryEvent & { event: 'send.ok' }): void {
+  #stored(event: HistoryEvent & { event: 'send.ok' }): void {
+    const { id, t, queueId, offset } = event
     const message = this.#message(id)
+    // The answer may tell the place of another message with the same key.
+    if (this.#dedup.answered(event, message.topic)) return
     if (message.okAt > 0) return
     message.okAt = t
     this.#acknowledged++
@@ -224,6 +278,7 @@ export class HistoryChecker {
 
   #received(event: HistoryEvent & { event: 'recv' }): void {
     const { id, hash, topic, queueId, offset, t } = event
+    this.#dedup.seen(event)
     const message = this.#message(id)
     if (message.firstReceivedAt === 0 || t < message.firstReceivedAt) message.firstReceivedAt = t
     if (message.hashReceived !== undefined && message.hashReceived !== hash) {
@@ -240,6 +295,15 @@ export class HistoryChecker {
     const key = `${event.group} ${queue}`
     const offsets = this.#readOffsets.get(key) ?? new Set()
     this.#readOffsets.set(key, offsets.add(offset))
+  }
+
+  /** A delivery may be the first one seen of a message, and from another place than its own. */
+  #begun({ id, group, t }: HistoryEvent & { event: 'handle.start' }): void {
+    const message = this.#message(id)
+    if (message.firstReceivedAt === 0 || t < message.firstReceivedAt) message.firstReceivedAt = t
+    message.hashReceived ??= message.hash
+    const { received } = this.#group(group)
+    if (!received.has(id)) received.set(id, 1)
   }
 
   /** One place holds one message for ever, and one message has one place. */

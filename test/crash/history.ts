@@ -1,6 +1,15 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 
+/** What was agreed about a group's deliveries. */
+export interface GroupPolicy {
+  readonly mode: 'clustering' | 'broadcasting' | 'lease'
+  readonly ordered: boolean
+  readonly attemptsMax: number
+  /** Least pause before delivery n + 2, ms; the last counts for all that follow. */
+  readonly retryMs: readonly number[]
+}
+
 /** What the clients of a crash test write down (test/kit/history-writer.mjs); `t` in ns of one clock for all processes. */
 export type HistoryEvent = { readonly t: number; readonly wall: number; readonly proc: string } & (
   | {
@@ -10,13 +19,27 @@ export type HistoryEvent = { readonly t: number; readonly wall: number; readonly
       readonly kind: 'plain' | 'dedup' | 'batch' | 'delayed' | 'half'
       readonly hash: string
       readonly delayMs?: number
+      readonly dedupKey?: string
     }
-  | { readonly event: 'send.ok'; readonly id: string; readonly queueId: number; readonly offset: number }
+  | {
+      readonly event: 'send.ok'
+      readonly id: string
+      readonly queueId: number
+      readonly offset: number
+      /** The broker had it, or another one with its dedup key, already. */
+      readonly duplicate?: boolean
+    }
   /** `unknown`: may or may not be stored. `fail`: the error said that it certainly is not. */
   | { readonly event: 'send.unknown' | 'send.fail'; readonly id: string; readonly code: string }
   /** The local transaction of a half message. */
   | { readonly event: 'local.commit' | 'local.rollback'; readonly id: string }
-  | { readonly event: 'join'; readonly group: string; readonly topic: string }
+  | {
+      readonly event: 'join'
+      readonly group: string
+      readonly topic: string
+      /** How its members consume; undefined for plain readers, which begin and end no deliveries. */
+      readonly policy?: GroupPolicy
+    }
   | {
       readonly event: 'recv'
       readonly id: string
@@ -36,6 +59,50 @@ export type HistoryEvent = { readonly t: number; readonly wall: number; readonly
       readonly maxOffset: number
     }
   | { readonly event: 'fault'; readonly kind: string; readonly readyMs?: number }
+  /** No fault is under way any more. */
+  | { readonly event: 'heal' }
+  /** A consumer begins a delivery; `op` pairs it with its end. */
+  | {
+      readonly event: 'handle.start'
+      readonly op: number
+      readonly id: string
+      readonly group: string
+      readonly member: string
+      readonly topic: string
+      /** Its place: `%RETRY%...` for a delivery after the first. */
+      readonly stored: string
+      readonly queueId: number
+      readonly offset: number
+      readonly attempt: number
+      readonly storedWall: number
+      readonly key?: string
+    }
+  /** `retry` after `delayMs`, or after what the policy says; `reject`: a dead letter at once. */
+  | {
+      readonly event: 'handle.end'
+      readonly op: number
+      readonly id: string
+      readonly group: string
+      readonly outcome: 'ok' | 'retry' | 'reject'
+      readonly delayMs?: number
+    }
+  /** A consumer came or went. */
+  | { readonly event: 'member'; readonly group: string; readonly member: string; readonly change: string }
+  /** Found among the dead letters of a group. */
+  | { readonly event: 'dead'; readonly group: string; readonly id: string; readonly reason: string }
+  | { readonly event: 'cancel.start'; readonly id: string }
+  | { readonly event: 'cancel.ok'; readonly id: string; readonly outcome: 'cancelled' | 'fired' | 'unknown' }
+  /** An operator moves a group; `to` = -1 for the end, 0 for the beginning, else an instant (wall, ms). */
+  | {
+      readonly event: 'rewind.start' | 'rewind.ok'
+      readonly group: string
+      readonly topic: string
+      readonly to: number
+    }
+  /** An operator deletes a group, its positions and retries with it. */
+  | { readonly event: 'forget.start' | 'forget.ok'; readonly group: string }
+  /** What the broker says about itself after a drain, beside what it should say. */
+  | { readonly event: 'account'; readonly what: string; readonly told: number; readonly due: number }
   /** A group says how far it is, and what the broker says it is; -1 for nothing. */
   | {
       readonly event: 'commit.start' | 'commit.ok' | 'offset.read'

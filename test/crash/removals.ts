@@ -4,6 +4,7 @@ import type { HistoryEvent } from './history.ts'
 /** What must be known of a message to say whether it may be gone. */
 export interface Removable {
   readonly topic: string
+  readonly kind: string
   readonly startedAt: number
   readonly okAt: number
   readonly lastReceivedAt: number
@@ -54,7 +55,9 @@ export class Removals {
     const { place } = message
     const deletion = this.#deletionOf(message)
     if (deletion !== undefined) {
-      const isBack = message.okAt < deletion.from && message.lastReceivedAt > deletion.to
+      // What waits elsewhere, parked or half, goes to whatever has the name when its time comes.
+      const isParked = message.kind === 'delayed' || message.kind === 'half'
+      const isBack = !isParked && message.okAt < deletion.from && message.lastReceivedAt > deletion.to
       return isBack
         ? { rule: 'Deleted', text: `${id} arrived after its topic ${message.topic} was deleted` }
         : undefined

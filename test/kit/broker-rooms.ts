@@ -8,6 +8,7 @@ import {
 } from '@tandemmq/protocol'
 import { type Connection, type ConnectionOwner, RemotingClient, RemotingServer } from '@tandemmq/remoting'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
+import { Measurements } from '../../broker/src/measurements.ts'
 import { DelayService } from '../../broker/src/delay/index.ts'
 import { StoreLogWriter } from '../../broker/src/log-writer.ts'
 import { BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from '../../broker/src/nameserver/index.ts'
@@ -49,6 +50,7 @@ export interface RoomsOptions {
   advertise?: string
   enablePropertyFilter?: boolean
   leasesPerQueueMax?: number
+  memberGraceMs?: number
 }
 
 export interface Message {
@@ -129,7 +131,8 @@ export class BrokerRooms {
     const { channelExpiryMs, parkedPerConnectionMax, advertise } = options
     const expiry = channelExpiryMs === undefined ? {} : { channelExpiryMs }
     const topics = (this.topics = new Topics({ journal, autoCreate: options.autoCreate ?? true }))
-    const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry }))
+    const { memberGraceMs } = options
+    const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry, memberGraceMs }))
     const producers = (this.producers = new ProducerGroups({ clock, ...expiry }))
     const offsets = (this.offsets = new Offsets({ clock, journal, topics }))
     const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
@@ -146,6 +149,7 @@ export class BrokerRooms {
     const pulls = (this.pulls = new PullService({ clock, topics, groups, offsets, store, sql, deliveries, ...parking }))
     const settings = { change: () => Promise.resolve(), version: { counter: 0, stateVersion: 0, timestamp: 0 } }
     const locks = (this.locks = new QueueLocks({ clock }))
+    groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
     const kvConfig = new KvConfig({ journal })
     const tables = openLeaseTables({ clock, journal })
     const modes = new RequestModes({ journal })
@@ -180,6 +184,7 @@ export class BrokerRooms {
     const queues = new TopicQueues({ clock, network: this.network, nameServers: [], own: nameServer })
     const read = (physicalOffset: number): Buffer | undefined => store.read(physicalOffset)
     const brokerName = 'tandemmq'
+    const guard = { measured: new Measurements(), outputBytes: () => 0, outputBytesHigh: 1, relieve: () => {} }
     const dispatcher = new Dispatcher({
       handlers: [
         routeHandlers({ nameServer, kvConfig }),
@@ -187,8 +192,8 @@ export class BrokerRooms {
         clientHandlers({ consumers: groups, producers, sql }),
         offsetHandlers({ topics, groups, offsets, read }),
         lockHandlers({ locks, topics }),
-        pullHandlers(pulls),
-        popHandlers(leases),
+        pullHandlers(pulls, guard),
+        popHandlers(leases, guard),
         assignmentHandlers({ groups, modes, queuesOf: (topic) => queues.of(topic) }),
         queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
         adminHandlers({
@@ -243,6 +248,7 @@ export class BrokerRooms {
     this.offsets.flush()
     this.pulls.close()
     this.leases.close()
+    this.groups.close()
     await this.clock.run(this.server.close(0))
     await this.clock.run(this.store.close())
   }
@@ -297,6 +303,7 @@ export function heartbeatBody(
     fingerprint?: number
     withoutSub?: boolean
     expressionType?: string
+    instance?: { startedAt?: number; restartMs?: number; absenceMs?: number }
   } = {},
 ): unknown {
   const { clientId = 'c1', group = 'billing', topics = { orders: '*' }, version = 100, model = 'CLUSTERING' } = over
@@ -316,6 +323,7 @@ export function heartbeatBody(
       },
     ],
     heartbeatFingerprint: over.fingerprint ?? 0,
+    instance: over.instance,
     producerDataSet: [{ groupName: 'CLIENT_INNER_PRODUCER' }],
     withoutSub: over.withoutSub ?? false,
   }

@@ -3,7 +3,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import net from 'node:net'
 import { fileURLToPath } from 'node:url'
 
-const ours = ['packages', 'broker/src', 'test/kit', 'test/system'].map((folder) =>
+const ours = ['packages', 'broker/src', 'test/kit', 'test/system', 'test/simulate'].map((folder) =>
   fileURLToPath(new URL(`../../${folder}/`, import.meta.url)),
 )
 

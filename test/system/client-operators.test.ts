@@ -25,7 +25,7 @@ afterEach(async () => {
 test('a group is created with settings, changed one by one, and forgotten', async () => {
   expect(await admin.groupSettings('stock')).toBeUndefined()
   await admin.createGroup('stock', { attemptsMax: 3, ordered: true })
-  const created = { attemptsMax: 3, ordered: true, enabled: true, broadcast: true }
+  const created = { attemptsMax: 3, ordered: true, enabled: true, broadcast: true, retry: 'levels' }
   expect(await admin.groupSettings('stock')).toEqual(created)
   await admin.createGroup('stock', { enabled: false })
   expect(await admin.groupSettings('stock')).toEqual({ ...created, enabled: false })

@@ -5,21 +5,37 @@ import { DedupWindow, type DedupWindowOptions } from './index.ts'
 
 const bytesOf = (key: string) => Buffer.from(`..${key}..`)
 
-function setUp(options: Partial<DedupWindowOptions> = {}, log = new ScriptLog(testClock())) {
+interface Settings extends Partial<DedupWindowOptions> {
+  /** dedupWindowMs of topics, -1 for those not named. */
+  topics?: Record<string, number>
+}
+
+function setUp({ topics = {}, ...options }: Settings = {}, log = new ScriptLog(testClock())) {
   const { clock } = log
-  const window = new DedupWindow({ clock, read: (at) => log.read(at), ...options })
-  const find = (topic: string, key: string) => {
+  const of = (name: string): number => topics[name] ?? -1
+  const window = new DedupWindow({
+    clock,
+    read: (at) => log.read(at),
+    windowOf: (bytes, start, end) => of(bytes.toString('utf8', start, end)),
+    ...options,
+  })
+  const look = (topic: string, key: string, isOwn: boolean) => {
     const bytes = bytesOf(key)
-    return window.find(Buffer.from(topic), bytes, 2, bytes.length - 2)
+    return window.find({ nameBytes: Buffer.from(topic), dedupWindowMs: of(topic) }, bytes, 2, bytes.length - 2, isOwn)
   }
+  const find = (topic: string, key: string) => look(topic, key, false)
+  const findOwn = (topic: string, key: string) => look(topic, key, true)
   const send = (topic: string, key: string, properties: Record<string, string> = { UNIQ_KEY: key }) => {
+    const isOwn = 'DEDUP_KEY' in properties
+    look(topic, key, isOwn)
+    if (isOwn) window.admit(1)
     const { fields } = message(topic, 'x', properties)
     log.append(topic, 0, fields)
-    const bytes = bytesOf(key)
-    window.add(Buffer.from(topic), bytes, 2, bytes.length - 2, fields.physicalOffset, fields.storeTimestamp)
+    window.add(fields.physicalOffset, fields.storeTimestamp)
     return fields.physicalOffset
   }
-  return { clock, log, window, find, send }
+  const sendOwn = (topic: string, key: string) => send(topic, key, { UNIQ_KEY: `u-${key}`, DEDUP_KEY: key })
+  return { clock, log, window, find, findOwn, send, sendOwn }
 }
 
 test('a key is found with the place of its first message, per topic', () => {
@@ -32,31 +48,34 @@ test('a key is found with the place of its first message, per topic', () => {
   expect(find('stock', 'k1')).toBe(-1)
   expect(find('orders', 'k')).toBe(-1)
   expect(find('orders', '')).toBe(-1)
-  expect(window.stats()).toEqual({ entries: 3, hits: 2, evictedEarly: 0 })
+  expect(window.stats()).toMatchObject({ entries: 3, ownKeys: 0, hits: 2, evictedEarly: 0 })
 })
 
 test('a message without a key has no earlier one', () => {
-  const { window } = setUp()
-  window.add(Buffer.from('orders'), Buffer.alloc(4), -1, -1, 0, 0)
-  expect(window.find(Buffer.from('orders'), Buffer.alloc(4), -1, -1)).toBe(-1)
+  const { window, send } = setUp()
+  send('orders', '')
+  const topic = { nameBytes: Buffer.from('orders'), dedupWindowMs: -1 }
+  expect(window.find(topic, Buffer.alloc(4), -1, -1, false)).toBe(-1)
+  window.add(0, 0)
   expect(window.stats().entries).toBe(0)
 })
 
 test('the dedup key of the application counts before the unique key', () => {
-  const { find, send } = setUp()
+  const { find, findOwn, send } = setUp()
   const at = send('orders', 'payment-42', { UNIQ_KEY: 'u1', DEDUP_KEY: 'payment-42' })
-  expect(find('orders', 'payment-42')).toBe(at)
+  expect(findOwn('orders', 'payment-42')).toBe(at)
+  expect(find('orders', 'payment-42')).toBe(-1)
   expect(find('orders', 'u1')).toBe(-1)
 })
 
 test('a fingerprint alone proves nothing: the stored record decides', () => {
-  const { log, window } = setUp()
+  const { log, window, find } = setUp()
   const { fields } = message('orders', 'x', { UNIQ_KEY: 'another' })
   log.append('orders', 0, fields)
-  const key = Buffer.from('wanted')
   // The entry claims `wanted` lies where the record of `another` is, as two colliding fingerprints would.
-  window.add(Buffer.from('orders'), key, 0, key.length, fields.physicalOffset, fields.storeTimestamp)
-  expect(window.find(Buffer.from('orders'), key, 0, key.length)).toBe(-1)
+  expect(find('orders', 'wanted')).toBe(-1)
+  window.add(fields.physicalOffset, fields.storeTimestamp)
+  expect(find('orders', 'wanted')).toBe(-1)
 })
 
 test('a key is forgotten at the end of the window and not before, with or without traffic', async () => {
@@ -84,22 +103,138 @@ test('old entries leave as new ones come, and the window survives the wall clock
   expect(find('orders', 'later')).toBe(at)
 })
 
-test('more keys than allowed push out the oldest, counted each time and told once', () => {
-  let told = 0
-  const { find, send, window } = setUp({ entriesMax: 3_000, onEvictedEarly: () => told++ })
+test('more unique ids than allowed push out the oldest, each counted, and it is said once a minute', async () => {
+  const told: string[] = []
+  const { clock, find, send, window } = setUp({ entriesMax: 3_000, log: (line) => told.push(line) })
   for (let n = 0; n < 30_000; n++) send('orders', `k${n}`)
-  expect(window.stats()).toMatchObject({ entries: 3_000, evictedEarly: 27_000 })
-  expect(told).toBe(1)
-  expect(find('orders', 'k29999')).toBeGreaterThan(0)
-  expect(find('orders', 'k27000')).toBeGreaterThan(0)
-  expect(find('orders', 'k26999')).toBe(-1)
+  const { entries, evictedEarly } = window.stats()
+  expect(entries + evictedEarly).toBe(30_000)
+  // They leave in blocks of at most a sixteenth.
+  expect(entries).toBeGreaterThan(3_000 - 3_000 / 16)
+  expect(entries).toBeLessThanOrEqual(3_000)
+  expect(told).toHaveLength(1)
+  expect(told[0]).toContain('3000')
+  for (let n = evictedEarly; n < 30_000; n++) expect(find('orders', `k${n}`)).toBeGreaterThan(0)
+  expect(find('orders', `k${evictedEarly - 1}`)).toBe(-1)
+  await clock.advance(60_000)
+  for (let n = 0; n < 3_000; n++) send('orders', `l${n}`)
+  expect(told).toHaveLength(2)
+})
+
+test('no flood of unique ids makes a key of an application leave before its time', () => {
+  const { findOwn, send, sendOwn, window } = setUp({ entriesMax: 1_000, ownKeysMax: 1_000 })
+  const at = sendOwn('payments', 'payment-42')
+  for (let n = 0; n < 20_000; n++) send('payments', `k${n}`)
+  expect(window.stats().evictedEarly).toBeGreaterThan(18_000)
+  expect(findOwn('payments', 'payment-42')).toBe(at)
+})
+
+test('the last key of an application there is room for is taken, one more is refused until one had its time', async () => {
+  const told: string[] = []
+  const { clock, findOwn, send, sendOwn, window } = setUp({ ownKeysMax: 16, log: (line) => told.push(line) })
+  const places = Array.from({ length: 16 }, (_, n) => sendOwn('payments', `p${n}`))
+  expect(() => sendOwn('payments', 'p16')).toThrow(expect.objectContaining({ code: 'SYSTEM_BUSY' }))
+  expect(() => sendOwn('payments', 'p17')).toThrow('dedupOwnKeysMax is 16')
+  expect(told).toHaveLength(1)
+  expect(window.stats()).toMatchObject({ ownKeys: 16, refused: 2, evictedEarly: 0 })
+  places.forEach((at, n) => expect(findOwn('payments', `p${n}`)).toBe(at))
+  // Others go on meanwhile.
+  send('payments', 'u1')
+  await clock.advance(602_000)
+  expect(sendOwn('payments', 'p16')).toBeGreaterThan(0)
+  expect(window.stats().ownKeys).toBe(1)
+})
+
+test('a topic has a window of its own, exact to the millisecond of store time', async () => {
+  const { clock, findOwn, sendOwn } = setUp({ windowMs: 600_000, topics: { short: 1_000, long: 86_400_000 } })
+  const short = sendOwn('short', 'k')
+  const long = sendOwn('long', 'k')
+  const usual = sendOwn('usual', 'k')
+  await clock.advance(999)
+  expect(findOwn('short', 'k')).toBe(short)
+  await clock.advance(1)
+  expect(findOwn('short', 'k')).toBe(-1)
+  await clock.advance(598_999)
+  expect(findOwn('usual', 'k')).toBe(usual)
+  await clock.advance(1)
+  expect(findOwn('usual', 'k')).toBe(-1)
+  sendOwn('usual', 'other')
+  await clock.advance(86_400_000 - 600_001)
+  sendOwn('long', 'other')
+  expect(findOwn('long', 'k')).toBe(long)
+  await clock.advance(1)
+  expect(findOwn('long', 'k')).toBe(-1)
+})
+
+test('a topic whose window is 0 has none, and one that has a window needs none of the broker', () => {
+  const { find, send, window } = setUp({ topics: { off: 0 } })
+  send('off', 'k')
+  expect(find('off', 'k')).toBe(-1)
+  expect(window.stats().entries).toBe(0)
+  const other = setUp({ windowMs: 0, topics: { on: 1_000 } })
+  expect(other.find('on', 'k')).toBe(-1)
+  const at = other.send('on', 'k')
+  other.send('usual', 'k')
+  expect(other.find('on', 'k')).toBe(at)
+  expect(other.find('usual', 'k')).toBe(-1)
+})
+
+test('a window that gets longer or shorter finds the keys that were put in before', async () => {
+  const topics = { orders: 600_000 }
+  const { clock, findOwn, sendOwn, window } = setUp({ topics })
+  const at = sendOwn('orders', 'k')
+  topics.orders = 7 * 86_400_000
+  expect(findOwn('orders', 'k')).toBe(at)
+  const kept = sendOwn('orders', 'l')
+  await clock.advance(300_000)
+  topics.orders = 300_001
+  expect(findOwn('orders', 'k')).toBe(at)
+  topics.orders = 300_000
+  expect(findOwn('orders', 'k')).toBe(-1)
+  topics.orders = 7 * 86_400_000
+  await clock.advance(6 * 86_400_000)
+  window.expire()
+  expect(findOwn('orders', 'l')).toBe(kept)
+})
+
+test('a message that was deleted with its topic is no first one of anything', () => {
+  const deleted = new Map<string, number>()
+  const { log, findOwn, sendOwn } = setUp({ deletedBefore: (topic) => deleted.get(topic) ?? 0 })
+  const at = sendOwn('orders', 'k')
+  deleted.set('orders', at)
+  expect(findOwn('orders', 'k')).toBe(at)
+  deleted.set('orders', log.durableOffset + 1_000)
+  expect(findOwn('orders', 'k')).toBe(-1)
+})
+
+test('records of keys of applications are pinned for their time, those of unique ids are not', async () => {
+  const { clock, window, send, sendOwn } = setUp()
+  send('orders', 'u1')
+  expect(window.earliestPinned()).toBe(Number.POSITIVE_INFINITY)
+  const at = sendOwn('orders', 'k1')
+  expect(window.earliestPinned()).toBe(at)
+  await clock.advance(602_000)
+  expect(window.earliestPinned()).toBe(Number.POSITIVE_INFINITY)
+})
+
+test('memory follows the number of keys, and goes back when they had their time', async () => {
+  const { clock, send, window } = setUp({ windowMs: 60_000 })
+  expect(window.stats().bytes).toBe(0)
+  for (let n = 0; n < 200_000; n++) send('orders', `k${n}`)
+  expect(window.stats().bytes / 200_000).toBeLessThan(32)
+  await clock.advance(62_000)
+  window.expire()
+  expect(window.stats()).toMatchObject({ entries: 0, bytes: 0 })
 })
 
 test('a record that retention removed cannot be answered with', () => {
-  const { find, send, log } = setUp()
+  const told: string[] = []
+  const { find, send, log, window } = setUp({ log: (line) => told.push(line) })
   send('orders', 'k1')
   log.read = () => undefined
   expect(find('orders', 'k1')).toBe(-1)
+  expect(window.stats().unverified).toBe(1)
+  expect(told).toHaveLength(1)
 })
 
 test('replaying any prefix of the log, or what follows a checkpoint, gives the window that was', async () => {
@@ -143,14 +278,20 @@ test('a user property called REAL_TOPIC does not move an ordinary message to ano
   expect(after.find('payments', 'k1')).toBe(-1)
 })
 
-test('a checkpoint of a window that has gone round its memory gives the same window', () => {
-  const { log, send, window } = setUp({ entriesMax: 1_000 })
-  const places = Array.from({ length: 1_700 }, (_, n) => send('orders', `k${n}`))
-  log.flush()
-  log.takeCheckpoint(window)
-  const restored = setUp({ entriesMax: 1_000 }, log.prefix(log.entries.length))
+test('a checkpoint of a window whose oldest left gives the same window, of both kinds and all lengths', () => {
+  const topics = { long: 86_400_000 }
+  const world = setUp({ entriesMax: 1_000, topics })
+  const places = Array.from({ length: 1_700 }, (_, n) => world.send('orders', `k${n}`))
+  const own = world.sendOwn('orders', 'mine')
+  const long = world.sendOwn('long', 'mine')
+  world.log.flush()
+  world.log.takeCheckpoint(world.window)
+  const restored = setUp({ entriesMax: 1_000, topics }, world.log.prefix(world.log.entries.length))
   restored.log.replayInto(restored.window)
-  expect(restored.window.stats().entries).toBe(1_000)
-  for (const n of [700, 701, 1_023, 1_024, 1_025, 1_699]) expect(restored.find('orders', `k${n}`)).toBe(places[n])
-  expect(restored.find('orders', 'k699')).toBe(-1)
+  const { entries, evictedEarly } = world.window.stats()
+  expect(restored.window.stats()).toMatchObject({ entries, ownKeys: 2 })
+  for (let n = evictedEarly; n < 1_700; n++) expect(restored.find('orders', `k${n}`)).toBe(places[n])
+  expect(restored.find('orders', `k${evictedEarly - 1}`)).toBe(-1)
+  expect(restored.findOwn('orders', 'mine')).toBe(own)
+  expect(restored.findOwn('long', 'mine')).toBe(long)
 })

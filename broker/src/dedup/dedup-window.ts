@@ -1,29 +1,63 @@
-import { PropertyScan, RecordView, SystemTopic } from '@tandemmq/protocol'
+import type { RecordView } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
-import { HashChains } from '../hash-chains.ts'
+import { BrokerError } from '../broker-error.ts'
 import { KeyHash } from '../key-hash.ts'
-import { PropertyRewriter } from '../property-rewriter.ts'
 import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
 import type { DerivedState } from '../store/index.ts'
+import { KeyRings } from './key-rings.ts'
+import { StoredKey } from './stored-key.ts'
 
-const FIRST_CAPACITY = 1024
+const SAID_AGAIN_MS = 60_000
+
+/** What the window wants to know of a topic. */
+export interface DedupTopic {
+  readonly nameBytes: Buffer
+  /** ms; 0 = off, below 0 = the broker's. */
+  readonly dedupWindowMs: number
+}
 
 export interface DedupWindowOptions {
   clock: Clock
   /** One stored record, copied; undefined when retention removed it. */
   read(physicalOffset: number): Buffer | undefined
-  /** Age (by store time) at which a key is forgotten. Default 600,000 ms. */
+  /** Age (by store time) at which a key is forgotten, of topics that say nothing else; 0 = off. Default 600,000 ms. */
   windowMs?: number
-  /** Keys held at most; one more pushes out the oldest, counted in `evictedEarly`. Default 1,000,000. */
+  /** Unique ids held at most; more push out the oldest, counted in `evictedEarly`. Default 10,000,000. */
   entriesMax?: number
-  /** Told once, when the first key younger than `windowMs` had to go. */
-  onEvictedEarly?: () => void
+  /** Keys of the application held at most; they never leave early, more are refused. Default 10,000,000. */
+  ownKeysMax?: number
+  /** `dedupWindowMs` of the topic with this name, for records met in the log. Default -1 for all. */
+  windowOf?: (bytes: Buffer, start: number, end: number) => number
+  /** Records of the topic before this log offset were deleted with it. Default 0. */
+  deletedBefore?: (topic: string) => number
+  /** Told what an operator has to know, each kind of news once a minute. */
+  log?: (line: string) => void
+}
+
+type Counts = Pick<DedupStats, 'hits' | 'conflicts' | 'evictedEarly' | 'refused' | 'unverified'>
+
+export interface DedupStats {
+  /** Keys held: all, and those of applications among them. */
+  entries: number
+  ownKeys: number
+  /** Memory of the tables. */
+  bytes: number
+  /** Repeats recognised. */
+  hits: number
+  /** Of them with another body than the first one. */
+  conflicts: number
+  /** Unique ids that left before their time. */
+  evictedEarly: number
+  /** Sends refused because there was no room for the key of an application. */
+  refused: number
+  /** Fingerprints whose record retention had removed: could not be verified, taken for new. */
+  unverified: number
 }
 
 /**
- * Which message of the last minutes had this key? A ring of (64-bit keyed fingerprint, physical offset, store second)
- * in order of arrival, found through a hash table: 32 bytes an entry when full. A fingerprint that matches is verified against the stored record, so the answer is exact. The window holds nothing that the log does not
- * say, and is rebuilt by replaying it.
+ * Which message of the last minutes had this key? 64-bit keyed fingerprints with log offsets, those of applications (DEDUP_KEY) apart from
+ * the unique ids of all other messages, so that traffic cannot push out what somebody asked for by name. A fingerprint that matches is
+ * verified against the stored record, so the answer is exact. The window holds nothing that the log does not say, and is rebuilt by replaying it.
  *
  * @see broker.md 8.3
  */
@@ -31,228 +65,162 @@ export class DedupWindow implements DerivedState {
   readonly #clock: Clock
   readonly #read: (physicalOffset: number) => Buffer | undefined
   readonly #windowMs: number
-  readonly #entriesMax: number
-  #onEvictedEarly: (() => void) | undefined
+  readonly #windowOf: (bytes: Buffer, start: number, end: number) => number
+  readonly #deletedBefore: (topic: string) => number
+  readonly #log: (line: string) => void
   readonly #hash: KeyHash
-  #table = new HashChains()
-  #highs = new Int32Array(FIRST_CAPACITY)
-  #offsets = new Float64Array(FIRST_CAPACITY)
-  /** Seconds since 1970, rounded down; the exact time is read from the record when it matters. */
-  #seconds = new Uint32Array(FIRST_CAPACITY)
-  #oldest = 0
-  #size = 0
-  #hits = 0
-  #evictedEarly = 0
-  readonly #verified = new StoredKey()
+  readonly #ids: KeyRings
+  readonly #own: KeyRings
+  readonly #stored = new StoredKey()
+  readonly #said = new Map<string, number>()
+  readonly #counts: Counts = { hits: 0, conflicts: 0, evictedEarly: 0, refused: 0, unverified: 0 }
+  /** Where the key {@link find} looked for last belongs; undefined: nowhere. */
+  #rings: KeyRings | undefined
+  #ringMs = 0
 
   constructor(options: DedupWindowOptions) {
     this.#clock = options.clock
     this.#read = options.read
     this.#windowMs = options.windowMs ?? 600_000
-    this.#entriesMax = options.entriesMax ?? 1_000_000
-    this.#onEvictedEarly = options.onEvictedEarly
+    this.#windowOf = options.windowOf ?? (() => -1)
+    this.#deletedBefore = options.deletedBefore ?? (() => 0)
+    this.#log = options.log ?? (() => {})
     this.#hash = new KeyHash(options.clock)
+    this.#ids = new KeyRings(this.#windowMs, options.entriesMax ?? 10_000_000)
+    this.#own = new KeyRings(this.#windowMs, options.ownKeysMax ?? 10_000_000)
   }
 
   /**
    * @param key holds the key in [start, end); an absent key (start < 0) or an empty one has no earlier message
+   * @param isOwn it is the application's, not a unique id
    * @returns physical offset of the first message to `topic` with this key inside the window, -1 when there is none
    */
-  find(topic: Buffer, key: Buffer, start: number, end: number): number {
-    if (start < 0 || start >= end || this.#size === 0) return -1
-    this.#hash.of(topic, 0, topic.length, key, start, end)
-    const high = this.#hash.high
-    for (let entry = this.#table.first(this.#hash.low); entry >= 0; entry = this.#table.next()) {
-      if (this.#highs[entry] !== high) continue
-      const physicalOffset = this.#offsets[entry] as number
-      const record = this.#read(physicalOffset)
-      if (record === undefined || !this.#verified.equals(record, topic, key, start, end)) continue
-      if (this.#clock.now() - this.#verified.storeTimestamp >= this.#windowMs) continue
-      this.#hits++
-      return physicalOffset
+  find(topic: DedupTopic, key: Buffer, start: number, end: number, isOwn: boolean): number {
+    const windowMs = topic.dedupWindowMs < 0 ? this.#windowMs : topic.dedupWindowMs
+    this.#rings = undefined
+    if (windowMs === 0 || start < 0 || start >= end) return -1
+    const name = topic.nameBytes
+    this.#hash.of(name, 0, name.length, key, start, end)
+    const rings = isOwn ? this.#own : this.#ids
+    this.#rings = rings
+    this.#ringMs = windowMs
+    for (const ring of rings.rings) {
+      for (let at = ring.first(this.#hash.low, this.#hash.high); at >= 0; at = ring.next()) {
+        if (this.#isRepeat(at, windowMs, name, key, start, end)) return at
+      }
     }
     return -1
   }
 
-  /** Remembers the message just appended; call it once per message for which {@link find} answered -1. */
-  add(topic: Buffer, key: Buffer, start: number, end: number, physicalOffset: number, storeTimestamp: number): void {
-    if (start < 0 || start >= end) return
-    this.#hash.of(topic, 0, topic.length, key, start, end)
-    this.#insert(physicalOffset, storeTimestamp)
+  /** Remembers the message just appended, under the key {@link find} did not find. */
+  add(physicalOffset: number, storeTimestamp: number): void {
+    if (this.#rings !== undefined) this.#put(this.#rings, this.#ringMs, physicalOffset, storeTimestamp)
+  }
+
+  /**
+   * To be asked before keys of applications are appended.
+   * @throws {BrokerError} SYSTEM_BUSY when there is no room for them
+   */
+  admit(keys: number): void {
+    if (this.#own.size + keys <= this.#own.entriesMax) return
+    this.#own.expire(this.#clock.now() / 1000)
+    if (this.#own.size + keys <= this.#own.entriesMax) return
+    this.#counts.refused++
+    const what = `${this.#own.size} dedup keys are held, dedupOwnKeysMax is ${this.#own.entriesMax}`
+    this.#say('refused', `${what}: messages with a dedup key are refused until the oldest have had their time`)
+    throw new BrokerError('SYSTEM_BUSY', `[DEDUP] ${what}, retry after 1000 ms`)
+  }
+
+  /** Another body came under the key of the record at `physicalOffset`. */
+  countConflict(): void {
+    this.#counts.conflicts++
   }
 
   /** Rebuilds the window from one record of the log; copies made by the broker are not sends and are passed over. */
   replay(record: RecordView, bytes: Buffer): void {
     if (record.preparedTransactionOffset !== 0) return
-    if (this.#clock.now() - record.storeTimestamp >= this.#windowMs) return
-    const key = this.#verified
+    const key = this.#stored
     if (!key.load(record, bytes)) return
+    const own = this.#windowOf(bytes, key.topicStart, key.topicEnd)
+    const windowMs = own < 0 ? this.#windowMs : own
+    if (this.#clock.now() - record.storeTimestamp >= windowMs) return
     this.#hash.of(bytes, key.topicStart, key.topicEnd, bytes, key.start, key.end)
-    this.#insert(record.physicalOffset, record.storeTimestamp)
+    this.#put(key.isOwn ? this.#own : this.#ids, windowMs, record.physicalOffset, record.storeTimestamp)
+  }
+
+  /** Gives back the memory of keys that had their time; otherwise that happens as others come. */
+  expire(): void {
+    const second = this.#clock.now() / 1000
+    this.#ids.expire(second)
+    this.#own.expire(second)
+  }
+
+  /** Log offset from which records are needed to verify keys of applications; Infinity when there are none. */
+  earliestPinned(): number {
+    this.expire()
+    return this.#own.oldestOffset
   }
 
   snapshot(before: number): Buffer[] {
-    const capacity = this.#highs.length
-    let size = this.#size
-    // The ring is in log order: only its end can lie behind `before`.
-    while (size > 0 && (this.#offsets[(this.#oldest + size - 1) % capacity] as number) >= before) size--
-    const lows = unrolled(this.#table.hashes, new Int32Array(size), this.#oldest, capacity)
-    const highs = unrolled(this.#highs, new Int32Array(size), this.#oldest, capacity)
-    const offsets = unrolled(this.#offsets, new Float64Array(size), this.#oldest, capacity)
-    const seconds = unrolled(this.#seconds, new Uint32Array(size), this.#oldest, capacity)
-    const key = Int32Array.from(this.#hash.key)
-    return new SnapshotWriter()
-      .column(key)
-      .number(size)
-      .column(lows)
-      .column(highs)
-      .column(offsets)
-      .column(seconds)
-      .finish()
+    const writer = new SnapshotWriter().column(Int32Array.from(this.#hash.key))
+    this.#ids.save(writer, before)
+    this.#own.save(writer, before)
+    return writer.finish()
   }
 
   restore(snapshot: Buffer, first: number): void {
     const reader = new SnapshotReader(snapshot)
     const [k0, k1] = reader.int32(2)
     this.#hash.key = [k0 as number, k1 as number]
-    const size = reader.number()
-    const lows = reader.int32(size)
-    const highs = reader.int32(size)
-    const offsets = reader.float64(size)
-    const seconds = reader.uint32(size)
-    const oldest = this.#clock.now() / 1000 - this.#windowMs / 1000
-    for (let i = 0; i < size; i++) {
-      if ((offsets[i] as number) < first || (seconds[i] as number) + 1 <= oldest) continue
-      this.#put(lows[i] as number, highs[i] as number, offsets[i] as number, seconds[i] as number)
+    const second = this.#clock.now() / 1000
+    this.#ids.load(reader, first, second)
+    this.#own.load(reader, first, second)
+  }
+
+  stats(): DedupStats {
+    const ownKeys = this.#own.size
+    const bytes = this.#ids.bytes + this.#own.bytes
+    return { entries: this.#ids.size + ownKeys, ownKeys, bytes, ...this.#counts }
+  }
+
+  #isRepeat(at: number, windowMs: number, topic: Buffer, key: Buffer, start: number, end: number): boolean {
+    const record = this.#read(at)
+    if (record === undefined) {
+      this.#counts.unverified++
+      this.#say('unverified', `retention removed ${at} within its dedup window: a repeat of it is taken for new`)
+      return false
     }
+    if (!this.#stored.equals(record, topic, key, start, end)) return false
+    if (this.#clock.now() - this.#stored.storeTimestamp >= windowMs) return false
+    if (at < this.#deletedBefore(topic.toString())) return false
+    this.#counts.hits++
+    return true
   }
 
-  stats(): { entries: number; hits: number; evictedEarly: number } {
-    return { entries: this.#size, hits: this.#hits, evictedEarly: this.#evictedEarly }
+  #put(rings: KeyRings, windowMs: number, physicalOffset: number, storeTimestamp: number): void {
+    const second = Math.floor(storeTimestamp / 1000)
+    const ring = rings.ringFor(windowMs)
+    ring.expire(second)
+    if (rings === this.#ids && rings.size >= rings.entriesMax) this.#evictIds(second)
+    ring.add(this.#hash.low, this.#hash.high, physicalOffset, second)
   }
 
-  #insert(physicalOffset: number, storeTimestamp: number): void {
-    this.#put(this.#hash.low, this.#hash.high, physicalOffset, Math.floor(storeTimestamp / 1000))
-  }
-
-  #put(low: number, high: number, physicalOffset: number, second: number): void {
-    this.#expire(second)
-    if (this.#size === this.#entriesMax) this.#evictEarly()
-    if (this.#size === this.#highs.length) this.#grow()
-    let entry = this.#oldest + this.#size
-    if (entry >= this.#highs.length) entry -= this.#highs.length
-    this.#size++
-    this.#highs[entry] = high
-    this.#offsets[entry] = physicalOffset
-    this.#seconds[entry] = second
-    this.#table.add(low, entry)
-  }
-
-  #expire(second: number): void {
-    const windowSeconds = Math.ceil(this.#windowMs / 1000)
-    while (this.#size > 0 && second - (this.#seconds[this.#oldest] as number) > windowSeconds) this.#dropOldest()
-  }
-
-  #evictEarly(): void {
-    this.#dropOldest()
-    this.#evictedEarly++
-    this.#onEvictedEarly?.()
-    this.#onEvictedEarly = undefined
-  }
-
-  #dropOldest(): void {
-    this.#table.remove(this.#oldest)
-    this.#oldest = this.#oldest + 1 === this.#highs.length ? 0 : this.#oldest + 1
-    this.#size--
-  }
-
-  /** Entry numbers change with the place in the ring, so the table is filled anew. */
-  #grow(): void {
-    const from = this.#oldest
-    const capacity = this.#highs.length
-    const highs = new Int32Array(capacity * 2)
-    const offsets = new Float64Array(capacity * 2)
-    const seconds = new Uint32Array(capacity * 2)
-    const table = new HashChains()
-    for (let i = 0; i < this.#size; i++) {
-      const old = (from + i) % capacity
-      highs[i] = this.#highs[old] as number
-      offsets[i] = this.#offsets[old] as number
-      seconds[i] = this.#seconds[old] as number
-      table.add(this.#table.hashOf(old), i)
-    }
-    this.#table = table
-    this.#highs = highs
-    this.#offsets = offsets
-    this.#seconds = seconds
-    this.#oldest = 0
-  }
-}
-
-/** The part of a ring that begins at `from`, in order. */
-function unrolled<T extends Int32Array | Uint32Array | Float64Array>(
-  ring: T,
-  part: T,
-  from: number,
-  capacity: number,
-): T {
-  const tail = ring.subarray(from, Math.min(capacity, from + part.length))
-  part.set(tail)
-  part.set(ring.subarray(0, part.length - tail.length), tail.length)
-  return part
-}
-
-const parkingTopics = [SystemTopic.HALF, SystemTopic.SCHEDULE, SystemTopic.TIMER].map((name) => Buffer.from(name))
-const notSends = [SystemTopic.OP_HALF, '%RETRY%', '%DLQ%'].map((name) => Buffer.from(name))
-
-/** Topic and key under which a stored record was sent. */
-class StoredKey {
-  readonly #view = new RecordView()
-  readonly #scan = new PropertyScan()
-  readonly #real = new PropertyRewriter({ drop: [], note: ['REAL_TOPIC'] })
-  topicStart = 0
-  topicEnd = 0
-  start = 0
-  end = 0
-  storeTimestamp = 0
-
-  /** @returns false when the record was not sent by a producer or has no key */
-  load(record: RecordView, bytes: Buffer): boolean {
-    this.topicStart = record.topicStart
-    this.topicEnd = record.topicEnd
-    this.storeTimestamp = record.storeTimestamp
-    if (notSends.some((name) => startsWith(bytes, record.topicStart, record.topicEnd, name))) return false
-    if (parkingTopics.some((name) => equal(bytes, record.topicStart, record.topicEnd, name))) {
-      this.#real.load(bytes, record.propertiesStart, record.propertiesEnd)
-      this.topicStart = this.#real.starts[0] as number
-      this.topicEnd = this.#real.ends[0] as number
-      if (this.topicStart < 0) return false
-      if (startsWith(bytes, this.topicStart, this.topicEnd, notSends[1] as Buffer)) return false
-    }
-    this.#scan.scan(bytes, record.propertiesStart, record.propertiesEnd)
-    const own = this.#scan.dedupKeyStart >= 0
-    this.start = own ? this.#scan.dedupKeyStart : this.#scan.uniqKeyStart
-    this.end = own ? this.#scan.dedupKeyEnd : this.#scan.uniqKeyEnd
-    return this.start >= 0 && this.start < this.end
-  }
-
-  equals(record: Buffer, topic: Buffer, key: Buffer, start: number, end: number): boolean {
-    this.#view.at(record, 0)
-    return (
-      this.load(this.#view, record) &&
-      equal(record, this.topicStart, this.topicEnd, topic) &&
-      this.end - this.start === end - start &&
-      record.compare(key, start, end, this.start, this.end) === 0
+  #evictIds(second: number): void {
+    this.#ids.expire(second)
+    if (this.#ids.size < this.#ids.entriesMax) return
+    this.#counts.evictedEarly += this.#ids.evict()
+    const reach = second - this.#ids.reachesBackTo
+    const max = this.#ids.entriesMax
+    this.#say(
+      'evictedEarly',
+      `more than ${max} unique ids (dedupEntriesMax) came within ${reach} s: older ones are forgotten`,
     )
   }
-}
 
-function equal(bytes: Buffer, start: number, end: number, wanted: Buffer): boolean {
-  return end - start === wanted.length && startsWith(bytes, start, end, wanted)
-}
-
-function startsWith(bytes: Buffer, start: number, end: number, wanted: Buffer): boolean {
-  if (end - start < wanted.length) return false
-  for (let i = 0; i < wanted.length; i++) if (bytes[start + i] !== wanted[i]) return false
-  return true
+  #say(what: keyof Counts, line: string): void {
+    const now = this.#clock.monotonic()
+    if (now - (this.#said.get(what) ?? Number.NEGATIVE_INFINITY) < SAID_AGAIN_MS) return
+    this.#said.set(what, now)
+    this.#log(line)
+  }
 }

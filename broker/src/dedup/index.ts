@@ -1,2 +1,2 @@
 export { DedupWindow } from './dedup-window.ts'
-export type { DedupWindowOptions } from './dedup-window.ts'
+export type { DedupStats, DedupTopic, DedupWindowOptions } from './dedup-window.ts'

@@ -2,12 +2,15 @@ import { groupNameProblem, RequestCode, retryTopic } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
 import type { Traffic } from '../traffic.ts'
+import { AbsentMembers } from './absent-members.ts'
 import { ByteTable } from './byte-table.ts'
 import { defaultGroupConfig, type GroupConfig } from './group-config.ts'
-import type { ConsumerData } from './heartbeat.ts'
+import { knownRetryPolicy, retryDelayMs, type RetryPolicy } from './group-retry-policy.ts'
+import type { ConsumerData, Instance } from './heartbeat.ts'
 import { type Member, MemberTable } from './member-table.ts'
 import { type Journal, storeNow, storeSoon } from './state-table.ts'
 import type { Subscription } from './subscription.ts'
+import { conflictsOf, newest, sameInterest, type SubscriptionConflict } from './subscription-conflicts.ts'
 import type { Topics } from './topics.ts'
 
 const TABLE = 'groups'
@@ -16,6 +19,8 @@ export interface ConsumerMember extends Member {
   consumeType: string
   messageModel: string
   consumeFromWhere: string
+  /** Undefined for clients that are not ours. */
+  instance: Instance | undefined
   /** Heartbeat v2: hash of the subscriptions the client last sent in full, 0 when it sends them always. */
   fingerprint: number
   /** By topic; each member keeps its own, so that differing members do not overwrite each other (broker.md 7.4). */
@@ -29,6 +34,11 @@ export interface ConsumerGroup {
   config: GroupConfig
   /** Handed to its members, by topic. */
   readonly delivered: Map<string, Traffic>
+}
+
+export function consumerGroup(config: GroupConfig): ConsumerGroup {
+  const { groupName: name } = config
+  return { name, nameBytes: Buffer.from(name), config, delivered: new Map() }
 }
 
 type Entry = { put: GroupConfig } | { delete: string }
@@ -46,14 +56,25 @@ export class ConsumerGroups {
   readonly #byName = new Map<string, ConsumerGroup>()
   readonly #byBytes = new ByteTable<ConsumerGroup>()
   readonly #members: MemberTable<ConsumerMember>
+  readonly #absent: AbsentMembers
+  readonly #conflicts = new Map<string, readonly SubscriptionConflict[]>()
   readonly #toNotify = new Set<string>()
+  /** Set by who keeps something for a member: it has left, and nobody waits for it. */
+  onGone: (group: string, clientId: string) => void = () => {}
   #stored: Promise<void> = Promise.resolve()
 
   /**
    * Reads the journal's table.
    * @param options.channelExpiryMs ms without heartbeat after which a member is gone, default 120,000, Infinity allowed
+   * @param options.memberGraceMs longest wait for members of before a restart, default what each asked for
    */
-  constructor(options: { clock: Clock; journal: Journal; topics: Topics; channelExpiryMs?: number }) {
+  constructor(options: {
+    clock: Clock
+    journal: Journal
+    topics: Topics
+    channelExpiryMs?: number
+    memberGraceMs?: number | undefined
+  }) {
     this.#clock = options.clock
     this.#journal = options.journal
     this.#topics = options.topics
@@ -62,7 +83,19 @@ export class ConsumerGroups {
     this.#members = new MemberTable({
       clock,
       ...(channelExpiryMs === undefined ? {} : { channelExpiryMs }),
-      onLeft: (group) => this.#notify(group),
+      onLeft: (group, member, isFarewell) => {
+        this.#absent.left(group, member.clientId, isFarewell)
+        this.#onChange(group)
+      },
+    })
+    this.#absent = new AbsentMembers({
+      clock,
+      journal: options.journal,
+      graceMs: options.memberGraceMs,
+      onGone: (group, clientId) => {
+        this.onGone(group, clientId)
+        this.#notify(group)
+      },
     })
     this.#journal.register(TABLE, {
       apply: (entry) => this.#apply(entry as Entry),
@@ -122,34 +155,43 @@ export class ConsumerGroups {
   async delete(name: string): Promise<void> {
     const group = this.require(name)
     this.#remove(group)
+    this.#absent.deleteGroup(name)
     await storeNow(this.#journal, TABLE, { delete: name } satisfies Entry)
   }
 
-  /** Redeliveries of the group before a message goes to its dead letter topic. */
-  policyOf(group: string): { attemptsMax: number } {
-    return { attemptsMax: this.#byName.get(group)?.config.retryMaxTimes ?? 16 }
+  /** How the group's messages are delivered again and when they become dead letters. */
+  policyOf(group: string): RetryPolicy {
+    const config = this.#byName.get(group)?.config
+    if (config === undefined) return { attemptsMax: 16, delayMs: () => undefined }
+    const { retryMaxTimes, groupRetryPolicy } = config
+    return {
+      attemptsMax: retryMaxTimes < 0 ? Number.POSITIVE_INFINITY : retryMaxTimes,
+      delayMs: (retries) => retryDelayMs(groupRetryPolicy, retries),
+    }
   }
 
   /**
    * Takes one group of a heartbeat (remoting.md 4.4).
    * @param short heartbeat v2 without subscriptions: the ones sent before stay
    * @returns false when a short heartbeat met a member whose subscriptions are not known: the client must send them
-   * @throws {BrokerError} GROUP_NAME_INVALID
+   * @throws {BrokerError} GROUP_NAME_INVALID; CLIENT_ID_TAKEN when a younger program lives under this client id
    */
   heartbeat(
     connection: Connection,
-    client: ClientVersion & { clientId: string; fingerprint: number; short: boolean },
+    client: ClientVersion & { clientId: string; fingerprint: number; short: boolean; instance?: Instance | undefined },
     data: ConsumerData,
   ): boolean {
     this.ensure(data.group)
     const known = this.#members.get(data.group, connection.id)
     const same = known !== undefined && known.clientId === client.clientId
+    const namesake = same ? undefined : this.#previousSelf(data.group, client.clientId)
+    if (namesake !== undefined) supersede(namesake, client.instance)
     const current = same && known.fingerprint === client.fingerprint
     if (client.short && current) {
       known.lastSeenAt = this.#clock.monotonic()
       return true
     }
-    const before = same ? known.subscriptions : this.#previousSelf(data.group, client.clientId)?.subscriptions
+    const before = same ? known.subscriptions : namesake?.subscriptions
     const given = new Map(data.subscriptions.map((subscription) => [subscription.topic, subscription]))
     const subscriptions = client.short ? (before ?? given) : newest(before, given)
     const member: ConsumerMember = {
@@ -163,11 +205,15 @@ export class ConsumerGroups {
       consumeFromWhere: data.consumeFromWhere,
       fingerprint: client.short ? 0 : client.fingerprint,
       subscriptions,
+      instance: client.instance,
     }
     // Replacing a connection or a member keeps the set of client ids, but clients cached the old view: tell them.
     const changed = !same || before === undefined || !sameInterest(before, subscriptions)
+    if (known !== undefined && !same) this.#absent.left(data.group, known.clientId, true)
     this.#members.add(data.group, member)
-    if (changed) this.#notify(data.group)
+    // Who broadcasts takes no queues from others.
+    if (data.messageModel !== 'BROADCASTING') this.#absent.joined(data.group, client.clientId, client.instance)
+    if (changed) this.#onChange(data.group)
     return !client.short
   }
 
@@ -187,9 +233,14 @@ export class ConsumerGroups {
     return [...(this.#members.membersOf(group)?.values() ?? [])]
   }
 
-  /** Ascending; clients sort by the same order to share out queues. */
+  /**
+   * Ascending; clients sort by the same order to share out queues. Who is away and expected back counts, as long as anybody is
+   * here to do the sharing.
+   */
   clientIds(group: string): string[] {
-    return [...new Set(this.members(group).map(({ clientId }) => clientId))].toSorted()
+    const here = this.members(group).map(({ clientId }) => clientId)
+    if (here.length === 0) return []
+    return [...new Set([...here, ...this.#absent.of(group)])].toSorted()
   }
 
   /**
@@ -212,17 +263,11 @@ export class ConsumerGroups {
     return union
   }
 
-  /**
-   * Topics on which live members disagree: not all subscribe, or with different expressions. With client-side
-   * rebalancing the group then misses messages, whatever a broker does.
-   */
-  conflicts(group: string): string[] {
-    const members = this.members(group)
-    const topics = new Set(members.flatMap(({ subscriptions }) => [...subscriptions.keys()]))
-    return [...topics].filter((topic) => {
-      const texts = new Set(members.map(({ subscriptions }) => expressionOf(subscriptions.get(topic))))
-      return texts.size > 1
-    })
+  /** What live members disagree about. */
+  conflicts(group: string): readonly SubscriptionConflict[] {
+    let conflicts = this.#conflicts.get(group)
+    if (conflicts === undefined) this.#conflicts.set(group, (conflicts = conflictsOf(this.members(group))))
+    return conflicts
   }
 
   /** Groups with live members. */
@@ -230,12 +275,19 @@ export class ConsumerGroups {
     return this.#members.groups()
   }
 
+  /** Before the connections: those who are here now are remembered. */
   close(): void {
+    this.#absent.close()
     this.#members.close()
   }
 
   #previousSelf(group: string, clientId: string): ConsumerMember | undefined {
     return this.members(group).find((member) => member.clientId === clientId)
+  }
+
+  #onChange(group: string): void {
+    this.#conflicts.delete(group)
+    this.#notify(group)
   }
 
   /** One notification per group and turn, however many members came or went in it. */
@@ -264,8 +316,7 @@ export class ConsumerGroups {
       known.config = config
       return known
     }
-    const { groupName: name } = config
-    const group = { name, nameBytes: Buffer.from(name), config, delivered: new Map<string, Traffic>() }
+    const group = consumerGroup(config)
     this.#byName.set(group.name, group)
     this.#byBytes.set(group.nameBytes, group)
     return group
@@ -278,7 +329,7 @@ export class ConsumerGroups {
 
   #apply(entry: Entry): void {
     if ('put' in entry) {
-      this.#put(entry.put)
+      this.#put({ ...entry.put, groupRetryPolicy: knownRetryPolicy(entry.put.groupRetryPolicy) })
       return
     }
     const group = this.#byName.get(entry.delete)
@@ -286,24 +337,17 @@ export class ConsumerGroups {
   }
 }
 
-const expressionOf = (subscription: Subscription | undefined): string =>
-  subscription === undefined ? '' : `${subscription.expressionType} ${subscription.text}`
-
-/** Same topics with the same expressions; a version alone is no change, clients raise it on every rebalance. */
-function sameInterest(a: ReadonlyMap<string, Subscription>, b: ReadonlyMap<string, Subscription>): boolean {
-  if (a.size !== b.size) return false
-  for (const [topic, subscription] of a) if (expressionOf(subscription) !== expressionOf(b.get(topic))) return false
-  return true
-}
-
-/** A heartbeat that was overtaken by a newer one must not bring an older expression back. */
-function newest(
-  before: ReadonlyMap<string, Subscription> | undefined,
-  given: Map<string, Subscription>,
-): Map<string, Subscription> {
-  for (const [topic, subscription] of given) {
-    const old = before?.get(topic)
-    if (old !== undefined && old.version > subscription.version) given.set(topic, old)
+/**
+ * Two programs under one client id would both take its queues. The younger one counts, and the other one's connection is closed:
+ * it comes back, and is told here.
+ * @throws {BrokerError} CLIENT_ID_TAKEN
+ */
+function supersede(other: ConsumerMember, mine: Instance | undefined): void {
+  if (mine === undefined || other.instance === undefined || other.instance.startedAt === mine.startedAt) return
+  if (other.instance.startedAt > mine.startedAt) {
+    const { remoteAddress, remotePort } = other.connection
+    const younger = `a program that started later, at ${remoteAddress}:${remotePort}, is this member now`
+    throw new BrokerError('CLIENT_ID_TAKEN', `client id ${other.clientId}: ${younger}`)
   }
-  return given
+  other.connection.destroy()
 }

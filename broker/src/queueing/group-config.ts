@@ -1,3 +1,4 @@
+import { type GroupRetryPolicy, retryPolicyOf } from './group-retry-policy.ts'
 import { fieldsOf, numberOf, textOf } from './heartbeat.ts'
 
 /** SubscriptionGroupConfig (remoting.md 1.8), by its wire names, so that unknown fields survive a round trip. */
@@ -9,8 +10,10 @@ export interface GroupConfig {
   consumeMessageOrderly: boolean
   /** Queues of `%RETRY%group`. */
   retryQueueNums: number
-  /** Redeliveries before the dead letter topic, default 16. */
+  /** Redeliveries before the dead letter topic, default 16; negative = without end. */
   retryMaxTimes: number
+  /** Pauses between deliveries, default the delay levels from 10 s to 2 h. */
+  groupRetryPolicy: GroupRetryPolicy
   notifyConsumerIdsChangedEnable: boolean
   /** RocketMQ's groupSysFlag: 1 unit mode. */
   groupSysFlag: number
@@ -38,13 +41,14 @@ export function defaultGroupConfig(groupName: string): GroupConfig {
 
 /**
  * @param value a parsed SubscriptionGroupConfig body; what it leaves out gets its default
- * @throws {ProtocolError} FIELD_INVALID
+ * @throws {ProtocolError} FIELD_INVALID, also for a retry policy nobody could follow
  */
 export function groupConfigOf(value: unknown): GroupConfig {
   const fields = fieldsOf(value, 'the group')
   const config: GroupConfig = { ...defaultGroupConfig(textOf(fields, 'groupName')), ...fields }
   config.retryMaxTimes = numberOf(config.retryMaxTimes, 16)
   config.retryQueueNums = numberOf(config.retryQueueNums, 1)
+  config.groupRetryPolicy = retryPolicyOf(fields['groupRetryPolicy'])
   config.groupSysFlag = numberOf(config.groupSysFlag, 0)
   return config
 }

@@ -1,5 +1,6 @@
 import { ProtocolError } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
+import type { Rejoin } from './absent-members.ts'
 import type { SqlExpressions } from './sql/index.ts'
 import {
   hashOfTag,
@@ -30,7 +31,18 @@ export interface HeartbeatData {
   fingerprint: number
   /** Heartbeat v2: subscriptions are left out because they did not change. */
   withoutSubscriptions: boolean
+  /** What only our clients say of themselves. */
+  instance: Instance | undefined
 }
+
+/** One run of a program under a client id, and how long it may be away before others get its queues. */
+export interface Instance extends Rejoin {
+  /** Its own clock when it started, ms. Of two that live under one id the younger counts. */
+  startedAt: number
+}
+
+/** Queues of somebody who is away are handled by nobody: not for longer than a day. */
+const REJOIN_MS_MAX = 86_400_000
 
 type Fields = Record<string, unknown>
 
@@ -114,6 +126,17 @@ function consumerOf(value: unknown, sql: SqlExpressions): ConsumerData {
   }
 }
 
+function instanceOf(value: unknown): Instance | undefined {
+  if (value === undefined || value === null) return undefined
+  const fields = fieldsOf(value, 'instance')
+  const wait = (name: string): number => Math.min(REJOIN_MS_MAX, Math.max(0, numberOf(fields[name], 0)))
+  return {
+    startedAt: numberOf(fields['startedAt'], 0),
+    restartMs: wait('restartMs'),
+    absenceMs: wait('absenceMs'),
+  }
+}
+
 /** @throws {ProtocolError} FIELD_INVALID */
 export function heartbeatOf(body: unknown, sql: SqlExpressions): HeartbeatData {
   const fields = fieldsOf(body, 'the heartbeat')
@@ -125,5 +148,6 @@ export function heartbeatOf(body: unknown, sql: SqlExpressions): HeartbeatData {
     consumers: listOf(fields, 'consumerDataSet').map((entry) => consumerOf(entry, sql)),
     fingerprint: numberOf(fields['heartbeatFingerprint'], 0),
     withoutSubscriptions: fields['withoutSub'] === true,
+    instance: instanceOf(fields['instance']),
   }
 }

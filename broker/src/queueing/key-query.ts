@@ -1,5 +1,5 @@
 import { decodeProperties, PropertyName, RecordView } from '@tandemmq/protocol'
-import { keyHash } from './message-keys.ts'
+import { keyHash } from '../index-key.ts'
 import type { ReadRecord } from './time-query.ts'
 import type { Topic } from './topic.ts'
 

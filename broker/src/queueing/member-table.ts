@@ -24,14 +24,18 @@ export class MemberTable<M extends Member> {
   readonly #channelExpiryMs: number
   readonly #groups = new Map<string, Map<number, M>>()
   readonly #groupsOf = new Map<number, Set<string>>()
-  readonly #onLeft: ((group: string, member: M) => void) | undefined
+  readonly #onLeft: ((group: string, member: M, isFarewell: boolean) => void) | undefined
   #timer: Timer | undefined
 
   /**
    * @param options.channelExpiryMs default 120,000; Infinity trusts the connection alone
-   * @param options.onLeft called after each removal, if given
+   * @param options.onLeft called after each removal, if given; `isFarewell`: the member said so itself
    */
-  constructor(options: { clock: Clock; channelExpiryMs?: number; onLeft?: (group: string, member: M) => void }) {
+  constructor(options: {
+    clock: Clock
+    channelExpiryMs?: number
+    onLeft?: (group: string, member: M, isFarewell: boolean) => void
+  }) {
     this.#clock = options.clock
     this.#channelExpiryMs = options.channelExpiryMs ?? 120_000
     this.#onLeft = options.onLeft
@@ -67,8 +71,12 @@ export class MemberTable<M extends Member> {
     this.#arm()
   }
 
-  /** @returns the member, undefined when there was none */
+  /** The member said that it goes. @returns it, undefined when there was none */
   remove(group: string, connectionId: number): M | undefined {
+    return this.#remove(group, connectionId, true)
+  }
+
+  #remove(group: string, connectionId: number, isFarewell: boolean): M | undefined {
     const members = this.#groups.get(group)
     const member = members?.get(connectionId)
     if (members === undefined || member === undefined) return undefined
@@ -77,12 +85,12 @@ export class MemberTable<M extends Member> {
     const groups = this.#groupsOf.get(connectionId)
     groups?.delete(group)
     if (groups?.size === 0) this.#groupsOf.delete(connectionId)
-    this.#onLeft?.(group, member)
+    this.#onLeft?.(group, member, isFarewell)
     return member
   }
 
   connectionClosed(connectionId: number): void {
-    for (const group of this.#groupsOf.get(connectionId) ?? []) this.remove(group, connectionId)
+    for (const group of this.#groupsOf.get(connectionId) ?? []) this.#remove(group, connectionId, false)
     this.#groupsOf.delete(connectionId)
   }
 
@@ -101,7 +109,7 @@ export class MemberTable<M extends Member> {
     const oldest = this.#clock.monotonic() - this.#channelExpiryMs
     for (const [group, members] of this.#groups) {
       for (const member of members.values()) {
-        if (member.lastSeenAt < oldest) this.remove(group, member.connection.id)
+        if (member.lastSeenAt < oldest) this.#remove(group, member.connection.id, false)
       }
     }
     if (this.#groups.size > 0) this.#arm()

@@ -1,18 +1,7 @@
-import { crc32Of, type PropertyScan } from '@tandemmq/protocol'
+import { keyHash } from '../index-key.ts'
+import type { IndexedProperties } from './indexed-properties.ts'
 
 const SPACE = 0x20
-
-/** Under which number a key of a topic is in the index; what matches is verified against the record. */
-export function keyHash(
-  topic: Buffer,
-  topicStart: number,
-  topicEnd: number,
-  key: Buffer,
-  start: number,
-  end: number,
-): number {
-  return crc32Of(key, start, end, crc32Of(topic, topicStart, topicEnd)) >>> 0
-}
 
 /**
  * The hash of each key a message can be found by: UNIQ_KEY and the words of KEYS.
@@ -22,7 +11,7 @@ export function forEachKey(
   bytes: Buffer,
   topicStart: number,
   topicEnd: number,
-  scan: PropertyScan,
+  scan: IndexedProperties,
   add: (hash: number) => void,
 ): void {
   if (scan.uniqKeyStart >= 0) add(keyHash(bytes, topicStart, topicEnd, bytes, scan.uniqKeyStart, scan.uniqKeyEnd))

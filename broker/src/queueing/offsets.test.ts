@@ -35,6 +35,19 @@ test('a commit of a running group never goes backwards and says so', async () =>
   expect((await client.request(14, place)).extFields['offset']).toBe('3')
 })
 
+test('commits after a write error of the journal end no process', async () => {
+  const clock = new VirtualClock()
+  const disk = new FaultDisk({ seed: 1 })
+  const rooms = await roomsWith(five, { disk, clock })
+  disk.fail({ operation: 'write', code: 'EIO', path: /journal/ })
+  for (const offset of [1, 2]) {
+    rooms.offsets.commit('billing', 'orders', 0, offset)
+    // Throws what a timer throws.
+    await clock.advance(1_000)
+  }
+  expect(() => rooms.offsets.deleteGroup('billing')).toThrow('STORE_FENCED')
+})
+
 test('a commit beyond the end of the queue is not kept', async () => {
   const rooms = await roomsWith(five)
   expect(rooms.offsets.commit('billing', 'orders', 0, 6)).toBe('beyond')

@@ -1,3 +1,4 @@
+import { TandemError } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
@@ -223,6 +224,15 @@ export class Offsets {
     if (dirty.size > 0) this.#journal.commit()
   }
 
+  /** A journal that takes nothing any more was reported when it broke; here nobody could catch it. */
+  #flushInTime(): void {
+    try {
+      this.flush()
+    } catch (error) {
+      if (!(error instanceof TandemError) || error.code !== 'STORE_FENCED') throw error
+    }
+  }
+
   #offsetsOf(group: string, topic: string): TopicOffsets {
     let topics = this.#groups.get(group)
     if (topics === undefined) this.#groups.set(group, (topics = new Map()))
@@ -252,7 +262,7 @@ export class Offsets {
   #markDirty(offsets: TopicOffsets, queueId: number): void {
     offsets.dirty.add(queueId)
     this.#dirty.add(offsets)
-    this.#timer ??= this.#clock.setTimer(JOURNAL_INTERVAL_MS, () => this.flush())
+    this.#timer ??= this.#clock.setTimer(JOURNAL_INTERVAL_MS, () => this.#flushInTime())
   }
 
   #drop(topics: Map<string, TopicOffsets>, topic: string): void {

@@ -2,7 +2,8 @@ import { Field, type HeaderView } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
-import type { ConsumerGroup, ConsumerGroups } from './consumer-groups.ts'
+import { type ConsumerGroup, consumerGroup, type ConsumerGroups } from './consumer-groups.ts'
+import { defaultGroupConfig } from './group-config.ts'
 import type { SqlExpressions } from './sql/index.ts'
 import { everything, FilterCache, type MessageFilter, refuseExpressionType, tagFilter } from './subscription.ts'
 import { Perm, type Topic } from './topic.ts'
@@ -10,6 +11,8 @@ import type { Topics } from './topics.ts'
 
 const PULL_SUBSCRIPTION = 4
 const STAR = 0x2a
+/** RocketMQ's name for tools that look at messages: looking makes no group and no retry topic. */
+const TOOLS_GROUP = 'TOOLS_CONSUMER'
 
 /** What a pull is about and whether it may be served, read from the header in place (order of checks: broker.md 2.1). */
 export class PullAdmission {
@@ -17,6 +20,7 @@ export class PullAdmission {
   readonly #groups: ConsumerGroups
   readonly #sql: SqlExpressions
   readonly #filters = new FilterCache()
+  readonly #tools = consumerGroup(defaultGroupConfig(TOOLS_GROUP))
 
   constructor(options: { topics: Topics; groups: ConsumerGroups; sql: SqlExpressions }) {
     this.#sql = options.sql
@@ -61,6 +65,7 @@ export class PullAdmission {
   /** A pull consumer that brings its subscription along needs no heartbeat to make its group known. */
   #unknownGroup(header: HeaderView, sysFlag: number): ConsumerGroup {
     const name = header.requireText(Field.consumerGroup)
+    if (name === TOOLS_GROUP && (sysFlag & PULL_SUBSCRIPTION) !== 0) return this.#tools
     if ((sysFlag & PULL_SUBSCRIPTION) !== 0) return this.#groups.ensure(name)
     throw new BrokerError('SUBSCRIPTION_NOT_EXIST', `group ${name} has sent no heartbeat`)
   }

@@ -1,8 +1,9 @@
-import { PropertyScan, type RecordView, tagHash } from '@tandemmq/protocol'
+import { type RecordView, tagHash } from '@tandemmq/protocol'
 import type { RecordIndexing } from '../store/index.ts'
+import { IndexedProperties } from './indexed-properties.ts'
 import { forEachKey } from './message-keys.ts'
 
-const scan = new PropertyScan()
+const scan = new IndexedProperties()
 
 /** What the index of the log holds about a message: RocketMQ's tags code, and its keys. */
 export const recordIndexing: RecordIndexing = {

@@ -22,7 +22,11 @@ export function firstAtOrAfter(queue: ConsumeQueue, timestamp: number, read: Rea
   let high = queue.maxOffset
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
-    if (storeTimestampAt(queue, middle, read) < timestamp) low = middle + 1
+    // A place without a message says nothing: the next one with a message decides.
+    let at = middle
+    let storedAt = storeTimestampAt(queue, at, read)
+    while (storedAt < 0 && ++at < high) storedAt = storeTimestampAt(queue, at, read)
+    if (at < high && storedAt < timestamp) low = at + 1
     else high = middle
   }
   return low

@@ -1,6 +1,7 @@
 import { isSystemTopic, SystemTopic } from '@tandemmq/protocol'
 import type { ConsumeQueue } from '../store/index.ts'
 import { Traffic } from '../traffic.ts'
+import { attributeSettings } from './topic-attributes.ts'
 
 /** Permission bits of a topic (remoting.md 3.7). */
 export const Perm = { INHERIT: 1, WRITE: 2, READ: 4 } as const
@@ -28,6 +29,10 @@ export interface Topic extends TopicConfig {
   nextQueue: number
   /** Accepted from producers. */
   readonly put: Traffic
+  /** Of its attributes: ms, 0 = off, -1 = the broker's own window. */
+  dedupWindowMs: number
+  /** Of its attributes: queues are priorities, see `TopicAttribute.MESSAGE_TYPE`. */
+  isPriority: boolean
 }
 
 /** remoting.md 2A: a send to one of these is refused, whoever sends. */
@@ -53,6 +58,7 @@ export function topicOf(config: TopicConfig): Topic {
     system: isBrokerOwned(config.name),
     nextQueue: 0,
     put: new Traffic(),
+    ...attributeSettings(config.attributes),
   }
 }
 

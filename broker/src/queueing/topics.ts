@@ -3,6 +3,7 @@ import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
 import { ByteTable } from './byte-table.ts'
 import { type Journal, storeNow, storeSoon } from './state-table.ts'
+import { attributeSettings } from './topic-attributes.ts'
 import { isBrokerOwned, Perm, type Topic, type TopicConfig, topicOf } from './topic.ts'
 
 const TABLE = 'topics'
@@ -197,10 +198,13 @@ export class Topics {
   /**
    * Where messages go whose lease ran out (broker.md 5.4). Its name, made of a group's and a topic's, may be longer than other
    * topics' and hold a `+`.
+   * @param queues it has at least: one for each priority
    * @throws {BrokerError} TOPIC_NOT_EXIST when there are too many
    */
-  ensurePopRetry(name: string): Topic {
-    return this.#byName.get(name) ?? this.#create({ name, readQueues: 1, writeQueues: 1 })
+  ensurePopRetry(name: string, queues: number): Topic {
+    const known = this.#byName.get(name)
+    if (known !== undefined && known.readQueues >= queues) return known
+    return this.#create({ name, readQueues: queues, writeQueues: queues })
   }
 
   /**
@@ -229,7 +233,7 @@ export class Topics {
       topic = topicOf(config)
       this.#byName.set(topic.name, topic)
       this.#byBytes.set(topic.nameBytes, topic)
-    } else Object.assign(topic, config)
+    } else Object.assign(topic, config, attributeSettings(config.attributes))
     this.#fillQueues(topic)
     return topic
   }

@@ -8,15 +8,22 @@ export interface ReturnedMessage {
   delayLevel: number
   /** Retries allowed. */
   reconsumeTimesMax: number
+  /** What the group's own policy says now; undefined = it has none. */
+  policyDelayMs?: number | undefined
 }
 
-export type Verdict = { kind: 'deadLetter'; reason: string } | { kind: 'retry'; delayLevel: number }
+export type Verdict =
+  | { kind: 'deadLetter'; reason: string }
+  | { kind: 'retry'; delayLevel: number }
+  | { kind: 'retry'; delayMs: number }
 
 /** What becomes of a message given back, the first rule that fits (broker.md 5.2). */
-export function verdictOf({ reconsumeTimes, delayLevel, reconsumeTimesMax }: ReturnedMessage): Verdict {
+export function verdictOf(message: ReturnedMessage): Verdict {
+  const { reconsumeTimes, delayLevel, reconsumeTimesMax, policyDelayMs } = message
   if (delayLevel < 0) return { kind: 'deadLetter', reason: 'rejected by the consumer' }
   if (reconsumeTimes >= reconsumeTimesMax) {
     return { kind: 'deadLetter', reason: `${reconsumeTimes + 1} deliveries failed` }
   }
+  if (delayLevel === 0 && policyDelayMs !== undefined) return { kind: 'retry', delayMs: policyDelayMs }
   return { kind: 'retry', delayLevel: delayLevel === 0 ? FIRST_RETRY_LEVEL + reconsumeTimes : delayLevel }
 }

@@ -3,14 +3,14 @@ import { expect, test } from 'vitest'
 import { DelayService } from '../delay/index.ts'
 import { message, ScriptLog, testClock } from '../log-test-kit.ts'
 import { TransactionService } from '../transaction/index.ts'
-import { RetryService, type SendBackRequest } from './index.ts'
+import { type GroupPolicy, RetryService, type SendBackRequest } from './index.ts'
 import { verdictOf } from './retry-rules.ts'
 
-function setUp(log = new ScriptLog(testClock())) {
+function setUp(log = new ScriptLog(testClock()), policy: GroupPolicy = { attemptsMax: 16 }) {
   const { clock } = log
   const delay = new DelayService({ clock, log })
   log.delay = delay
-  const retry = new RetryService({ clock, log, policyOf: () => ({ attemptsMax: 16 }) })
+  const retry = new RetryService({ clock, log, policyOf: () => policy, delayMsMax: 100_000 })
   log.replayInto(delay, retry)
   delay.start()
   const consumed = (body: string, properties: Record<string, string> = {}, reconsumeTimes = 0, topic = 'orders') => {
@@ -100,6 +100,8 @@ test('a message that was retried enough, or was rejected, becomes a dead letter 
   ])
   expect(dead[0]?.properties).toMatchObject({ DLQ_ORIGIN_TOPIC: 'orders', UNIQ_KEY: 'spent', RETRY_TOPIC: 'orders' })
   expect(dead[0]?.properties['DLQ_ORIGIN_MESSAGE_ID']).toBe(dead[0]?.properties['ORIGIN_MESSAGE_ID'])
+  expect(dead[0]?.properties).toMatchObject({ DLQ_ORIGIN_QUEUE_ID: '3', DLQ_ORIGIN_QUEUE_OFFSET: '0' })
+  expect(dead.map(({ reconsumeTimes }) => reconsumeTimes)).toEqual([17, 1, 1])
   expect(dead[0]?.properties['DELAY']).toBeUndefined()
   expect(dead[1]?.properties['FORGED']).toBeUndefined()
 })
@@ -200,4 +202,38 @@ test('a retry sent as an ordinary message becomes a dead letter above the limit,
     TAGS: 't',
   })
   expect(sent(3, 2).target).toBe('%DLQ%billing')
+})
+
+test('retries follow the policy of the group, each gap as long as it says; an asked level or delay comes before it', async () => {
+  const delayMs = (retries: number): number => [700, 2_500, 999_999][retries] as number
+  const { log, clock, consumed, sendBack } = setUp(undefined, { attemptsMax: 3, delayMs })
+  log.flushSoon = true
+  const retries = () => log.messages('%RETRY%billing')
+  let at = consumed('m1')
+  for (const [done, gap] of [700, 2_500, 100_000].entries()) {
+    sendBack(at)
+    log.flush()
+    await clock.advance(gap - 1)
+    expect(retries()).toHaveLength(done)
+    await clock.advance(1)
+    expect(retries()).toHaveLength(done + 1)
+    at = Number(retries().at(-1)?.physicalOffset)
+  }
+  sendBack(at)
+  expect(log.messages('%DLQ%billing')[0]).toMatchObject({ reconsumeTimes: 4, properties: { DLQ_ORIGIN_QUEUE_ID: '3' } })
+  sendBack(consumed('level'), { delayLevel: 5 })
+  sendBack(consumed('exact'), { delayMs: 10 })
+  expect(log.messages(SystemTopic.SCHEDULE).map(({ body }) => String(body))).toEqual(['level'])
+  expect(
+    log
+      .messages(SystemTopic.TIMER)
+      .map(({ body }) => String(body))
+      .at(-1),
+  ).toBe('exact')
+})
+
+test('a group that may retry without end gets no dead letter for its count', () => {
+  const { log, consumed, sendBack } = setUp(undefined, { attemptsMax: Number.POSITIVE_INFINITY })
+  sendBack(consumed('m1', {}, 5_000))
+  expect(log.messages('%DLQ%billing')).toEqual([])
 })

@@ -15,6 +15,7 @@ import {
 } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
+import { DEAD_LETTER_PROPERTIES, putOriginPlace } from '../dead-letter-origin.ts'
 import type { LogWriter } from '../log-writer.ts'
 import { propertyHead, PropertyRewriter } from '../property-rewriter.ts'
 import { RecordCopy } from '../record-copy.ts'
@@ -28,8 +29,7 @@ const REASON_CHARACTERS_MAX = 512
 
 const { RETRY_TOPIC, ORIGIN_MESSAGE_ID, DELAY, TIMER_DELAY_MS, DLQ_REASON } = PropertyName
 const DELAYS = [DELAY, PropertyName.TIMER_DELAY_SEC, TIMER_DELAY_MS, PropertyName.TIMER_DELIVER_MS]
-const DEAD_LETTER = [DLQ_REASON, PropertyName.DLQ_ORIGIN_TOPIC, PropertyName.DLQ_ORIGIN_MESSAGE_ID]
-const RETURN_DROPS = [...DELAYS, ...DEAD_LETTER, PropertyName.WAIT]
+const RETURN_DROPS = [...DELAYS, ...DEAD_LETTER_PROPERTIES, PropertyName.WAIT]
 const RETRY_TOPIC_AT = RETURN_DROPS.length
 const ORIGIN_ID_AT = RETURN_DROPS.length + 1
 
@@ -65,11 +65,20 @@ export interface SendBackRequest {
   reason?: string | undefined
 }
 
+/** How a group wants its messages again. */
+export interface GroupPolicy {
+  /** Deliveries after which a message is a dead letter, less the first one. */
+  attemptsMax: number
+  /** Pause before the next delivery after so many retries, ms; undefined = the delay levels. */
+  delayMs?(retries: number): number | undefined
+}
+
 export interface RetryServiceOptions {
   clock: Clock
   log: LogWriter
-  /** @returns deliveries after which a message of the group is a dead letter, less the first one */
-  policyOf(group: string): { attemptsMax: number }
+  policyOf(group: string): GroupPolicy
+  /** Longest delay the broker keeps: a policy's longer one is cut to it. Default none. */
+  delayMsMax?: number
   /** Send-backs remembered to absorb repeats: so many, for so long. Defaults 100,000 and 60,000 ms. */
   returnedMax?: number
   returnedWindowMs?: number
@@ -84,7 +93,8 @@ export interface RetryServiceOptions {
 export class RetryService implements DerivedState {
   readonly #clock: Clock
   readonly #log: LogWriter
-  readonly #policyOf: (group: string) => { attemptsMax: number }
+  readonly #policyOf: (group: string) => GroupPolicy
+  readonly #delayMsMax: number
   readonly #copy = new RecordCopy()
   readonly #rewriter = new PropertyRewriter({ drop: RETURN_DROPS, note: [RETRY_TOPIC, ORIGIN_MESSAGE_ID] })
   /** Keeps everything in place: the caller holds positions into the block. */
@@ -102,6 +112,7 @@ export class RetryService implements DerivedState {
     this.#clock = options.clock
     this.#log = options.log
     this.#policyOf = options.policyOf
+    this.#delayMsMax = options.delayMsMax ?? Number.POSITIVE_INFINITY
     this.#returned = new ReturnedWindow({
       entriesMax: options.returnedMax ?? 100_000,
       windowMs: options.returnedWindowMs ?? 60_000,
@@ -145,6 +156,10 @@ export class RetryService implements DerivedState {
     const [topicAt, idAt, reasonAt] = starts as unknown as [number, number, number]
     if (topicAt >= 0) this.#redirected.put(head.originTopic, source, topicAt, ends[0] as number)
     if (idAt >= 0) this.#redirected.put(head.deadOriginId, source, idAt, ends[1] as number)
+    if (topicAt >= 0 && idAt >= 0) {
+      const originTopic = source.toString('utf8', topicAt, ends[0])
+      putOriginPlace(this.#redirected, this.#log, originTopic, source.toString('latin1', idAt, ends[1]))
+    }
     if (reasonAt < 0) this.#redirected.putText(head.reason, `${fields.reconsumeTimes} deliveries failed`)
     // A late message is better than a refused one: without room the dead letter goes without its origin.
     if (this.#redirected.end <= PROPERTIES_BYTES_MAX) {
@@ -205,20 +220,29 @@ export class RetryService implements DerivedState {
       return
     }
     const asked = request.maxReconsumeTimes
+    const policy = this.#policyOf(group)
+    const { reconsumeTimes } = view
     const verdict = verdictOf({
-      reconsumeTimes: view.reconsumeTimes,
+      reconsumeTimes,
       delayLevel: request.delayLevel,
-      reconsumeTimesMax: asked !== undefined && asked >= 0 ? asked : this.#policyOf(group).attemptsMax,
+      reconsumeTimesMax: asked !== undefined && asked >= 0 ? asked : policy.attemptsMax,
+      policyDelayMs: policy.delayMs?.(reconsumeTimes),
     })
     this.#copy.load(record)
     const { originTopic, originId } = this.#rewriteOrigin(record, topic, physicalOffset)
     if (verdict.kind === 'deadLetter') {
       this.#rewriter.putText(head.originTopic, originTopic)
       this.#rewriter.putText(head.deadOriginId, originId)
+      putOriginPlace(this.#rewriter, this.#log, originTopic, originId)
       const reason = request.reason === undefined || request.reason === '' ? verdict.reason : request.reason
       this.#rewriter.putText(head.reason, reason.slice(0, REASON_CHARACTERS_MAX))
-    } else if (request.delayMs === undefined) this.#rewriter.putNumber(head.delay, verdict.delayLevel)
-    else if (request.delayMs > 0) this.#rewriter.putNumber(head.delayMs, Math.ceil(request.delayMs))
+    } else {
+      const delayMs =
+        request.delayMs ?? ('delayMs' in verdict ? Math.min(verdict.delayMs, this.#delayMsMax) : undefined)
+      if (delayMs !== undefined && delayMs > 0) this.#rewriter.putNumber(head.delayMs, Math.ceil(delayMs))
+      else if (delayMs === undefined && 'delayLevel' in verdict)
+        this.#rewriter.putNumber(head.delay, verdict.delayLevel)
+    }
     this.#rewriter.verifySize()
     fields.properties = this.#rewriter.bytes
     fields.propertiesStart = 0

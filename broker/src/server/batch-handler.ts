@@ -6,6 +6,7 @@ import type { AppendCompletion, StoreError } from '../store/index.ts'
 import type { Handler } from './handler.ts'
 import { indexOf, SendFields } from './send-fields.ts'
 import type { SendHandler } from './send-handler.ts'
+import type { SendReplyTemplate } from './send-reply.ts'
 
 const BATCH_MESSAGES_MAX = 10_000
 
@@ -46,13 +47,16 @@ export class BatchHandler {
     properties.fromHeader(header, indexOf(header, SendFields.properties), now)
     const batchKey = send.key()
     const keys = new Set<string>()
+    let own = 0
     for (const entry of entries) {
       properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd, now)
       this.#refuseSpecial(entry.bodyEnd - entry.bodyStart)
       keys.add(send.key())
+      if (properties.scan.dedupKeyStart >= 0) own++
     }
     // Members that share one key are a client's habit (remoting.md 13.1): by that key no repeat can be told.
     const distinct = keys.size === entries.length
+    if (own > 0 && topic.dedupWindowMs !== 0) send.options.dedup.admit(own)
     send.readFields(connection, header, topic)
     const placed: Placed[] = []
     for (const entry of entries) {
@@ -65,21 +69,20 @@ export class BatchHandler {
     }
     if (!header.isOneway) {
       const last = Math.max(...placed.map((one) => one.physicalOffset))
-      store.whenSafe(last, new BatchReply(connection, header, send.templateOf(connection).storeHost, batchKey, placed))
+      store.whenSafe(last, new BatchReply(connection, header, send.templateOf(connection), batchKey, placed))
     }
     requestCommit()
   }
 
   #place(topic: Topic, distinct: boolean): Placed {
     const send = this.#send
-    const first = distinct ? send.findFirst(topic) : -1
-    const queueOffset = first < 0 ? undefined : send.queueOffsetAt(first)
     // A client that repeats a batch may have chosen another queue; what is stored stays where it is.
-    if (queueOffset !== undefined) {
-      return { queueId: send.repeatedQueueId, queueOffset, physicalOffset: first, duplicate: true }
+    if (distinct && send.findFirst(topic)) {
+      const { queueId, queueOffset, physicalOffset } = send.first
+      return { queueId, queueOffset, physicalOffset, duplicate: true }
     }
     send.append(topic, undefined)
-    if (distinct) send.remember(topic)
+    if (distinct) send.remember()
     const { queueId, queueOffset: appendedAt, physicalOffset } = send.fields
     return { queueId, queueOffset: appendedAt, physicalOffset, duplicate: false }
   }
@@ -102,32 +105,36 @@ export class BatchHandler {
 class BatchReply implements AppendCompletion {
   readonly #connection: Connection
   readonly #request: { opaque: number; serialization: 0 | 1 }
-  readonly #storeHost: Buffer
+  readonly #template: SendReplyTemplate
+  readonly #receivedAt: number
   readonly #batchKey: string
   readonly #placed: readonly Placed[]
 
   constructor(
     connection: Connection,
     header: HeaderView,
-    storeHost: Buffer,
+    template: SendReplyTemplate,
     batchKey: string,
     placed: readonly Placed[],
   ) {
     this.#connection = connection
     this.#request = { opaque: header.opaque, serialization: header.serialization }
-    this.#storeHost = storeHost
+    this.#template = template
+    this.#receivedAt = connection.lastActiveAt
     this.#batchKey = batchKey
     this.#placed = placed
   }
 
   stored(): void {
+    const { measured, storeHost } = this.#template
+    measured.send.observe(measured.now - this.#receivedAt)
     if (!this.#connection.isOpen) return
     const duplicates = this.#placed.flatMap(({ duplicate }, index) => (duplicate ? [index] : []))
     const first = this.#placed[0] as Placed
     this.#connection.reply(this.#request, {
       code: 0,
       extFields: {
-        msgId: this.#placed.map(({ physicalOffset }) => offsetMessageId(this.#storeHost, physicalOffset)).join(','),
+        msgId: this.#placed.map(({ physicalOffset }) => offsetMessageId(storeHost, physicalOffset)).join(','),
         queueId: first.queueId,
         queueOffset: first.queueOffset,
         transactionId: this.#batchKey,
@@ -145,6 +152,7 @@ class BatchReply implements AppendCompletion {
   }
 
   failed(error: StoreError): void {
+    this.#template.measured.refuse(error.code)
     if (this.#connection.isOpen) this.#connection.reply(this.#request, { code: 14, remark: error.message })
   }
 }

@@ -10,6 +10,9 @@ import {
 import type { Handler } from './handler.ts'
 import { answer, jsonBody, textOr } from './request-body.ts'
 
+/** Names of topics in one answer. */
+const CONFLICTS_TOLD_MAX = 10
+
 /** Membership codes: heartbeat 34, unregister 35, consumer list 38, check of a subscription 46. */
 export function clientHandlers(options: {
   consumers: ConsumerGroups
@@ -17,19 +20,29 @@ export function clientHandlers(options: {
   sql: SqlExpressions
 }): Map<number, Handler> {
   const { consumers, producers, sql } = options
+  /** Ours: says that members of these groups disagree; who wants to know more asks for the connections (203). */
+  const conflictField = (groups: readonly string[]): { subscriptionConflict?: string } => {
+    const topics = groups.flatMap((group) => consumers.conflicts(group).map(({ topic }) => topic))
+    return topics.length === 0 ? {} : { subscriptionConflict: topics.slice(0, CONFLICTS_TOLD_MAX).join(',') }
+  }
+
   const heartbeat: Handler = (connection, header) => {
     const data = heartbeatOf(jsonBody(header), sql)
     const { language, version } = header
-    const { clientId, fingerprint, withoutSubscriptions: short } = data
+    const { clientId, fingerprint, withoutSubscriptions: short, instance } = data
+    const client = { clientId, language, version }
     for (const group of data.producerGroups) producers.register(group, connection, clientId, language, version)
     // Without a fingerprint the client always sends everything; a stock broker then says "changed" (golden heartbeats).
     let subscriptionsKnown = fingerprint !== 0
     for (const consumer of data.consumers) {
-      const known = consumers.heartbeat(connection, { clientId, language, version, fingerprint, short }, consumer)
+      const known = consumers.heartbeat(connection, { ...client, fingerprint, short, instance }, consumer)
       subscriptionsKnown = subscriptionsKnown && known
     }
     answer(connection, header, {
-      extFields: { IS_SUPPORT_HEART_BEAT_V2: true, IS_SUB_CHANGE: !subscriptionsKnown },
+      extFields: {
+        ...{ IS_SUPPORT_HEART_BEAT_V2: true, IS_SUB_CHANGE: !subscriptionsKnown },
+        ...conflictField(data.consumers.map(({ group }) => group)),
+      },
     })
   }
 
@@ -45,7 +58,12 @@ export function clientHandlers(options: {
   const consumerList: Handler = (connection, header) => {
     const group = header.requireText(Field.consumerGroup)
     const consumerIdList = consumers.clientIds(group)
-    if (consumerIdList.length > 0) return answer(connection, header, { body: JSON.stringify({ consumerIdList }) })
+    if (consumerIdList.length > 0) {
+      // For our clients: queues may be claimed (41), so that one is taken over when its last owner has finished with it.
+      const isOurs = consumers.member(group, connection.id)?.instance !== undefined
+      const extFields = { ...(isOurs && { queueHandover: true }), ...conflictField([group]) }
+      return answer(connection, header, { extFields, body: JSON.stringify({ consumerIdList }) })
+    }
     // remoting.md 8.3: clients read an empty list as "nobody", and this code as "keep what you have".
     answer(connection, header, { code: ResponseCode.SYSTEM_ERROR, remark: `no consumer for this group, ${group}` })
   }

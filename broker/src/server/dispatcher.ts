@@ -1,6 +1,7 @@
 import { errorTable, type HeaderView, ResponseCode, TandemError } from '@tandemmq/protocol'
 import type { Connection, ConnectionOwner } from '@tandemmq/remoting'
-import { refusalFields } from './answer-fields.ts'
+import { refusalFieldsOf } from './answer-fields.ts'
+import type { Measurements } from '../measurements.ts'
 import type { Handler } from './handler.ts'
 import { type Refusal, refusals } from './request-table.ts'
 
@@ -15,6 +16,7 @@ export class Dispatcher implements ConnectionOwner {
   readonly #onClosed: (connection: Connection, error?: Error) => void
   readonly #log: (line: string) => void
   readonly #refusals: ReadonlyMap<number, Refusal>
+  readonly #measured: Measurements | undefined
   #refused = 0
   #failed = 0
 
@@ -23,11 +25,14 @@ export class Dispatcher implements ConnectionOwner {
     /** `error`: why, when nobody asked for it. */
     onClosed: (connection: Connection, error?: Error) => void
     log: (line: string) => void
+    /** Counts refusals by code. Default: nobody. */
+    measured?: Measurements
     /** Answers to codes without a handler. Default: a broker's. */
     refusals?: ReadonlyMap<number, Refusal>
   }) {
     this.#onClosed = options.onClosed
     this.#log = options.log
+    this.#measured = options.measured
     this.#refusals = options.refusals ?? refusals
     for (const table of options.handlers) {
       for (const [code, handler] of table) {
@@ -49,6 +54,7 @@ export class Dispatcher implements ConnectionOwner {
     const handler = code >= 0 && code < TABLE_SIZE ? this.#low[code] : this.#highHandler(code, header)
     if (handler === undefined) {
       this.#refused++
+      this.#measured?.refuse('REQUEST_NOT_SUPPORTED')
       if (header.isOneway) return
       const unknown = { code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark: ` request type ${code} not supported` }
       connection.reply(header, this.#refusals.get(code) ?? unknown)
@@ -75,13 +81,14 @@ export class Dispatcher implements ConnectionOwner {
 
   #answerError(connection: Connection, header: HeaderView, error: unknown): void {
     const known = error instanceof TandemError
+    this.#measured?.refuse(known ? error.code : 'SYSTEM_ERROR')
     if (known) this.#refused++
     else {
       this.#failed++
       this.#log(`request ${header.code} failed: ${error instanceof Error ? error.stack : String(error)}`)
     }
     if (header.isOneway) return
-    const extFields = refusalFields.get(header.code)
+    const extFields = refusalFieldsOf(header.code, error)
     connection.reply(header, {
       ...(extFields !== undefined && { extFields }),
       code: (known ? errorTable[error.code].remote : undefined) ?? ResponseCode.SYSTEM_ERROR,

@@ -60,7 +60,7 @@ export function groupAdminHandlers(options: {
       consumeType: first.consumeType,
       messageModel: first.messageModel,
       subscriptionTable,
-      // Ours: topics on which the members disagree; stock readers ignore it.
+      // Ours: topics on which the members disagree, and who wants what; stock readers ignore it.
       subscriptionConflicts: groups.conflicts(group),
     }
     answer(connection, header, { body: dialectJson(body) })

@@ -8,6 +8,8 @@ import { adminHandlers } from './admin-handlers.ts'
 import { assignmentHandlers } from './assignment-handlers.ts'
 import { BatchHandler } from './batch-handler.ts'
 import { clientHandlers } from './client-handlers.ts'
+import type { DeliveryGuardOptions } from './delivery-guard.ts'
+import type { Figure } from '../metrics/index.ts'
 import type { Handler } from './handler.ts'
 import { lockHandlers } from './lock-handlers.ts'
 import { MessageProperties } from './message-properties.ts'
@@ -17,6 +19,7 @@ import { pullHandlers } from './pull-handlers.ts'
 import { queryHandlers } from './query-handlers.ts'
 import { recallHandlers } from './recall-handlers.ts'
 import { createReplyHandlers } from './reply-handlers.ts'
+import { redriveHandlers } from './redrive-handlers.ts'
 import { registryHandlers } from './registry-handlers.ts'
 import { assemble } from './request-table.ts'
 import { routeHandlers } from './route-handlers.ts'
@@ -35,7 +38,17 @@ export interface ServerHandlers {
 }
 
 /** The handlers of every row of the request table. */
-export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCommit: () => void): ServerHandlers {
+export function createHandlers(
+  options: ResolvedOptions,
+  rooms: Rooms,
+  server: Pick<DeliveryGuardOptions, 'outputBytes' | 'relieve'> & {
+    requestCommit: () => void
+    figures: () => readonly Figure[]
+  },
+): ServerHandlers {
+  const { requestCommit, outputBytes, relieve } = server
+  // A quarter: above half of it all are refused, and the other half is for answers under way.
+  const guard = { measured: rooms.measured, outputBytes, relieve, outputBytesHigh: options.outputBytesMax / 4 }
   const { brokerName, clock } = options
   const { store, topics, groups, producers, offsets, pulls, transactions, delay, dedup, retry } = rooms
   const uniqueIds = new UniqueIdGenerator(LOOPBACK, 0, Math.floor(clock.random() * ID_SEED_MAX))
@@ -48,6 +61,7 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
     dedup,
     retry,
     put: rooms.statistics.put,
+    measured: rooms.measured,
     isOrdered: (group) => rooms.locks.isOrdered(group),
     properties: new MessageProperties({ clusterName: options.clusterName, uniqueIds }),
     messageBytesMax: options.messageBytesMax,
@@ -62,8 +76,8 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
       send: send.handlers(),
       batch: new BatchHandler(send).handlers(),
       reply: createReplyHandlers({ producers, clock }),
-      pull: pullHandlers(pulls),
-      pop: popHandlers(rooms.leases),
+      pull: pullHandlers(pulls, guard),
+      pop: popHandlers(rooms.leases, guard),
       assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: (topic) => rooms.queues.of(topic) }),
       client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
       offset: offsetHandlers({ topics, groups, offsets, read }),
@@ -72,6 +86,7 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
       registry: registryHandlers(rooms),
       query: queryHandlers({ topics, read, find: (hash, begin, end) => store.findByKey(hash, begin, end) }),
       sendBack: sendBackHandlers({ retry }),
+      redrive: redriveHandlers({ redrives: rooms.redrives }),
       recall: recallHandlers({ delay, brokerName }),
       timer: timerHandlers({ delay, brokerName }),
       transaction: transactionHandlers({ transactions, audit: options.log }),
@@ -81,6 +96,7 @@ export function createHandlers(options: ResolvedOptions, rooms: Rooms, requestCo
         brokerName,
         ...{ clock, config: () => settingsOf(options, rooms.settings.values) },
         runtime: () => runtimeFigures(options, rooms),
+        figures: () => server.figures(),
         announced: () => rooms.registrar.announced(),
       }),
     }),

@@ -33,6 +33,11 @@ test('F11: while a sync hangs sends wait up to a bound, further ones are told to
   const refused = answers.slice(1)
   expect(new Set(refused.map(({ code }) => code))).toEqual(new Set([2]))
   expect(refused[0]?.remark).toMatch(/SYSTEM_BUSY.*retry/)
+  // Nothing moves, so the longest pause is asked for; before that nobody knew.
+  const pauses = refused.map(({ extFields }) => Number(extFields['retryAfterMs']))
+  expect(pauses[0]).toBeGreaterThanOrEqual(10)
+  expect(pauses.at(-1)).toBe(1_000)
+  expect(refused.at(-1)?.remark).toMatch(/retry after 1000 ms$/)
   const waiting = 150 - refused.length
   expect(waiting * BODY_BYTES).toBeLessThan(HOT_BYTES / 2 + 2 * BODY_BYTES)
   expect(waiting).toBeGreaterThan(30)

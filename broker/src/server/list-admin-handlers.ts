@@ -1,6 +1,7 @@
 import { groupNameProblem, RequestCode, topicNameProblem } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
 import {
+  changedAttributes,
   type ConsumerGroups,
   fieldsOf,
   groupConfigOf,
@@ -12,7 +13,6 @@ import {
 } from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { answerAfter, jsonBody } from './request-body.ts'
-import { changedAttributes } from './topic-admin-handlers.ts'
 
 const ENTRIES_MAX = 10_000
 

@@ -28,3 +28,18 @@ test('a commit moves a group back when it has no member, as operators do, and ne
   expect(rooms.offsets.hasPendingResets).toBe(false)
   expect((await client.request(14, fields)).extFields['offset']).toBe('1')
 })
+
+test('of members that start together the first one decides where their group begins', async () => {
+  const rooms = (open = await BrokerRooms.start())
+  const client = rooms.client()
+  for (let n = 0; n < 5; n++) rooms.append('orders', 0)
+  await rooms.settle()
+  await client.request(34, {}, { body: heartbeatBody() })
+  const begin = (commitOffset: number) => client.request(15, { ...fields, commitOffset, onlyIfAbsent: true })
+  expect((await begin(2)).remark).toBeUndefined()
+  const second = await begin(4)
+  expect([second.code, second.remark]).toEqual([0, 'kept: the group has a position'])
+  expect(rooms.offsets.committed('billing', 'orders', 0)).toBe(2)
+  await client.request(15, { ...fields, commitOffset: 4 })
+  expect(rooms.offsets.committed('billing', 'orders', 0)).toBe(4)
+})

@@ -1,4 +1,4 @@
-import { Field, RequestCode, ResponseCode } from '@tandemmq/protocol'
+import { Field, fieldName, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import {
   type ConsumerGroups,
   firstAtOrAfter,
@@ -10,6 +10,8 @@ import {
 } from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
 import { answer, flagOr, textOr } from './request-body.ts'
+
+const onlyIfAbsentField = fieldName('onlyIfAbsent')
 
 const commitRemarks = {
   stored: undefined,
@@ -42,6 +44,10 @@ export function offsetHandlers(options: {
     const queueId = header.requireInteger(Field.queueId)
     const queue = topics.requireQueue(topic.name, queueId)
     const offset = header.requireLong(Field.commitOffset)
+    // Ours: members that start together must not each set the beginning of their group.
+    if (flagOr(header, onlyIfAbsentField, false) && offsets.committed(group.name, topic.name, queueId) >= 0) {
+      return answer(connection, header, { remark: 'kept: the group has a position' })
+    }
     const outcome = offsets.commit(group.name, topic.name, queueId, offset, queue)
     if (outcome === 'behind' && groups.members(group.name).length === 0) {
       offsets.commitBackwards(group.name, topic.name, queueId, offset)

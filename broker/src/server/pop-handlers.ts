@@ -1,10 +1,11 @@
 import { Field, RequestCode } from '@tandemmq/protocol'
 import type { LeaseService } from '../queueing/index.ts'
+import { type DeliveryGuardOptions, guarded } from './delivery-guard.ts'
 import type { Handler } from './handler.ts'
 import { answer, jsonBody } from './request-body.ts'
 
 /** Delivery by leases: 200050 to 200055 and 200151. */
-export function popHandlers(leases: LeaseService): Map<number, Handler> {
+export function popHandlers(leases: LeaseService, guard: DeliveryGuardOptions): Map<number, Handler> {
   const pollingInfo: Handler = (connection, header) => {
     const group = header.requireText(Field.consumerGroup)
     const topic = header.requireText(Field.topic)
@@ -12,7 +13,7 @@ export function popHandlers(leases: LeaseService): Map<number, Handler> {
     answer(connection, header, { extFields: { pollingNum } })
   }
   return new Map<number, Handler>([
-    [RequestCode.POP_MESSAGE, (connection, header) => leases.pops.pop(connection, header)],
+    [RequestCode.POP_MESSAGE, guarded((connection, header) => leases.pops.pop(connection, header), guard)],
     [RequestCode.PEEK_MESSAGE, (connection, header) => leases.pops.peek(connection, header)],
     [RequestCode.NOTIFICATION, (connection, header) => leases.pops.notification(connection, header)],
     [RequestCode.POLLING_INFO, pollingInfo],

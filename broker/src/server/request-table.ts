@@ -242,7 +242,9 @@ export const requestTable: readonly RequestRow[] = [
   served('LIST_TRANSACTIONS', 'transaction'),
   served('RESOLVE_TRANSACTION', 'transaction'),
   served('LIST_TIMERS', 'timer'),
-  refused('BROKER_STATS', 'ask GET_BROKER_RUNTIME_INFO (28)'),
+  served('DEAD_LETTER_STATE', 'redrive'),
+  served('REDRIVE_DEAD_LETTERS', 'redrive'),
+  served('BROKER_STATS', 'admin'),
   served('RESCHEDULE_TIMER', 'timer'),
   served('CANCEL_TIMER_BY_KEY', 'timer'),
 ]

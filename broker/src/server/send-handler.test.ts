@@ -56,3 +56,21 @@ test('a consumer in order sends what used up its attempts, and it becomes a dead
   await send(2)
   expect(await deadLetters()).toBe('1')
 })
+
+test('a dead letter that was sent as a retry is still one after a restart', async () => {
+  clock = new VirtualClock({ seed: 1 })
+  const world = { clock, network: new MemoryNetwork({ clock }), disk: new MemoryDisk(), dataDir: 'data', port: 9876 }
+  broker = await clock.run(startBroker(world))
+  const client = new RemotingClient(world)
+  const ask = (code: number, extFields: Record<string, string | number>, body: Buffer) =>
+    clock.run(client.request('127.0.0.1:9876', { code, version: 479, extFields, body }, 5000), 60_000)
+  await ask(34, {}, Buffer.from(JSON.stringify(heartbeatBody())))
+  const retry = { a: 'billing', b: '%RETRY%billing', c: 'TBW102', d: 4, e: 0, f: 0, g: clock.now(), h: 0, i: '' }
+  await ask(310, { ...retry, j: 3, k: 'false', l: 2, m: 'false' }, Buffer.from('spent'))
+  await clock.run(broker.close(), 60_000)
+  broker = await clock.run(startBroker(world))
+  const bodiesIn = (topic: string): string[] => (broker as Broker).messages(topic).map(({ body }) => body.toString())
+  expect(bodiesIn('%DLQ%billing')).toEqual(['spent'])
+  expect(bodiesIn('%RETRY%billing')).toEqual([])
+  expect(broker.messages('%DLQ%billing')[0]?.topic).toBe('%DLQ%billing')
+})

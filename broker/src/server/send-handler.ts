@@ -1,11 +1,8 @@
 import {
   emptyRecordFields,
-  decodeProperties,
   groupNameProblem,
   type HeaderView,
   hostBytes,
-  PropertyName,
-  RecordView,
   recordSize,
   RequestCode,
   SysFlag,
@@ -13,7 +10,7 @@ import {
   topicNameProblem,
 } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
-import { BrokerError } from '../broker-error.ts'
+import { BrokerError, BusyError } from '../broker-error.ts'
 import type { DedupWindow } from '../dedup/index.ts'
 import type { DelayService } from '../delay/index.ts'
 import { recallHandle } from '../delay/index.ts'
@@ -21,9 +18,13 @@ import type { Topic, Topics } from '../queueing/index.ts'
 import type { RetryService } from '../retry/index.ts'
 import type { MessageStore } from '../store/index.ts'
 import type { TransactionService } from '../transaction/index.ts'
+import { DrainRate } from '../flow-control.ts'
+import type { Measurements } from '../measurements.ts'
 import type { Traffic } from '../traffic.ts'
+import { FirstMessage } from './first-message.ts'
 import type { Handler } from './handler.ts'
 import type { MessageProperties } from './message-properties.ts'
+import { priorityOf } from './priority.ts'
 import { integerOr, indexOf, requiredIndex, SendFields } from './send-fields.ts'
 import { SendReply, SendReplyTemplate } from './send-reply.ts'
 
@@ -37,10 +38,11 @@ export interface SendHandlerOptions {
   topics: Topics
   delay: DelayService
   transactions: TransactionService
-  dedup: DedupWindow | undefined
+  dedup: DedupWindow
   retry: RetryService
   /** Everything accepted. */
   put: Traffic
+  measured: Measurements
   /** True while the group consumes in order. */
   isOrdered: (group: string) => boolean
   properties: MessageProperties
@@ -57,13 +59,16 @@ export interface SendHandlerOptions {
 export class SendHandler {
   readonly options: SendHandlerOptions
   readonly #templates = new Map<Connection, SendReplyTemplate>()
-  readonly #repeated = new RecordView()
+  readonly first: FirstMessage
+  readonly #drain: DrainRate
   #lastConnection: Connection | undefined
   #lastTemplate: SendReplyTemplate | undefined
   readonly fields = emptyRecordFields()
 
   constructor(options: SendHandlerOptions) {
     this.options = options
+    this.first = new FirstMessage(options)
+    this.#drain = new DrainRate(options.clock, () => options.store.durableOffset)
   }
 
   handlers(): Map<number, Handler> {
@@ -82,7 +87,7 @@ export class SendHandler {
   #send(connection: Connection, header: HeaderView): void {
     const topic = this.topicOf(header)
     this.admit(header.bodyEnd - header.bodyStart, topic)
-    const { clock, properties, requestCommit, store } = this.options
+    const { clock, dedup, properties, requestCommit, store } = this.options
     properties.fromHeader(header, indexOf(header, SendFields.properties), clock.now())
     this.readFields(connection, header, topic)
     const reply = header.isOneway
@@ -90,9 +95,10 @@ export class SendHandler {
       : new SendReply(connection, this.templateOf(connection), store, header.opaque, header.serialization)
     if (topic.name.startsWith(RETRY_PREFIX)) this.#appendRetry(header, topic, reply)
     else if (!this.#answeredBefore(topic, reply)) {
+      if (properties.scan.dedupKeyStart >= 0 && topic.dedupWindowMs !== 0) dedup.admit(1)
       if (this.#isHalf()) this.#appendHalf(header, connection, topic, reply)
       else this.append(topic, reply)
-      this.remember(topic)
+      this.remember()
     }
     requestCommit()
   }
@@ -124,10 +130,8 @@ export class SendHandler {
       throw new BrokerError('MESSAGE_TOO_LARGE', `the body has ${bytes} bytes, at most ${messageBytesMax} are allowed`)
     }
     if (store.unsafeBytes > inFlightBytesMax) {
-      throw new BrokerError(
-        'SYSTEM_BUSY',
-        `[OVERLOAD] ${store.unsafeBytes} bytes wait for the disk, retry after 100 ms`,
-      )
+      const retryAfterMs = this.#drain.retryAfterMs(store.unsafeBytes - inFlightBytesMax / 2)
+      throw new BusyError(`[OVERLOAD] ${store.unsafeBytes} bytes wait for the disk`, retryAfterMs)
     }
   }
 
@@ -135,7 +139,8 @@ export class SendHandler {
     if (this.#lastConnection === connection && this.#lastTemplate !== undefined) return this.#lastTemplate
     let template = this.#templates.get(connection)
     if (template === undefined) {
-      template = new SendReplyTemplate(hostBytes(connection.localAddress, connection.localPort))
+      const storeHost = hostBytes(connection.localAddress, connection.localPort)
+      template = new SendReplyTemplate(storeHost, this.options.measured)
       this.#templates.set(connection, template)
     }
     this.#lastConnection = connection
@@ -145,35 +150,24 @@ export class SendHandler {
 
   /** A repeat within the window is answered like the first one, once that one is safe. */
   #answeredBefore(topic: Topic, reply: SendReply | undefined): boolean {
-    const first = this.findFirst(topic)
-    if (first < 0) return false
-    const queueOffset = this.queueOffsetAt(first)
-    if (queueOffset === undefined) return false
+    if (!this.findFirst(topic)) return false
     if (reply === undefined) return true
-    reply.queueId = this.#repeated.queueId
-    reply.queueOffset = queueOffset
-    reply.physicalOffset = first
-    const { bytes, propertiesStart, propertiesEnd } = this.#repeated
-    const stored = decodeProperties(bytes, propertiesStart, propertiesEnd)
-    // Its own key, which differs from that of a repeat recognised by its dedup key.
-    reply.key = stored[PropertyName.UNIQ_KEY] ?? this.key()
-    reply.duplicate = true
-    this.options.store.whenSafe(first, reply)
+    this.first.fill(reply, topic.name, this.key())
+    this.options.store.whenSafe(this.first.physicalOffset, reply)
     return true
   }
 
-  /** Physical offset of an earlier message with the key of the one at hand, -1 when there is none in the window. */
-  findFirst(topic: Topic): number {
-    const { dedup } = this.options
-    if (dedup === undefined) return -1
-    const { bytes, scan } = this.options.properties
-    const own = scan.dedupKeyStart >= 0
-    return dedup.find(
-      topic.nameBytes,
-      bytes,
-      own ? scan.dedupKeyStart : scan.uniqKeyStart,
-      own ? scan.dedupKeyEnd : scan.uniqKeyEnd,
-    )
+  /** Whether the message at hand, all of it in `fields`, repeats an earlier one within the window: then that is `first`. */
+  findFirst(topic: Topic): boolean {
+    const { dedup, properties } = this.options
+    const { bytes, scan } = properties
+    const at =
+      scan.dedupKeyStart >= 0
+        ? dedup.find(topic, bytes, scan.dedupKeyStart, scan.dedupKeyEnd, true)
+        : dedup.find(topic, bytes, scan.uniqKeyStart, scan.uniqKeyEnd, false)
+    if (at < 0 || !this.first.load(at)) return false
+    if (this.first.differsFrom(this.fields)) dedup.countConflict()
+    return true
   }
 
   /** Unique key of the message at hand. */
@@ -182,32 +176,9 @@ export class SendHandler {
     return bytes.toString('utf8', scan.uniqKeyStart, scan.uniqKeyEnd)
   }
 
-  queueOffsetAt(physicalOffset: number): number | undefined {
-    const record = this.options.store.read(physicalOffset)
-    if (record === undefined) return undefined
-    this.#repeated.at(record, 0)
-    return this.#repeated.queueOffset
-  }
-
-  /** Of the record `queueOffsetAt` found last. */
-  get repeatedQueueId(): number {
-    return this.#repeated.queueId
-  }
-
-  /** Enters the message just appended into the dedup window. */
-  remember(topic: Topic): void {
-    const { dedup } = this.options
-    if (dedup === undefined) return
-    const { bytes, scan } = this.options.properties
-    const own = scan.dedupKeyStart >= 0
-    dedup.add(
-      topic.nameBytes,
-      bytes,
-      own ? scan.dedupKeyStart : scan.uniqKeyStart,
-      own ? scan.dedupKeyEnd : scan.uniqKeyEnd,
-      this.fields.physicalOffset,
-      this.fields.storeTimestamp,
-    )
+  /** Enters the message just appended, for which `findFirst` found nothing, into the dedup window. */
+  remember(): void {
+    this.options.dedup.add(this.fields.physicalOffset, this.fields.storeTimestamp)
   }
 
   /** Everything of the record but its place: header numbers, hosts, body and properties as ranges. */
@@ -226,6 +197,8 @@ export class SendHandler {
     fields.bodyStart = header.bodyStart
     fields.bodyEnd = header.bodyEnd
     this.takeProperties()
+    const priority = priorityOf(this.options.properties.scan, topic.isPriority)
+    if (priority >= 0) fields.queueId = Math.min(priority, topic.writeQueues - 1)
   }
 
   #count(topic: Topic, bytes: number): void {
@@ -297,7 +270,11 @@ export class SendHandler {
       group,
       attemptsMax < 0 ? undefined : limit,
     )
-    this.append(target === undefined ? topic : this.options.topics.ensureInternal(target, 1), reply)
+    if (target === undefined) return this.append(topic, reply)
+    const deadLetters = this.options.topics.ensureInternal(target, 1)
+    // The record must name the queue it is put into: recovery has nothing else to go by.
+    this.fields.topic = deadLetters.nameBytes
+    this.append(deadLetters, reply)
   }
 
   #place(reply: SendReply | undefined, key: string | undefined): void {

@@ -8,6 +8,7 @@ import {
   writeSignedDecimal,
 } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
+import type { Measurements } from '../measurements.ts'
 import type { AppendCompletion, MessageStore, StoreError } from '../store/index.ts'
 import { sendAnswerFields } from './answer-fields.ts'
 
@@ -24,9 +25,11 @@ const KEY_BYTES_MAX = 255
 export class SendReplyTemplate {
   readonly storeHost: Buffer
   readonly head: Buffer
+  readonly measured: Measurements
 
-  constructor(storeHost: Buffer) {
+  constructor(storeHost: Buffer, measured: Measurements) {
     this.storeHost = storeHost
+    this.measured = measured
     this.head = Buffer.from(
       `{"code":0,"flag":1,"language":"OTHER","version":${PROTOCOL_VERSION},"serializeTypeCurrentRPC":"JSON",` +
         `"extFields":{"MSG_REGION":"DefaultRegion","TRACE_ON":"true","msgId":"${storeHost.toString('hex').toUpperCase()}`,
@@ -42,6 +45,7 @@ export class SendReply implements AppendCompletion {
   readonly #store: MessageStore
   readonly #opaque: number
   readonly #serialization: 0 | 1
+  readonly #receivedAt: number
   queueId = 0
   queueOffset = 0
   physicalOffset = 0
@@ -68,9 +72,12 @@ export class SendReply implements AppendCompletion {
     this.#store = store
     this.#opaque = opaque
     this.#serialization = serialization
+    this.#receivedAt = connection.lastActiveAt
   }
 
   stored(): void {
+    const { measured } = this.#template
+    measured.send.observe(measured.now - this.#receivedAt)
     if (!this.#connection.isOpen) return
     if (this.#isUnusual) {
       this.#sendCommand()
@@ -107,6 +114,7 @@ export class SendReply implements AppendCompletion {
   }
 
   failed(error: StoreError): void {
+    this.#template.measured.refuse(error.code)
     if (!this.#connection.isOpen) return
     this.#connection.reply(
       { opaque: this.#opaque, serialization: this.#serialization },

@@ -1,6 +1,7 @@
 import { Field, RequestCode } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
 import {
+  changedAttributes,
   type ConsumerGroups,
   isBrokerOwned,
   type Offsets,
@@ -106,34 +107,4 @@ export function topicAdminHandlers(options: {
     [RequestCode.GET_TOPIC_STATS_INFO, stats],
     [RequestCode.QUERY_TOPIC_CONSUME_BY_WHO, consumedBy],
   ])
-}
-
-/** Attributes a stock broker knows and whose default behaviour is ours; any other value would be a promise not kept. */
-const knownAttributes: Record<string, readonly string[] | undefined> = {
-  'queue.type': ['SimpleCQ'],
-  'cleanup.policy': ['DELETE'],
-  'message.type': ['UNSPECIFIED', 'NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'MIXED'],
-}
-
-/**
- * @param changes `+name=value,-name`, empty for none
- * @throws {BrokerError} INVALID_PARAMETER on an attribute or value this broker does not have, or one named twice
- */
-export function changedAttributes(before: Record<string, string>, changes: string): Record<string, string> {
-  const after = { ...before }
-  const seen = new Set<string>()
-  for (const change of changes.split(',').map((text) => text.trim())) {
-    if (change === '') continue
-    const [name = '', value] = change.slice(1).split('=')
-    const values = Object.hasOwn(knownAttributes, name) ? knownAttributes[name] : undefined
-    const removes = change.startsWith('-') && value === undefined
-    const sets = change.startsWith('+') && value !== undefined && values?.includes(value) === true
-    if (values === undefined || (!removes && !sets) || seen.has(name)) {
-      throw new BrokerError('INVALID_PARAMETER', `topic attribute "${change}" is not supported`)
-    }
-    seen.add(name)
-    if (removes) delete after[name]
-    else after[name] = value as string
-  }
-  return after
 }

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '@tandemmq/remoting'
+import type { Latency } from '../measurements.ts'
 import { Deliveries, Traffic, trafficOf } from '../traffic.ts'
 import { MovingRate } from './moving-rate.ts'
 import { type StatsData, TrafficHistory } from './traffic-history.ts'
@@ -28,7 +29,7 @@ export class Statistics {
   /** Accepted from producers, all topics. */
   readonly put = new Traffic()
   /** Handed to consumers, all groups. */
-  readonly deliveries = new Deliveries()
+  readonly deliveries: Deliveries
   /** Sent back by consumers, by `topic@group`. */
   readonly returned = new Map<string, Traffic>()
   readonly #clock: Clock
@@ -48,8 +49,10 @@ export class Statistics {
     clusterName: string
     sources: TrafficSources
     extra?: () => readonly number[]
+    deliveryAge?: Latency
   }) {
     this.#clock = options.clock
+    this.deliveries = new Deliveries(options.deliveryAge)
     this.#clusterName = options.clusterName
     this.#sources = options.sources
     this.#extra = options.extra ?? (() => [])

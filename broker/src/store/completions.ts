@@ -11,6 +11,7 @@ export class Completions {
   #flush = 0
   #running = false
   onVisible: ((queue: ConsumeQueue) => void) | undefined = undefined
+  onCompleting: (() => void) | undefined = undefined
 
   get waiting(): number {
     return this.#pending.length
@@ -25,6 +26,7 @@ export class Completions {
   complete(safeOffset: () => number): void {
     if (this.#running) return
     this.#running = true
+    this.onCompleting?.()
     try {
       for (let safe = -1; safe !== safeOffset(); ) {
         safe = safeOffset()

@@ -60,6 +60,7 @@ export class FaultDisk implements Disk {
   readonly #faults: { fault: Fault; seen: number; failed: number }[] = []
   readonly #held: (() => void)[] = []
   readonly #options: FaultDiskOptions
+  #crashAt: number | undefined
   #dead = false
   /** Changing operations so far. */
   operations = 0
@@ -72,6 +73,7 @@ export class FaultDisk implements Disk {
 
   constructor(options: FaultDiskOptions) {
     this.#options = options
+    this.#crashAt = options.crashAt
     this.capacityBytes = options.capacityBytes ?? Infinity
   }
 
@@ -83,6 +85,11 @@ export class FaultDisk implements Disk {
     const entry = { fault, seen: 0, failed: 0 }
     this.#faults.push(entry)
     return { stop: () => void this.#faults.splice(this.#faults.indexOf(entry), 1) }
+  }
+
+  /** The machine loses power in its `operations`-th changing operation from now, 1 = the next one. */
+  crashIn(operations: number): void {
+    this.#crashAt = this.operations + operations
   }
 
   releaseSyncs(): void {
@@ -302,7 +309,7 @@ export class FaultDisk implements Disk {
 
   #count(): void {
     this.operations++
-    if (this.operations !== this.#options.crashAt) return
+    if (this.operations !== this.#crashAt) return
     this.#dead = true
     throw new PowerCut(`in operation ${this.operations}`)
   }

@@ -30,6 +30,34 @@ for (const operation of ['write', 'sync'] as const) {
   })
 }
 
+test('F08: what a failed sync left in the page cache survives a restart and then a power cut', async () => {
+  const disk = new FaultDisk({ seed: 1 })
+  const store = openStore(disk, virtualClock())
+  const state = store.journal
+  state.append('colours', 'red')
+  append(store, 'orders', 'before')
+  store.commitTurn()
+  await turns()
+  disk.fail({ operation: 'sync', code: 'EIO' })
+  state.append('colours', 'blue')
+  append(store, 'orders', 'during')
+  store.commitTurn()
+  await turns()
+  await store.close()
+  const killed = disk.killed()
+  const restarted = openStore(killed, virtualClock())
+  expect(bodiesOf(restarted, restarted.findQueue('orders', 0))).toEqual(['before', 'during'])
+  const after = append(restarted, 'orders', 'after')
+  restarted.commitTurn()
+  await turns()
+  expect(after.state).toBe('stored')
+  const again = openStore(killed.powerCut({ seed: 1, keeps: 'none' }), virtualClock())
+  expect(bodiesOf(again, again.findQueue('orders', 0))).toEqual(['before', 'during', 'after'])
+  const colours: unknown[] = []
+  again.journal.register('colours', { apply: (entry) => void colours.push(entry), snapshot: () => [] })
+  expect(colours).toEqual(['red', 'blue'])
+})
+
 test('F11: while a sync hangs nothing is acknowledged, and everything is when it ends', async () => {
   const disk = new FaultDisk({ seed: 1 })
   const clock = virtualClock()

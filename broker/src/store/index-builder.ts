@@ -17,13 +17,14 @@ import {
 import type { RecordIndexing } from './store-options.ts'
 
 const FIRST_CAPACITY = 1_024
-/** Keys sorted in one step. */
-const BUCKET_KEYS = 1_024
-/** A key's place in its bucket is part of what is sorted: 32 + 20 bits fit a double. */
-const PLACE_COUNT = 1 << 20
+/** Keys moved in one step. */
+const STEP_KEYS = 1 << 16
+/** Bits of a hash sorted in one pass, from the lowest: three passes for 32. */
+const PASS_BITS = 11
+const PASS_VALUES = 1 << PASS_BITS
 
 interface QueueNumbers {
-  topic: string
+  name: Buffer
   numbers: (number | undefined)[]
 }
 
@@ -71,7 +72,7 @@ export class IndexBuilder {
     if (this.#units === this.#sizes.length) this.#growUnits()
     const unit = this.#units++
     this.#place = record.physicalOffset - this.#start
-    this.#queueOf[unit] = this.#queueNumber(record.topic(), record.queueId)
+    this.#queueOf[unit] = this.#queueNumber(record)
     this.#offsets[unit] = record.queueOffset
     this.#places[unit] = this.#place
     this.#sizes[unit] = record.size
@@ -119,7 +120,8 @@ export class IndexBuilder {
     const runs: { queue: number; firstUnit: number; count: number; offset: number }[] = []
     let queue = -1
     let next = -1
-    for (const [at, unit] of order.entries()) {
+    for (let at = 0; at < order.length; at++) {
+      const unit = order[at]!
       if (this.#queueOf[unit] !== queue || this.#offsets[unit] !== next) {
         queue = this.#queueOf[unit]!
         runs.push({ queue, firstUnit: at, count: 0, offset: this.#offsets[unit]! })
@@ -163,36 +165,24 @@ export class IndexBuilder {
     return bytes
   }
 
-  /** Buckets by the first bits of the hash, then each by (hash, place). */
+  /** Numbers of the keys by hash, those of one hash in log order: a radix sort, which keeps the order of equals. */
   *#sortKeys(): Generator<undefined, Uint32Array> {
-    const bits = Math.max(0, Math.ceil(Math.log2(this.#keys / BUCKET_KEYS)))
-    const bucketOf = (key: number): number => (bits === 0 ? 0 : this.#hashes[key]! >>> (32 - bits))
-    const ends = new Uint32Array((1 << bits) + 1)
-    for (let key = 0; key < this.#keys; key++) ends[bucketOf(key) + 1]!++
-    for (let bucket = 0; bucket < 1 << bits; bucket++) ends[bucket + 1]! += ends[bucket]!
-    const sorted = new Uint32Array(this.#keys)
-    for (let key = 0; key < this.#keys; key++) sorted[ends[bucketOf(key)]!++] = key
-    yield
-    for (let bucket = 0, from = 0; bucket < 1 << bits; bucket++) {
-      const to = ends[bucket]!
-      // Keys of one bucket stand in log order: their place in it orders equal hashes.
-      for (let part = from; part < to; part += PLACE_COUNT)
-        this.#sortPart(sorted.subarray(part, Math.min(to, part + PLACE_COUNT)))
-      from = to
-      if (bucket % 4 === 3) yield
+    let sorted = new Uint32Array(this.#keys)
+    let before = new Uint32Array(this.#keys)
+    for (let key = 0; key < this.#keys; key++) sorted[key] = key
+    for (let shift = 0; shift < 32; shift += PASS_BITS) {
+      ;[sorted, before] = [before, sorted]
+      const places = placesByValue(this.#hashes, this.#keys, shift)
+      for (let from = 0; from < this.#keys; from += STEP_KEYS) {
+        yield
+        distribute(before, sorted, this.#hashes, shift, places, from, Math.min(this.#keys, from + STEP_KEYS))
+      }
     }
     return sorted
   }
 
-  #sortPart(part: Uint32Array): void {
-    const values = Float64Array.from(part, (key, place) => this.#hashes[key]! * PLACE_COUNT + place)
-    values.sort()
-    const before = part.slice()
-    for (const [at, value] of values.entries()) part[at] = before[value % PLACE_COUNT]!
-  }
-
   #encodeDirectory(runs: readonly { queue: number; firstUnit: number; count: number; offset: number }[]): Buffer {
-    const topics = [...this.#queues.values()].map(({ topic }) => Buffer.from(topic))
+    const topics = [...this.#queues.values()].map(({ name }) => name)
     const queues: { topic: number; queueId: number }[] = []
     for (const [topic, { numbers }] of [...this.#queues.values()].entries()) {
       for (const [queueId, number] of numbers.entries()) if (number !== undefined) queues[number] = { topic, queueId }
@@ -237,14 +227,15 @@ export class IndexBuilder {
     return bytes
   }
 
-  #queueNumber(topic: string, queueId: number): number {
+  #queueNumber(record: RecordView): number {
     let known = this.#lastTopic
-    if (known?.topic !== topic) {
+    if (known === undefined || !isText(record.bytes, record.topicStart, record.topicEnd, known.name)) {
+      const topic = record.topic()
       known = this.#queues.get(topic)
-      if (known === undefined) this.#queues.set(topic, (known = { topic, numbers: [] }))
+      if (known === undefined) this.#queues.set(topic, (known = { name: Buffer.from(topic), numbers: [] }))
       this.#lastTopic = known
     }
-    return (known.numbers[queueId] ??= this.#queueCount++)
+    return (known.numbers[record.queueId] ??= this.#queueCount++)
   }
 
   #growUnits(): void {
@@ -266,6 +257,35 @@ export class IndexBuilder {
 function grown<T extends Uint32Array | Int32Array | Float64Array>(old: T, larger: T): T {
   larger.set(old)
   return larger
+}
+
+function isText(bytes: Buffer, start: number, end: number, text: Buffer): boolean {
+  if (end - start !== text.length) return false
+  for (let at = 0; at < text.length; at++) if (bytes[start + at] !== text[at]) return false
+  return true
+}
+
+/** Where the first key with each value of these bits of its hash goes. */
+function placesByValue(hashes: Uint32Array, count: number, shift: number): Uint32Array {
+  const places = new Uint32Array(PASS_VALUES + 1)
+  for (let key = 0; key < count; key++) places[((hashes[key]! >>> shift) & (PASS_VALUES - 1)) + 1]!++
+  for (let value = 0; value < PASS_VALUES; value++) places[value + 1]! += places[value]!
+  return places
+}
+
+function distribute(
+  before: Uint32Array,
+  sorted: Uint32Array,
+  hashes: Uint32Array,
+  shift: number,
+  places: Uint32Array,
+  from: number,
+  to: number,
+): void {
+  for (let at = from; at < to; at++) {
+    const key = before[at]!
+    sorted[places[(hashes[key]! >>> shift) & (PASS_VALUES - 1)]!++] = key
+  }
 }
 
 function seal(bytes: Buffer, view: DataView, page: number): void {

@@ -16,6 +16,8 @@ export interface JournalContent {
   end: number
   /** Bytes of the snapshot the file began with. */
   snapshotEnd: number
+  /** Bytes [0, synced) were durable when the file last said so. */
+  synced: number
   /** Bytes [end, damagedUntil) were durable once and are not valid now; equal to `end` when only a torn tail was cut. */
   damagedUntil: number
   /** Valid entries behind the damage, in order. */
@@ -40,12 +42,16 @@ export function headerEntry(generation: number): Buffer {
 }
 
 export function decodeJournal(bytes: Buffer): JournalContent {
-  const content: JournalContent = { entries: [], end: 0, snapshotEnd: 0, damagedUntil: 0, salvaged: [] }
+  const content: JournalContent = { entries: [], end: 0, snapshotEnd: 0, synced: 0, damagedUntil: 0, salvaged: [] }
   for (let size = sizeAt(bytes, 0); size > 0; size = sizeAt(bytes, content.end)) {
     const [table, entry] = parse(bytes, content.end, size)
     content.end += size
-    if (table !== OWN_TABLE) content.entries.push([table, entry])
-    else if (content.snapshotEnd === 0 && syncedOf(entry) > 0) content.snapshotEnd = content.end
+    if (table !== OWN_TABLE) {
+      content.entries.push([table, entry])
+      continue
+    }
+    content.synced = Math.max(content.synced, syncedOf(entry))
+    if (content.snapshotEnd === 0 && syncedOf(entry) > 0) content.snapshotEnd = content.end
   }
   content.damagedUntil = content.end
   searchBehind(bytes, content)

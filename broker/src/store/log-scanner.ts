@@ -206,6 +206,18 @@ export class LogScanner {
     file.syncNow()
   }
 
+  #writeAgain(segment: Segment, from: number, to: number): void {
+    if (to <= from) return
+    const file = this.#segments.file(segment)
+    const bytes = Buffer.allocUnsafe(Math.min(1 << 20, to - from))
+    for (let at = from; at < to; ) {
+      const read = file.read(bytes, 0, Math.min(bytes.length, to - at), at - segment.start)
+      if (read === 0) return
+      file.write(bytes, 0, read, at - segment.start)
+      at += read
+    }
+  }
+
   /** @returns the segment the log goes on in, the last of the list from now on */
   #settle(end: number, ended: boolean): Segment {
     const { segmentBytes } = this.#options
@@ -228,10 +240,14 @@ export class LogScanner {
     return this.#segments.add(end, end + segmentBytes)
   }
 
-  /** What a killed process left in the page cache is served from now on, so it must survive the machine as well. */
+  /**
+   * What a killed process left in the page cache is served from now on, so it must survive the machine as well. Written again,
+   * because the process may have ended by a failed sync: then the pages count as clean, and no sync brings them to the disk.
+   */
   #syncFrom(end: number): void {
     for (const segment of this.#segments.list) {
       const reaches = Math.min(segment.limit, end)
+      this.#writeAgain(segment, Math.max(segment.start, this.#durable), reaches)
       if (reaches > this.#durable || segment === this.#segments.last) this.#segments.file(segment).syncNow()
     }
     // The process may have died between making a file and making its name durable.

@@ -22,6 +22,8 @@ export interface LogTailOptions {
   reserve: RoomReserve
   /** `durable` moved. */
   onDurable(): void
+  /** One sync ended well. */
+  onSynced?(elapsedMs: number): void
   onFull?(isFull: boolean): void
   /** A full disk took everything that waited. */
   onRoom(): void
@@ -36,6 +38,7 @@ export class LogTail {
   #segment: Segment
   #unsynced: Segment[] = []
   #syncing = false
+  #syncStartedAt = 0
   #broken = false
   #marked: number
   #retry: Timer | undefined
@@ -117,6 +120,7 @@ export class LogTail {
   sync(): void {
     if (this.#syncing || this.#broken || this.written === this.durable) return
     this.#syncing = true
+    this.#syncStartedAt = this.#options.clock.monotonic()
     const files = this.#unsynced
     this.#unsynced = []
     this.#syncNext(files, 0, this.written)
@@ -145,6 +149,7 @@ export class LogTail {
     if (segment === undefined) {
       this.#syncing = false
       this.durable = target
+      this.#options.onSynced?.(this.#options.clock.monotonic() - this.#syncStartedAt)
       return this.#options.onDurable()
     }
     try {

@@ -7,6 +7,7 @@ import { Completions } from './completions.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { HotMemory } from './hot-memory.ts'
+import { HotRecords } from './hot-records.ts'
 import { BLANK_BYTES, CHECKSUM_BYTES } from './log-entry.ts'
 import type { LogIndex } from './log-index.ts'
 import { LogTail } from './log-tail.ts'
@@ -93,6 +94,7 @@ export class MessageStore {
     const shortest = Math.min(retentionMs, retentionMsMax)
     this.#ageClock = new AgeClock({ clock, newest: scan.lastTimestamp, retentionMs: shortest, onJump: onClockJump })
     this.#hot = new HotMemory(options.hotBytesMax ?? 32 * MIB)
+    this.#indexer.hot = new HotRecords(this.#hot)
     const onBroken = (error: Error): void => this.fence(error)
     // Async appends never wait for a sync, so a second write of every byte would buy them nothing.
     const filler = this.#isSync ? new ZeroFiller({ clock, disk, segments, segmentBytes, onBroken }) : undefined
@@ -105,6 +107,7 @@ export class MessageStore {
         ...(filler && { filler }),
         reserve: recovered.reserve,
         onDurable: () => this.#onDurable(),
+        onSynced: (elapsedMs) => options.onSynced?.(elapsedMs),
         onRoom: () => this.#onWritten(),
         onFull: (isFull) => options.onFull?.(isFull),
         onBroken,
@@ -113,6 +116,7 @@ export class MessageStore {
       scan.end,
     )
     if (recovered.reserve.isSpent) this.#tail.waitForRoom()
+    this.#completions.onCompleting = options.onCompleting && (() => options.onCompleting?.())
     const { onDamage } = options
     const parts = { segments, hot: this.#hot, tail: this.#tail, queues: this.#queues }
     this.#reader = new RecordReader({ ...parts, ...(onDamage && { onDamage: (error) => onDamage(error) }) })
@@ -289,7 +293,7 @@ export class MessageStore {
     return this.#retention.deleteTopic(topic, this.#tail.position)
   }
 
-  /** Log offset before which the messages of `topic` are deleted; 0 when it never was. */
+  /** Log offset before which all records of the topic were deleted with it; 0 when it never was. */
   deletedBefore(topic: string): number {
     return this.#state.deletedBefore.get(topic) ?? 0
   }

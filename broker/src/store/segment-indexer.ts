@@ -1,6 +1,7 @@
 import { RecordView } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
 import type { Disk, DiskFile } from './disk.ts'
+import type { HotRecords } from './hot-records.ts'
 import { IndexBuilder } from './index-builder.ts'
 import { CHECKSUM_BYTES } from './log-entry.ts'
 import type { LogIndex } from './log-index.ts'
@@ -13,6 +14,8 @@ import type { RecordIndexing } from './store-options.ts'
 /** Work of one turn: the index is built beside the traffic, not before it. */
 const STEP_MS = 1
 const PAUSE_MS = 4
+/** Further behind than this, and what is read next may have left the memory: no pause then but for one turn's traffic. */
+const LAG_BYTES_HIGH = 8 << 20
 const RECORDS_PER_STEP = 128
 /** Durable bytes that are worth a turn, or a quarter of a segment. */
 const LAG_BYTES = 1 << 20
@@ -47,6 +50,8 @@ export class SegmentIndexer {
   readonly #record = new RecordView()
   readonly #reader: LogReader
   readonly #lagBytes: number
+  /** What is still in memory need not be read from its file. */
+  hot: HotRecords | undefined
   #reading: Part | undefined
   /** Log offset of the next entry to read. */
   #offset = 0
@@ -153,7 +158,9 @@ export class SegmentIndexer {
     const { clock } = this.#options
     const until = clock.monotonic() + STEP_MS
     try {
-      while (this.#step()) if (clock.monotonic() >= until) return this.#arm(PAUSE_MS)
+      while (this.#step()) {
+        if (clock.monotonic() >= until) return this.#arm(this.#durable - this.#offset > LAG_BYTES_HIGH ? 0 : PAUSE_MS)
+      }
     } catch (error) {
       this.#give(error)
     }
@@ -184,7 +191,10 @@ export class SegmentIndexer {
         this.#offset = segment.start
       }
       const { segment, builder } = part
-      this.#offset += this.#takeEntry(this.#reader, segment, this.#offset, builder)
+      const { hot } = this
+      const hotBytes = hot === undefined ? 0 : hot.take(this.#offset)
+      if (hotBytes > 0 && hot?.isRecord === true) builder.add(hot.record, this.#options.indexing)
+      this.#offset += hotBytes || this.#takeEntry(this.#reader, segment, this.#offset, builder)
       if (this.#offset < segment.limit) continue
       this.#finished.push(part)
       this.#reading = undefined

@@ -183,6 +183,9 @@ export class StateJournal {
     this.#size = content.end
     this.#snapshotBytes = content.snapshotEnd
     if (content.end < bytes.length) this.#file.truncate(content.end)
+    // If its sync failed, the page cache alone has it, as clean pages: only another write brings it to the disk.
+    const { synced, end } = content
+    if (synced < end) this.#file.write(bytes, synced, end, synced)
     this.#file.syncNow()
     this.#synced = this.#size
   }

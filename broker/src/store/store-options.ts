@@ -75,6 +75,10 @@ export interface StoreOptions extends RecordIndexing {
   onClockJump?(byMs: number): void
   /** A record or a file of the index could not be read; called once for each place. The read fails, others go on. */
   onDamage?(error: StoreError): void
+  /** The log was synced, which took so long, ms. */
+  onSynced?(elapsedMs: number): void
+  /** Messages became safe, and those who wait for them are told next: once for all of them. */
+  onCompleting?(): void
   /** There is no room for the log any more, or again. Called from within a write. */
   onFull?(isFull: boolean): void
   /** A write or sync failed. Nothing is acknowledged from now on; reading goes on; restart to recover. */

@@ -25,6 +25,14 @@ export interface Call {
   json: boolean
   /** Prints `value` as JSON under `--json`, else what `plain` makes of it. */
   report<T>(value: T, plain: (value: T) => string): void
+  /** One of many results, printed as it comes: one line of JSON under `--json`, else what `plain` makes of it. */
+  reportLine<T>(value: T, plain: (value: T) => string): void
+  /**
+   * Asks before something that cannot be taken back; only on a terminal and without `--yes`. For commands that are `destructive`.
+   * @param question ends before the choice, e.g. `Delete topic orders with its messages?`
+   * @throws {TandemError} ABORTED unless the answer is yes
+   */
+  confirm(question: string): Promise<void>
 }
 
 /** One line of the command table. */
@@ -35,6 +43,8 @@ export interface Command {
   /** Names of the positionals in order, e.g. `['TOPIC']`; one in brackets may be left out. */
   positionals?: readonly string[]
   options?: Readonly<Record<string, OptionSpec>>
+  /** Takes `--yes`, and calls `confirm` before it acts. */
+  destructive?: true
   /** A call that works as it stands, without the leading `tandem`. */
   example: string
   run(call: Call): Promise<void>

@@ -7,13 +7,19 @@ export const commonOptions: Readonly<Record<string, OptionSpec>> = {
   help: { short: 'h', help: 'print this' },
 }
 
+const yes: Readonly<Record<string, OptionSpec>> = { yes: { short: 'y', help: 'do it without asking' } }
+
+/** The command's own options and those of the frame around it. */
+export function optionsOf(command: Command): Readonly<Record<string, OptionSpec>> {
+  return { ...command.options, ...(command.destructive && yes), ...commonOptions }
+}
+
 export function usageLine(command: Command): string {
   return ['tandem', ...command.path, ...(command.positionals ?? []), '[options]'].join(' ')
 }
 
 export function commandHelp(command: Command): string {
-  const options = { ...command.options, ...commonOptions }
-  const rows = Object.entries(options).map(([name, spec]) => {
+  const rows = Object.entries(optionsOf(command)).map(([name, spec]) => {
     const left = `--${name}${spec.value === undefined ? '' : ` ${spec.value}`}${spec.short ? `, -${spec.short}` : ''}`
     return [left, spec.multiple ? `${spec.help} (may be repeated)` : spec.help]
   })

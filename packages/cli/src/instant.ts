@@ -10,11 +10,18 @@ export function durationOf(text: string): number | undefined {
 }
 
 /** An instant, or a duration from now. @throws {UsageError} naming the option */
-export function instantOf(option: string, text: string): Date {
+export function dueTimeOf(option: string, text: string): Date {
   const duration = durationOf(text)
   const instant = duration === undefined ? new Date(text) : new Date(systemClock.now() + duration)
   if (!Number.isNaN(instant.getTime())) return instant
   throw new UsageError(
     `--${option} takes an instant such as 2026-01-31T12:00:00Z or a duration such as 30s, not "${text}"`,
   )
+}
+
+/** @throws {UsageError} naming the option, when the text is no instant such as 2026-01-31T12:00:00Z */
+export function instantOf(option: string, text: string): Date {
+  const instant = new Date(text)
+  if (!Number.isNaN(instant.getTime())) return instant
+  throw new UsageError(`--${option} takes an instant such as 2026-01-31T12:00:00Z, not "${text}"`)
 }

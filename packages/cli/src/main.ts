@@ -3,7 +3,7 @@ import { TandemError } from '@tandemmq/client'
 import { commands } from './commands.ts'
 import { UsageError } from './command.ts'
 import type { Call, Command } from './command.ts'
-import { commandHelp, commonOptions, overview } from './help.ts'
+import { commandHelp, optionsOf, overview } from './help.ts'
 import { processIo } from './io.ts'
 import type { Io } from './io.ts'
 import { toJson } from './table.ts'
@@ -53,7 +53,7 @@ function noCommand(argv: readonly string[], io: Io): number {
 }
 
 function callOf(command: Command, rest: string[], io: Io): Call | 'help' {
-  const specs = { ...command.options, ...commonOptions }
+  const specs = optionsOf(command)
   const { values, positionals } = parseArgs({
     args: rest,
     allowPositionals: true,
@@ -88,7 +88,17 @@ function callOf(command: Command, rest: string[], io: Io): Call | 'help' {
     report(value, plain) {
       io.out(values['json'] === true ? toJson(value) : plain(value))
     },
+    reportLine(value, plain) {
+      io.out(values['json'] === true ? toJson(value, 0) : plain(value))
+    },
+    confirm: (question) => confirm(io, values['yes'] === true, question),
   }
+}
+
+async function confirm({ terminal }: Io, isSure: boolean, question: string): Promise<void> {
+  if (isSure || terminal === undefined) return
+  const answer = await terminal.ask(`${question} [y/N] `)
+  if (!/^y(es)?$/i.test(answer.trim())) throw new TandemError('ABORTED', 'nothing was changed')
 }
 
 function checkPositionals(command: Command, given: readonly string[]): void {

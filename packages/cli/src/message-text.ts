@@ -1,4 +1,5 @@
 import type { ConsumedMessage } from '@tandemmq/client'
+import { textTable } from './table.ts'
 
 /** A message as `--json` prints it: `body` is text where the bytes are UTF-8, else base64 in `bodyBase64`. */
 export interface ShownMessage {
@@ -34,6 +35,17 @@ function bodyFields(body: Buffer): { body: string } | { bodyBase64: string } {
   } catch {
     return { bodyBase64: body.toString('base64') }
   }
+}
+
+export function messageTable(messages: readonly ShownMessage[], empty: string): string {
+  return textTable(
+    ['MESSAGE', 'TAG', 'KEYS', 'STORED', 'QUEUE', 'OFFSET', 'BYTES'],
+    messages.map(({ messageId, tag, keys, storedAt, queueId, queueOffset, bodyBytes }) => [
+      ...[messageId, tag, keys.join(' '), storedAt.toISOString()],
+      ...[queueId, queueOffset, bodyBytes],
+    ]),
+    empty,
+  )
 }
 
 export function messageText(message: ShownMessage): string {

@@ -65,6 +65,21 @@ test('a message is found by key and shown with its body by both of its ids', asy
   }
 })
 
+test('messages are listed by the time they were stored', async () => {
+  const [all] = await json<{ messageId: string; storedAt: string }[]>('messages', 'list', '--topic', 'orders')
+  expect(all?.messageId).toBe(receipt.messageId)
+  const at = Date.parse(all?.storedAt ?? '')
+  const list = (...span: string[]): Promise<unknown[]> => json('messages', 'list', '--topic', 'orders', ...span)
+  const iso = (ms: number): string => new Date(ms).toISOString()
+  expect(await list('--from', iso(at), '--to', iso(at))).toHaveLength(1)
+  expect(await list('--from', iso(at + 1))).toEqual([])
+  expect(await list('--to', iso(at - 1))).toEqual([])
+  expect((await tandem('messages', 'list', '--topic', 'orders')).out).toMatch(/^MESSAGE +TAG +KEYS +STORED/)
+  expect((await tandem('messages', 'list', '--topic', 'orders', '--to', iso(at - 1))).out).toContain(
+    'no message of orders',
+  )
+})
+
 test('a message that is not there is a failure with a code', async () => {
   const { code, err } = await tandem('messages', 'show', '00000000000000000000000000000000', '--topic', 'orders')
   expect(code).toBe(1)
@@ -90,8 +105,14 @@ test('a group is listed, shown, and moved back to the beginning', async () => {
 
   expect(await json('groups', 'list')).toContainEqual({ group: 'billing', members: 0, behind: '0' })
   expect((await tandem('groups', 'show', 'billing')).out).toMatch(/^nobody is connected\n/)
+  const dry = ['offsets', 'reset', '--group', 'billing', '--topic', 'orders', '--to', 'first', '--dry-run']
+  const preview = await json<{ reset: boolean; queues: { first?: { messageId: string } }[] }>(...dry)
+  expect(preview).toMatchObject({ reset: false, replayed: '1', skipped: '0' })
+  expect(preview.queues.flatMap((queue) => queue.first?.messageId ?? [])).toEqual([receipt.messageId])
+  expect((await tandem(...dry)).out).toMatch(/^group billing would go on from first in topic orders: 1 delivered again/)
+  expect(await json('groups', 'list')).toContainEqual({ group: 'billing', members: 0, behind: '0' })
   const { out } = await tandem('offsets', 'reset', '--group', 'billing', '--topic', 'orders', '--to', 'first')
-  expect(out).toBe('group billing goes on from first in topic orders')
+  expect(out).toMatch(/^group billing goes on from first in topic orders: 1 delivered again, stored \S+ to \S+\n/)
   const positions = await json<{ committedOffset: string }[]>(
     'offsets',
     'show',
@@ -109,6 +130,7 @@ test.each([
   [['topics', 'create', 'a', '--queues', 'many'], '--queues'],
   [['offsets', 'show'], '--group is missing'],
   [['offsets', 'reset', '--group', 'g', '--topic', 't', '--to', 'yesterday'], 'first, last or an instant'],
+  [['messages', 'list', '--topic', 't', '--from', 'yesterday'], '--from takes an instant'],
   [['transactions', 'resolve', '12', 'perhaps'], 'commit or rollback'],
   [['outbox', 'status', '--schema', 'a;b', '--database', 'postgres://x'], '--schema'],
 ])('%j is wrong usage', async (argv, words) => {

@@ -15,7 +15,7 @@ export function textTable(headings: readonly string[], rows: readonly (readonly 
 }
 
 /** JSON with 64-bit values as decimal text and bytes as base64, because JSON has neither. */
-export function toJson(value: unknown): string {
+export function toJson(value: unknown, indent = 2): string {
   return JSON.stringify(
     value,
     function (this: Record<string, unknown>, key, given: unknown) {
@@ -24,6 +24,6 @@ export function toJson(value: unknown): string {
       if (original instanceof Uint8Array) return Buffer.from(original).toString('base64')
       return given
     },
-    2,
+    indent,
   )
 }

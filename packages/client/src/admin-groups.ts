@@ -3,17 +3,24 @@ import type { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer } from './client-error.ts'
 import type { JsonObject } from './json.ts'
 import { asArray, asNumber, asObject, asText } from './json.ts'
+import type { RetryPauses } from './retry-settings.ts'
+import { retryPausesOf, retryPolicyJson } from './retry-settings.ts'
 
 /** Settings of a consumer group that operators change; the broker's other ones are kept as they are. */
 export interface GroupSettings {
   /** Leases of the group keep the order of each queue (`consumeMessageOrderly`). Default false. */
   readonly ordered?: boolean | undefined
-  /** Deliveries of one message in all, for consumers that do not say (`retryMaxTimes` counts those after the first). Default 17. */
+  /**
+   * Deliveries of one message in all, for consumers that do not say (`retryMaxTimes` counts those after the first). Infinity = without
+   * end. Default 17.
+   */
   readonly attemptsMax?: number | undefined
   /** False: the group gets nothing (`consumeEnable`). Default true. */
   readonly enabled?: boolean | undefined
   /** May consume in broadcasting mode (`consumeBroadcastEnable`). Default true. */
   readonly broadcast?: boolean | undefined
+  /** Pauses between deliveries (`groupRetryPolicy`), for what a consumer asks no pause of its own for. Default 'levels'. */
+  readonly retry?: RetryPauses | undefined
 }
 
 /** All settings of a group, each with its value or default. */
@@ -67,11 +74,14 @@ export async function groupConfig(core: ClientCore, address: string, group: stri
 export function settingsOfConfig(config: JsonObject): AllGroupSettings {
   return {
     ordered: config['consumeMessageOrderly'] === true,
-    attemptsMax: asNumber(config['retryMaxTimes'], 16) + 1,
+    attemptsMax: attemptsOf(asNumber(config['retryMaxTimes'], 16)),
     enabled: config['consumeEnable'] !== false,
     broadcast: config['consumeBroadcastEnable'] !== false,
+    retry: retryPausesOf(config['groupRetryPolicy']),
   }
 }
+
+const attemptsOf = (retryMaxTimes: number): number => (retryMaxTimes < 0 ? Number.POSITIVE_INFINITY : retryMaxTimes + 1)
 
 /** Creates the group on one broker or changes it. */
 export async function writeGroup(core: ClientCore, address: string, group: string, settings: GroupSettings) {
@@ -79,16 +89,17 @@ export async function writeGroup(core: ClientCore, address: string, group: strin
   const kept = settingsOfConfig(known ?? {})
   const { ordered = kept.ordered, attemptsMax = kept.attemptsMax } = settings
   const { enabled = kept.enabled, broadcast = kept.broadcast } = settings
-  if (!Number.isInteger(attemptsMax) || attemptsMax < 1) {
+  if (attemptsMax !== Number.POSITIVE_INFINITY && (!Number.isInteger(attemptsMax) || attemptsMax < 1)) {
     throw new ClientError('INVALID_PARAMETER', `attemptsMax must be a whole number of at least 1, not ${attemptsMax}`)
   }
   const config = {
     ...(known ?? { consumeFromMinEnable: true, retryQueueNums: 1, brokerId: 0, whichBrokerWhenConsumeSlowly: 1 }),
     groupName: group,
     consumeMessageOrderly: ordered,
-    retryMaxTimes: attemptsMax - 1,
+    retryMaxTimes: attemptsMax === Number.POSITIVE_INFINITY ? -1 : attemptsMax - 1,
     consumeEnable: enabled,
     consumeBroadcastEnable: broadcast,
+    ...(settings.retry === undefined ? {} : { groupRetryPolicy: retryPolicyJson(settings.retry) }),
   }
   const init = { code: RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, body: Buffer.from(JSON.stringify(config)) }
   await core.ask(address, init, `create group ${group}`)

@@ -1,5 +1,6 @@
 import type { JsonObject } from './json.ts'
 import { asNumber, asText } from './json.ts'
+import type { SubscriptionConflict } from './subscription-conflicts.ts'
 
 export interface QueueOffsets {
   readonly brokerName: string
@@ -32,6 +33,8 @@ export interface GroupConnections {
   readonly members: readonly MemberConnection[]
   readonly messageModel: string
   readonly subscriptions: Readonly<Record<string, string>>
+  /** Topics of which the members want different messages; Apache brokers do not tell. */
+  readonly conflicts: readonly SubscriptionConflict[]
 }
 
 /** A half message nobody ended yet. Fields as the broker tells them; times in ms. */

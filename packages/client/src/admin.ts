@@ -1,37 +1,44 @@
 import type { CommandInit } from '@tandemmq/protocol'
-import {
-  parseLenientJson,
-  parseOffsetMessageId,
-  RecordView,
-  RequestCode,
-  ResponseCode,
-  TandemRequestCode,
-} from '@tandemmq/protocol'
+import { parseLenientJson, parseOffsetMessageId, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import { formatAddress } from '@tandemmq/remoting'
+import type { BrokerFigures } from './admin-brokers.ts'
+import { brokerFigures } from './admin-brokers.ts'
 import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
+import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
+import { topicGroups, topicQueues, topicSettings, updateTopic } from './admin-topics.ts'
+import { openTransactions, resolveTransaction } from './admin-transactions.ts'
+import type { DeadLetter, DeadLetterQuery, RedriveOptions, RedriveResult } from './admin-dead-letters.ts'
+import { deadLetters, redrive } from './admin-dead-letters.ts'
+import type { MessageRange, ResetPreview, ResetTarget } from './admin-history.ts'
+import { messagesInRange, previewOf } from './admin-history.ts'
+import type { KeyQuery } from './admin-messages.ts'
+import { messageAtId, queryMessages, readMessageAt } from './admin-messages.ts'
+import { resetGroup } from './admin-reset.ts'
 import type { GroupConnections, MemberConnection, OpenTransaction, QueueOffsets, QueueProgress } from './admin-views.ts'
-import { memberOf, progressOf, transactionOf } from './admin-views.ts'
+import { memberOf, progressOf } from './admin-views.ts'
 import type { TimerQuery, WaitingTimer } from './admin-timers.ts'
 import { timersOf } from './admin-timers.ts'
 import { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer } from './client-error.ts'
-import { ConsumedMessage } from './consumed-message.ts'
+import type { ConsumedMessage } from './consumed-message.ts'
 import type { JsonObject } from './json.ts'
 import { asArray, asObject, asText } from './json.ts'
-import { commitInit, committedOffset, maxOffset, minOffset, offsetAt } from './offset-requests.ts'
+import { committedOffset, maxOffset, minOffset, offsetAt } from './offset-requests.ts'
 import type { ConnectionOptions } from './options.ts'
 import { checkGroup, checkTopic, settingsOf } from './options.ts'
 import { sortQueues } from './rebalance.ts'
-import { readMessages } from './record-reader.ts'
 import type { BrokerData, MessageQueue, TopicRoute } from './route.ts'
 import { compareText } from './route.ts'
 import type { KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 import { cancelKey, rescheduleKey } from './timer-requests.ts'
+import { attributeChanges, type TopicFeatures } from './topic-features.ts'
+import type { SubscriptionConflict } from './subscription-conflicts.ts'
+import { conflictsOfBody } from './subscription-conflicts.ts'
 
 export type AdminOptions = ConnectionOptions
 
-export interface TopicOptions {
+export interface TopicOptions extends TopicFeatures {
   /** Queues per broker. Default 4. */
   queues?: number | undefined
   /** 4 read, 2 write. Default 6. */
@@ -40,16 +47,7 @@ export interface TopicOptions {
   order?: boolean | undefined
 }
 
-export interface KeyQuery {
-  /** Default 32; a broker gives 64 at most. */
-  max?: number | undefined
-  from?: Date | undefined
-  to?: Date | undefined
-}
-
 const NAMESERVER_TOPIC_DELETE = RequestCode.DELETE_TOPIC_IN_NAMESRV
-const RESET_TO_LAST = -1
-const TRANSACTIONS_MAX = 10_000
 
 /** Operator's view of a cluster. */
 export class Admin {
@@ -77,7 +75,10 @@ export class Admin {
     return this.close()
   }
 
-  /** Creates the topic on every broker, or changes it. Fewer queues than before hide messages from consumers. */
+  /**
+   * Creates the topic on every broker, or changes it; settings not named stay as they are. Fewer queues than before hide messages from consumers.
+   * @throws {ClientError} OPTION_INVALID for a setting out of its range
+   */
   async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
     const queues = options.queues ?? 4
     const extFields = {
@@ -89,11 +90,35 @@ export class Admin {
       topicFilterType: 'SINGLE_TAG',
       topicSysFlag: 0,
       order: options.order ?? false,
-      attributes: '',
+      attributes: attributeChanges(options),
       force: false,
     }
     await this.#everyBroker({ code: RequestCode.UPDATE_AND_CREATE_TOPIC, extFields }, `create topic ${name}`)
     this.#core.routes.forget(name)
+  }
+
+  /**
+   * Changes a topic on every broker that has it; what is not given stays.
+   * @throws {ClientError} TOPIC_NOT_EXIST, INVALID_PARAMETER
+   */
+  async updateTopic(name: string, changes: TopicChanges): Promise<void> {
+    await updateTopic(this.#core, await this.#brokers(), checkTopic(name), changes)
+    this.#core.routes.forget(name)
+  }
+
+  /** A topic's settings on each broker that has it, brokers sorted by name. */
+  async topicSettings(name: string): Promise<TopicSettings[]> {
+    return topicSettings(this.#core, await this.#brokers(), checkTopic(name))
+  }
+
+  /** Every queue of a topic with its positions and the time of its newest message: one request per broker. */
+  async topicQueues(name: string): Promise<TopicQueue[]> {
+    return topicQueues(this.#core, await this.#brokers(), checkTopic(name))
+  }
+
+  /** Groups that consume the topic now or have a position in it, sorted. */
+  async topicGroups(name: string): Promise<string[]> {
+    return topicGroups(this.#core, await this.#brokers(), checkTopic(name))
   }
 
   /** Deletes the topic with its messages from every broker. A topic that does not exist is not an error. */
@@ -146,22 +171,39 @@ export class Admin {
   /**
    * Moves a group in all queues of a topic, also while it is running.
    * @param to an instant means the first message stored at or after it
-   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND
+   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND, INVALID_PARAMETER
    */
-  async resetOffset(group: string, topic: string, to: 'first' | 'last' | Date): Promise<void> {
+  async resetOffset(group: string, topic: string, to: ResetTarget): Promise<void> {
+    await this.resetOffsets(group, topic, to)
+  }
+
+  /**
+   * What {@link resetOffset} would do now, without doing it: per queue how many messages would be delivered again or skipped, the
+   * first and the last of them. Messages on their way through the group's retry topic are not touched by a reset and not counted.
+   * @throws {ClientError} ROUTE_NOT_FOUND, INVALID_PARAMETER
+   */
+  async previewReset(group: string, topic: string, to: ResetTarget): Promise<ResetPreview> {
     checkGroup(group)
-    const route = await this.#route(topic)
-    const timestamp = to === 'last' ? RESET_TO_LAST : to === 'first' ? 0 : to.getTime()
-    const extFields = { topic, group, timestamp, isForce: true, queueId: -1, offset: -1 }
-    const init = { code: RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, extFields }
-    for (const { name, address } of route.brokers.values()) {
-      if (address === undefined) continue
-      const answer = await this.#core.request(address, init)
-      if (answer.code === ResponseCode.CONSUMER_NOT_ONLINE) await this.#resetOffline(group, route, name, to)
-      else if (answer.code !== ResponseCode.SUCCESS) {
-        throw errorOfAnswer(answer.code, answer.remark, `reset ${group} in ${topic}`)
-      }
-    }
+    return previewOf(this.#core, group, topic, await this.queues(topic), checkedTarget(to))
+  }
+
+  /**
+   * As {@link resetOffset}.
+   * @returns the preview taken right before, i.e. what is delivered again or skipped; a running group may have come further by then
+   * @throws {ClientError} GROUP_NOT_EXIST, ROUTE_NOT_FOUND, INVALID_PARAMETER
+   */
+  async resetOffsets(group: string, topic: string, to: ResetTarget): Promise<ResetPreview> {
+    const preview = await this.previewReset(group, topic, to)
+    await resetGroup(this.#core, await this.#route(topic), group, topic, to)
+    return preview
+  }
+
+  /**
+   * Messages of a topic by the time they were stored, oldest first.
+   * @throws {ClientError} ROUTE_NOT_FOUND, INVALID_PARAMETER
+   */
+  async messages(range: MessageRange): Promise<ConsumedMessage[]> {
+    return messagesInRange(this.#core, await this.queues(range.topic), range)
   }
 
   /**
@@ -170,16 +212,28 @@ export class Admin {
    */
   async messageById(id: string, topic?: string): Promise<ConsumedMessage | undefined> {
     if (topic !== undefined) {
-      const found = await this.#query(topic, id, true, { max: 32 })
+      const found = await queryMessages(
+        this.#core,
+        await this.#route(topic),
+        { topic, key: id, isUnique: true },
+        { max: 32 },
+      )
       const exact = found.find((message) => message.messageId === id)
       if (exact !== undefined) return exact
     }
-    return this.#messageAt(id)
+    return messageAtId(this.#core, id)
+  }
+
+  /** The record at a position of one broker's log, half messages included; undefined when there is none. */
+  async messageAt(brokerName: string, physicalOffset: bigint): Promise<ConsumedMessage | undefined> {
+    const address = (await this.#brokers()).get(brokerName)
+    if (address === undefined) throw new ClientError('ROUTE_NOT_FOUND', `the name servers know no broker ${brokerName}`)
+    return readMessageAt(this.#core, address, physicalOffset, brokerName)
   }
 
   /** Messages with this key, newest of each broker first. */
   async messagesByKey(topic: string, key: string, query: KeyQuery = {}): Promise<ConsumedMessage[]> {
-    const found = await this.#query(topic, key, false, query)
+    const found = await queryMessages(this.#core, await this.#route(topic), { topic, key, isUnique: false }, query)
     // The index is a hash: other keys may have slipped in.
     return found.filter((message) => message.keys.includes(key) || message.messageId === key)
   }
@@ -190,6 +244,7 @@ export class Admin {
     const init = { code: RequestCode.GET_CONSUMER_CONNECTION_LIST, extFields }
     const members = new Map<string, MemberConnection>()
     const subscriptions: Record<string, string> = {}
+    const conflicts: SubscriptionConflict[] = []
     let messageModel = ''
     for (const address of (await this.#brokers()).values()) {
       const answer = await this.#core.request(address, init)
@@ -197,6 +252,7 @@ export class Admin {
       if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `members of ${group}`)
       const body = jsonOf(answer.body)
       messageModel = asText(body['messageModel'])
+      conflicts.push(...conflictsOfBody(body))
       for (const entry of asArray(body['connectionSet'])) {
         const member = memberOf(asObject(entry))
         members.set(member.clientId, member)
@@ -205,7 +261,7 @@ export class Admin {
         subscriptions[topic] = asText(asObject(data)['subString'])
       }
     }
-    return { members: [...members.values()], messageModel, subscriptions }
+    return { members: [...members.values()], messageModel, subscriptions, conflicts }
   }
 
   /** Names of all consumer groups the brokers know, sorted. */
@@ -229,10 +285,27 @@ export class Admin {
     return brokers.toSorted((a, b) => compareText(a.name, b.name))
   }
 
+  /**
+   * Figures of each broker, under the names of its metrics (docs/operations.md).
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
+   */
+  async brokerFigures(): Promise<BrokerFigures[]> {
+    return brokerFigures(this.#core, await this.#brokers())
+  }
+
   /** Creates the group on every broker, or changes what is given. Groups also come into being when a consumer joins. */
   async createGroup(name: string, settings: GroupSettings = {}): Promise<void> {
     checkGroup(name)
     for (const address of (await this.#brokers()).values()) await writeGroup(this.#core, address, name, settings)
+  }
+
+  /**
+   * As {@link createGroup}, for a group that is there.
+   * @throws {ClientError} GROUP_NOT_EXIST when no broker knows it
+   */
+  async updateGroup(name: string, settings: GroupSettings): Promise<void> {
+    if ((await this.groupSettings(name)) === undefined) throw new ClientError('GROUP_NOT_EXIST', `no group ${name}`)
+    await this.createGroup(name, settings)
   }
 
   /** Of the first broker that knows the group; undefined when none does. */
@@ -308,15 +381,7 @@ export class Admin {
    * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
    */
   async transactions(limit = 1_000): Promise<OpenTransaction[]> {
-    const init = { code: TandemRequestCode.LIST_TRANSACTIONS, extFields: { limit } }
-    const open: OpenTransaction[] = []
-    for (const [brokerName, address] of await this.#brokers()) {
-      const answer = await this.#core.ask(address, init, 'list transactions')
-      for (const entry of asArray(jsonOf(answer.body)['transactions'])) {
-        open.push(transactionOf(asObject(entry), brokerName))
-      }
-    }
-    return open.slice(0, limit)
+    return openTransactions(this.#core, await this.#brokers(), limit)
   }
 
   /**
@@ -330,15 +395,7 @@ export class Admin {
     decision: 'commit' | 'rollback',
     brokerName?: string,
   ): Promise<string> {
-    const brokers = await this.#brokers()
-    const name = brokerName ?? (await this.#brokerOfTransaction(physicalOffset, [...brokers.keys()]))
-    const address = name === undefined ? undefined : brokers.get(name)
-    if (name === undefined) return 'unknown'
-    if (address === undefined) throw new ClientError('ROUTE_NOT_FOUND', `the name servers know no broker ${name}`)
-    const body = Buffer.from(JSON.stringify({ physicalOffset: Number(physicalOffset), decision }))
-    const init = { code: TandemRequestCode.RESOLVE_TRANSACTION, body }
-    const answer = await this.#core.ask(address, init, 'resolve a transaction')
-    return asText(jsonOf(answer.body)['outcome'])
+    return resolveTransaction(this.#core, await this.#brokers(), physicalOffset, decision, brokerName)
   }
 
   /**
@@ -361,17 +418,23 @@ export class Admin {
     return rescheduleKey(this.#core, await this.#brokers(), target, time)
   }
 
-  /** Positions are those of one broker's log: the same number means different messages on two. */
-  async #brokerOfTransaction(physicalOffset: bigint, names: readonly string[]): Promise<string | undefined> {
-    if (names.length === 1) return names[0]
-    const open = await this.transactions(TRANSACTIONS_MAX)
-    const holders = open.filter((one) => one.physicalOffset === physicalOffset).map((one) => one.brokerName)
-    if (holders.length <= 1) return holders[0]
-    const which = holders.join(' and ')
-    throw new ClientError(
-      'INVALID_PARAMETER',
-      `${which} both have a half message at ${physicalOffset}: name the broker`,
-    )
+  /**
+   * Reads the dead letters of a group, oldest first per broker, those of now: `for await (const dead of admin.deadLetters('billing'))`.
+   * Holds a page of them in memory. Nothing of it changes what the group or anybody else gets.
+   * @throws {ClientError} ABORTED; NO_PERMISSION on an Apache broker whose dead letter topic is write-only
+   */
+  deadLetters(group: string, query: DeadLetterQuery = {}): AsyncGenerator<DeadLetter, void> {
+    return deadLetters(this.#core, group, query)
+  }
+
+  /**
+   * Sends dead letters back to their group, and to no other: each is delivered again as a first attempt, from its retry topic. What was
+   * redriven before is left out, so an interrupted redrive is resumed by asking again. The dead letter itself stays readable with
+   * `redriven: true` until retention takes it.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ; ABORTED; INVALID_PARAMETER; what a broker answered
+   */
+  redrive(group: string, options: RedriveOptions = {}): Promise<RedriveResult> {
+    return redrive(this.#core, group, options)
   }
 
   #route(topic: string): Promise<TopicRoute> {
@@ -392,56 +455,11 @@ export class Admin {
   async #everyBroker(init: CommandInit, doing: string): Promise<void> {
     for (const address of (await this.#brokers()).values()) await this.#core.ask(address, init, doing)
   }
+}
 
-  /** A stock broker resets running groups only; a stopped one is moved by committing for it. */
-  async #resetOffline(group: string, route: TopicRoute, brokerName: string, to: 'first' | 'last' | Date) {
-    for (const queue of route.readQueues.filter((one) => one.brokerName === brokerName)) {
-      const target =
-        to === 'first'
-          ? await minOffset(this.#core, queue)
-          : to === 'last'
-            ? await maxOffset(this.#core, queue)
-            : await offsetAt(this.#core, queue, to)
-      await this.#core.ask(this.#core.brokerAddress(brokerName), commitInit(group, queue, target), `reset ${group}`)
-    }
-  }
-
-  async #query(topic: string, key: string, isUnique: boolean, query: KeyQuery): Promise<ConsumedMessage[]> {
-    const route = await this.#route(topic)
-    const extFields = {
-      topic,
-      key,
-      maxNum: query.max ?? 32,
-      beginTimestamp: query.from?.getTime() ?? 0,
-      endTimestamp: query.to?.getTime() ?? Number.MAX_SAFE_INTEGER,
-      _UNIQUE_KEY_QUERY: isUnique,
-    }
-    const found: ConsumedMessage[] = []
-    for (const { name, address } of route.brokers.values()) {
-      if (address === undefined) continue
-      const answer = await this.#core.request(address, { code: RequestCode.QUERY_MESSAGE, extFields })
-      if (answer.code === ResponseCode.QUERY_NOT_FOUND) continue
-      if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `query ${topic}`)
-      readMessages(answer.body, name, '', (message) => void found.push(message))
-    }
-    return found
-  }
-
-  async #messageAt(id: string): Promise<ConsumedMessage | undefined> {
-    let place: ReturnType<typeof parseOffsetMessageId>
-    try {
-      place = parseOffsetMessageId(id)
-    } catch {
-      return undefined
-    }
-    // A unique id is as long: where an offset id has the port, it has process number and a hash, which no port is as large as.
-    if (place.port < 1 || place.port > 65_535) return undefined
-    const init = { code: RequestCode.VIEW_MESSAGE_BY_ID, extFields: { offset: place.physicalOffset } }
-    const answer = await this.#core.request(formatAddress(place.host, place.port), init)
-    const view = new RecordView()
-    if (answer.code !== ResponseCode.SUCCESS || !view.at(answer.body, 0)) return undefined
-    return new ConsumedMessage(answer.body, 0, view, '', '')
-  }
+function checkedTarget(to: ResetTarget): ResetTarget {
+  if (to === 'first' || to === 'last' || (to instanceof Date && !Number.isNaN(to.getTime()))) return to
+  throw new ClientError('INVALID_PARAMETER', `a group is moved to 'first', 'last' or a Date, not ${String(to)}`)
 }
 
 function jsonOf(body: Buffer): JsonObject {

@@ -12,6 +12,11 @@ export function backOffMs(clock: Clock, failures: number): number {
   return jittered(clock, Math.min(FIRST_MS * 2 ** Math.min(failures, 10), MAX_MS))
 }
 
+/** The pause a broker asked for, or twice as long at most: nobody comes early, and not all come together. */
+export function honoured(clock: Clock, retryAfterMs: number): number {
+  return Math.ceil(retryAfterMs * (1 + clock.random()))
+}
+
 export function jittered(clock: Clock, ms: number): number {
   return Math.ceil(ms * (0.5 + clock.random()))
 }

@@ -1,6 +1,7 @@
 import { encodeBatch } from '@tandemmq/protocol'
 import type { OutgoingMessage } from './message.ts'
 import { checkedLength, isDelayed, jsonSpelling, plainSpelling, spellProperties, wireBody } from './message.ts'
+import type { HookList, Sending } from './hook-list.ts'
 import type { SendFrame } from './send-frame.ts'
 import type { SendAnswer, SendReceipt } from './send-receipt.ts'
 
@@ -11,7 +12,10 @@ export interface BatchPort {
   checkTopic(topic: string): void
   now(): number
   nextMessageId(): string
-  single(message: OutgoingMessage): Promise<SendReceipt>
+  readonly hooks: HookList | undefined
+  readonly group: string
+  /** @param sending the hooks have seen the message already */
+  single(message: OutgoingMessage, sending?: Sending): Promise<SendReceipt>
   batch<T>(first: OutgoingMessage, frame: SendFrame, finish: (answer: SendAnswer, brokerName: string) => T): Promise<T>
 }
 
@@ -19,6 +23,7 @@ interface Member {
   readonly index: number
   readonly message: OutgoingMessage
   readonly messageId: string
+  readonly sending: Sending | undefined
   readonly body: Buffer
   readonly properties: Buffer
   readonly bytes: number
@@ -29,28 +34,20 @@ const ENTRY_BYTES = 22
 
 export async function sendBatches(port: BatchPort, messages: readonly OutgoingMessage[]): Promise<SendReceipt[]> {
   port.requireOpen()
-  const receipts: SendReceipt[] = []
-  const groups = new Map<string, Member[]>()
-  const sends: Promise<void>[] = []
-  const alone: { index: number; message: OutgoingMessage }[] = []
-  // Everything is checked before anything is sent, so that a wrong message does not leave half of them stored.
-  for (const [index, message] of messages.entries()) {
-    port.checkTopic(message.topic)
-    if (isDelayed(message) || message.dedupKey !== undefined) {
-      spellProperties(message, '', jsonSpelling)
-      checkedLength(wireBody(message.body), port.bodyBytesMax)
-      alone.push({ index, message })
-      continue
-    }
-    const key = JSON.stringify([message.topic, message.orderBy ?? null])
-    const group = groups.get(key) ?? []
-    group.push(memberOf(port, index, message))
-    groups.set(key, group)
+  const begun: Sending[] = []
+  let plan: Plan
+  try {
+    plan = planOf(port, messages, begun)
+  } catch (error) {
+    for (const sending of begun) port.hooks?.afterSend(sending, error)
+    throw error
   }
-  for (const { index, message } of alone) {
+  const receipts: SendReceipt[] = []
+  const sends: Promise<void>[] = []
+  for (const { index, message } of plan.alone) {
     sends.push(port.single(message).then((receipt) => void (receipts[index] = receipt)))
   }
-  for (const group of groups.values()) {
+  for (const group of plan.groups) {
     // One after the other: batches of one orderBy must not overtake each other.
     sends.push(sendInOrder(port, chunks(group, port.bodyBytesMax), receipts))
   }
@@ -58,15 +55,51 @@ export async function sendBatches(port: BatchPort, messages: readonly OutgoingMe
   return receipts
 }
 
+interface Plan {
+  readonly alone: readonly { readonly index: number; readonly message: OutgoingMessage }[]
+  readonly groups: readonly Member[][]
+}
+
+/** @param begun gets what the hooks have seen, also when it throws */
+function planOf(port: BatchPort, messages: readonly OutgoingMessage[], begun: Sending[]): Plan {
+  const groups = new Map<string, Member[]>()
+  const alone: { index: number; message: OutgoingMessage }[] = []
+  // Everything is checked before anything is sent, so that a wrong message does not leave half of them stored.
+  for (const [index, message] of messages.entries()) {
+    port.checkTopic(message.topic)
+    if (isDelayed(message) || message.dedupKey !== undefined || message.priority !== undefined) {
+      spellProperties(message, '', jsonSpelling)
+      checkedLength(wireBody(message.body), port.bodyBytesMax)
+      alone.push({ index, message })
+      continue
+    }
+    const key = JSON.stringify([message.topic, message.orderBy ?? null])
+    const group = groups.get(key) ?? []
+    group.push(memberOf(port, index, message, begun))
+    groups.set(key, group)
+  }
+  return { alone, groups: [...groups.values()] }
+}
+
 async function sendInOrder(port: BatchPort, parts: readonly Member[][], receipts: SendReceipt[]): Promise<void> {
-  for (const part of parts) await sendPart(port, part, receipts)
+  for (const [place, part] of parts.entries()) {
+    try {
+      await sendPart(port, part, receipts)
+    } catch (error) {
+      // What follows is not sent any more; a single one's hooks were called by its own send.
+      for (const unsent of parts.slice(part.length === 1 ? place + 1 : place).flat()) {
+        if (unsent.sending !== undefined) port.hooks?.afterSend(unsent.sending, error)
+      }
+      throw error
+    }
+  }
 }
 
 async function sendPart(port: BatchPort, part: readonly Member[], receipts: SendReceipt[]): Promise<void> {
   const first = part[0]
   if (first === undefined) return
   if (part.length === 1) {
-    receipts[first.index] = await port.single({ ...first.message, messageId: first.messageId })
+    receipts[first.index] = await port.single({ ...first.message, messageId: first.messageId }, first.sending)
     return
   }
   const body = encodeBatch(
@@ -94,17 +127,21 @@ async function sendPart(port: BatchPort, part: readonly Member[], receipts: Send
         offsetMessageId: ids[place] ?? '',
         recallHandle: undefined,
       }
+      if (member.sending !== undefined) port.hooks?.batched(member.sending, receipts[member.index], answer.region)
     })
   })
 }
 
-function memberOf(port: BatchPort, index: number, message: OutgoingMessage): Member {
+function memberOf(port: BatchPort, index: number, given: OutgoingMessage, begun: Sending[]): Member {
+  const messageId = given.messageId ?? port.nextMessageId()
+  const sending = port.hooks?.beforeSend(port.group, 'normal', messageId, given)
+  if (sending !== undefined) begun.push(sending)
+  const message = sending?.message ?? given
   const wire = wireBody(message.body)
   checkedLength(wire, port.bodyBytesMax)
   const body = typeof wire === 'string' ? Buffer.from(wire) : Buffer.from(wire.buffer, wire.byteOffset, wire.length)
-  const messageId = message.messageId ?? port.nextMessageId()
   const properties = Buffer.from(spellProperties(message, messageId, plainSpelling))
-  return { index, message, messageId, body, properties, bytes: ENTRY_BYTES + body.length + properties.length }
+  return { index, message, messageId, sending, body, properties, bytes: ENTRY_BYTES + body.length + properties.length }
 }
 
 /** Consecutive parts, each within the brokers' limit for one body. */

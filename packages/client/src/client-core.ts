@@ -2,9 +2,10 @@ import type { CommandInit, HeaderView, RemotingCommand } from '@tandemmq/protoco
 import { LanguageCode, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import type { Clock, Connection, ConnectionOwner, Timer } from '@tandemmq/remoting'
 import { RemotingClient } from '@tandemmq/remoting'
+import { jittered } from './back-off.ts'
 import { ClientError, errorOfAnswer, messageOf, toClientError } from './client-error.ts'
 import type { Membership } from './heartbeat.ts'
-import { heartbeatBody } from './heartbeat.ts'
+import { heartbeatBody, RECONNECT_MAX_MS } from './heartbeat.ts'
 import type { Logger } from './logger.ts'
 import { NameServers } from './name-servers.ts'
 import type { ClientSettings } from './options.ts'
@@ -16,10 +17,13 @@ export interface ClientRole {
   membership(): Membership
   /** A request of the broker on our own connection; false = not known here, answered with code 3. */
   onRequest(connection: Connection, header: HeaderView): boolean
+  /** A younger program lives under our client id: we are no member any more. */
+  onTaken?(reason: ClientError): void
+  /** A broker took our heartbeat. */
+  onHeartbeat?(answer: RemotingCommand, connection: Connection): void
 }
 
 const RECONNECT_FIRST_MS = 200
-const RECONNECT_MAX_MS = 5_000
 const UNREGISTER_TIMEOUT_MS = 1_000
 
 /**
@@ -37,8 +41,11 @@ export class ClientCore implements ConnectionOwner {
   readonly #open = new Map<string, Connection>()
   readonly #registered = new WeakSet<Connection>()
   readonly #reconnects = new Map<string, Timer>()
+  readonly #lost = new Set<string>()
   #timers: Timer[] = []
   #state: 'new' | 'started' | 'closed' = 'new'
+  #startedAt = 0
+  #reconnectedAt = Number.NEGATIVE_INFINITY
 
   constructor(settings: ClientSettings, role: ClientRole) {
     this.settings = settings
@@ -60,10 +67,16 @@ export class ClientCore implements ConnectionOwner {
     return this.#state === 'started'
   }
 
+  /** Monotonic ms when a broker was last reached again that had been lost; its other clients may still be on their way. */
+  get reconnectedAt(): number {
+    return this.#reconnectedAt
+  }
+
   /** Starts the periodic work. Connects to nobody yet. */
   start(): void {
     if (this.#state !== 'new') return
     this.#state = 'started'
+    this.#startedAt = this.clock.now()
     this.#every(this.settings.heartbeatIntervalMs, () => this.heartbeat().then(() => undefined))
     this.#every(this.settings.routeRefreshMs, () => this.routes.refresh())
   }
@@ -89,6 +102,7 @@ export class ClientCore implements ConnectionOwner {
     this.#open.set(address, connection)
     if (!this.#registered.has(connection) && this.routes.isBroker(address)) {
       this.#registered.add(connection)
+      if (this.#lost.delete(address)) this.#reconnectedAt = this.clock.monotonic()
       // Not awaited: the broker reads it before whatever follows on this connection.
       this.#sendHeartbeat(connection).catch((error: unknown) =>
         this.logger.warn(`heartbeat to ${address} failed: ${messageOf(error)}`),
@@ -222,7 +236,9 @@ export class ClientCore implements ConnectionOwner {
     for (const [address, open] of this.#open) {
       if (open !== connection) continue
       this.#open.delete(address)
-      if (this.#state === 'started' && this.#registered.has(connection)) this.#reconnect(address, RECONNECT_FIRST_MS)
+      if (this.#state !== 'started' || !this.#registered.has(connection)) continue
+      this.#lost.add(address)
+      this.#reconnect(address, RECONNECT_FIRST_MS)
     }
   }
 
@@ -239,16 +255,20 @@ export class ClientCore implements ConnectionOwner {
   async #sendHeartbeat(connection: Connection): Promise<void> {
     const membership = this.#role.membership()
     if (membership.producers.length + membership.consumers.length === 0) return
-    const body = heartbeatBody(this.settings.clientId, membership)
+    const body = heartbeatBody(this.settings.clientId, this.#startedAt, membership)
     const answer = await connection.request({ code: RequestCode.HEART_BEAT, body }, this.settings.requestTimeoutMs)
-    if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, 'heartbeat')
+    if (answer.code === ResponseCode.SUCCESS) return this.#role.onHeartbeat?.(answer, connection)
+    const refused = errorOfAnswer(answer.code, answer.remark, 'heartbeat')
+    if (refused.code === 'CLIENT_ID_TAKEN') this.#role.onTaken?.(refused)
+    throw refused
   }
 
   async #unregister(): Promise<void> {
-    const { producers, consumers } = this.#role.membership()
+    const { producers, consumers, absenceMs = 0 } = this.#role.membership()
     const leave = [
       ...producers.map((producerGroup) => ({ producerGroup })),
-      ...consumers.map((consumer) => ({ consumerGroup: consumer.groupName })),
+      // Who means to come back keeps its queues by not saying that it goes.
+      ...(absenceMs > 0 ? [] : consumers.map((consumer) => ({ consumerGroup: consumer.groupName }))),
     ]
     const requests: Promise<unknown>[] = []
     for (const connection of this.#open.values()) {
@@ -271,7 +291,8 @@ export class ClientCore implements ConnectionOwner {
   #reconnect(address: string, delayMs: number): void {
     if (this.#state !== 'started') return
     this.#reconnects.get(address)?.cancel()
-    const timer = this.clock.setTimer(delayMs, () => {
+    // Those that lost the same broker together must not all come back in the same moment.
+    const timer = this.clock.setTimer(jittered(this.clock, delayMs), () => {
       this.#reconnects.delete(address)
       if (this.#state !== 'started' || !this.brokerAddresses().includes(address)) return
       this.connect(address).catch((error: unknown) => {

@@ -1,8 +1,22 @@
 import type { ErrorCode } from '@tandemmq/protocol'
 import { errorTable, TandemError } from '@tandemmq/protocol'
 
+const RETRY_AFTER_MS_MAX = 10_000
+
 /** Every failure of this package. `code` says what happened, `retryable` whether the same call may succeed later. */
-export class ClientError extends TandemError {}
+export class ClientError extends TandemError {
+  /** Of SYSTEM_BUSY: when the broker wants to be asked again, ms; undefined when it did not say. */
+  readonly retryAfterMs: number | undefined
+
+  constructor(
+    code: ErrorCode,
+    detail: string,
+    options?: ErrorOptions & { retryable?: boolean; retryAfterMs?: number | undefined },
+  ) {
+    super(code, detail, options)
+    this.retryAfterMs = options?.retryAfterMs
+  }
+}
 
 // Response codes of the wire (RocketMQ ResponseCode.java) to the codes users branch on.
 const codeOfAnswer: Readonly<Record<number, ErrorCode>> = {
@@ -37,17 +51,29 @@ function exactly(known: ErrorCode, remark: string | undefined): ErrorCode {
   return remote === errorTable[known].remote && !retryable ? (named as ErrorCode) : known
 }
 
+/** The header field of our brokers, as it came. Nobody may make a client wait for minutes. */
+export function retryAfterOf(text: string | undefined): number | undefined {
+  const ms = text === undefined ? Number.NaN : Number(text)
+  return Number.isInteger(ms) && ms >= 0 ? Math.min(ms, RETRY_AFTER_MS_MAX) : undefined
+}
+
 /**
  * The error for an answer whose code is not success.
  * @param doing what was asked, as it should read in a log: `send to orders`
+ * @param retryAfter header field `retryAfterMs` of the answer
  */
-export function errorOfAnswer(code: number, remark: string | undefined, doing: string): ClientError {
+export function errorOfAnswer(
+  code: number,
+  remark: string | undefined,
+  doing: string,
+  retryAfter?: string,
+): ClientError {
   const known = codeOfAnswer[code]
   const detail = `${doing}: ${remark ?? 'no remark'} (response code ${code})`
   // Nobody classified the unknown codes, so nobody may retry them blindly.
   return known === undefined
     ? new ClientError('SYSTEM_ERROR', detail, { retryable: false })
-    : new ClientError(exactly(known, remark), detail)
+    : new ClientError(exactly(known, remark), detail, { retryAfterMs: retryAfterOf(retryAfter) })
 }
 
 /** Anything thrown, as a ClientError; a TandemError keeps its code. */

@@ -10,7 +10,8 @@ export interface SettlerOptions {
   readonly core: ClientCore
   readonly group: string
   readonly isBroadcasting: boolean
-  readonly attemptsMax: number
+  readonly isBlocking: boolean
+  attemptsMax(): number
   /** Pause before an ordered message is handled again, ms. */
   readonly orderedRetryMs: number
 }
@@ -35,10 +36,11 @@ export class ConsumeSettler {
    * | ReconsumeLater | back after delayMs | the queue waits delayMs | logged, gone |
    * | anything else | back after the broker's back-off | the queue waits orderedRetryMs | logged, gone |
    *
-   * The delivery with number `attemptsMax` is the last; a failure then is a dead letter.
+   * The delivery with number `attemptsMax` is the last; a failure then is a dead letter, or in order by policy the end of the queue.
    */
   async failed(queue: QueueConsumer, delivery: Delivery, error: unknown): Promise<void> {
-    const { core, isBroadcasting, attemptsMax } = this.#options
+    const { core, isBroadcasting, isBlocking } = this.#options
+    const attemptsMax = this.#options.attemptsMax()
     const { message } = delivery
     const isExpected = error instanceof ReconsumeLater || error instanceof RejectMessage
     const report = isExpected ? 'info' : 'warn'
@@ -52,6 +54,11 @@ export class ConsumeSettler {
       message.attempt++
       const delayMs = error instanceof ReconsumeLater ? error.delayMs : this.#options.orderedRetryMs
       return queue.retryHere(delivery, delayMs)
+    }
+    if (queue.isOrdered && isBlocking && !(error instanceof RejectMessage)) {
+      const place = `${message.topic} queue ${message.queueId} offset ${message.queueOffset}`
+      core.logger.error(`${message.messageId} failed ${message.attempt} times: ${place} blocks its queue`)
+      return queue.block(delivery)
     }
     try {
       await sendBack(core, this.#options.group, message, this.#returnOf(queue, error, isLast), attemptsMax)

@@ -16,15 +16,14 @@ export class ConsumedMessage {
   readonly group: string
   readonly brokerName: string
   readonly queueId: number
-  readonly queueOffset: bigint
-  /** Position in the broker's commit log. */
-  readonly physicalOffset: bigint
   /** 1 for the first delivery. */
   attempt: number
   readonly reconsumeTimes: number
   /** Size of the stored record, bytes. */
   readonly storedBytes: number
   readonly sysFlag: number
+  readonly #queueOffset: number
+  readonly #physicalOffset: number
   readonly #bytes: Buffer
   readonly #start: number
   readonly #topicStart: number
@@ -35,6 +34,7 @@ export class ConsumedMessage {
   readonly #propertiesEnd: number
   readonly #storeTimestamp: number
   #body: Buffer | undefined
+  #priority: number | undefined
   #properties: Readonly<Record<string, string>> | undefined
 
   /** @param view stands on a record inside `bytes`, which this message keeps */
@@ -42,8 +42,8 @@ export class ConsumedMessage {
     this.group = group
     this.brokerName = brokerName
     this.queueId = view.queueId
-    this.queueOffset = BigInt(view.queueOffset)
-    this.physicalOffset = BigInt(view.physicalOffset)
+    this.#queueOffset = view.queueOffset
+    this.#physicalOffset = view.physicalOffset
     this.reconsumeTimes = view.reconsumeTimes
     this.attempt = view.reconsumeTimes + 1
     this.storedBytes = view.size
@@ -57,6 +57,15 @@ export class ConsumedMessage {
     this.#propertiesStart = view.propertiesStart
     this.#propertiesEnd = view.propertiesEnd
     this.#storeTimestamp = view.storeTimestamp
+  }
+
+  get queueOffset(): bigint {
+    return BigInt(this.#queueOffset)
+  }
+
+  /** Position in the broker's commit log. */
+  get physicalOffset(): bigint {
+    return BigInt(this.#physicalOffset)
   }
 
   /** The body as it was sent. */
@@ -95,6 +104,19 @@ export class ConsumedMessage {
   }
 
   /** Empty text when the message has no tag. */
+  /** 0, the lowest, when its sender gave none. */
+  get priority(): number {
+    if (this.#priority === undefined) {
+      // Most messages have none, and need not have their properties decoded to tell.
+      const properties = this.#bytes.subarray(this.#propertiesStart, this.#propertiesEnd)
+      const priority = properties.includes(PropertyName.PRIORITY)
+        ? Number(this.properties[PropertyName.PRIORITY] ?? 0)
+        : 0
+      this.#priority = Number.isSafeInteger(priority) && priority > 0 ? priority : 0
+    }
+    return this.#priority
+  }
+
   get tag(): string {
     return this.properties[PropertyName.TAGS] ?? ''
   }

@@ -1,7 +1,9 @@
 import type { CacheBudget } from './cache-budget.ts'
 import type { ClientCore } from './client-core.ts'
+import type { GroupAttempts } from './group-attempts.ts'
 import type { Handlers } from './handler-runner.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
+import type { HookList } from './hook-list.ts'
 import type { ConsumerSettings } from './push-consumer-options.ts'
 import type { QueueConsumer } from './queue-consumer.ts'
 import type { MessageQueue } from './route.ts'
@@ -13,8 +15,12 @@ export interface ConsumptionPort {
   readonly group: string
   readonly settings: ConsumerSettings
   readonly budget: CacheBudget
+  readonly attempts: GroupAttempts
   topics(): readonly string[]
+  /** What the broker at `address` said: topics of which members want different messages; undefined = they agree. */
+  conflict(topics: string | undefined, address: string): void
   subscriptionOf(topic: string): Subscription | undefined
+  readonly hooks: HookList | undefined
   /** The application's own filter; false = count it as consumed without a handler. Undefined = there is none. */
   readonly accepts: ((message: ConsumedMessage) => boolean) | undefined
 }
@@ -42,6 +48,8 @@ export interface Consumption {
   stopFetching(): void
   /** Tells the brokers what is done and returns the rest. Call when no handler runs any more, or nobody waits for it. */
   giveBack(): Promise<void>
+  /** Another program lives under our client id: queues are left as they are, they are its own. Call after {@link stopFetching}. */
+  abandon(): void
   /** Assigned queues; none when messages are leased. */
   queues(): readonly QueueConsumer[]
   popSources(): readonly PopSource[]

@@ -4,6 +4,7 @@ import { ClientError, messageOf } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { DeliverySource } from './dispatcher.ts'
 import { Dispatcher } from './dispatcher.ts'
+import type { HookList } from './hook-list.ts'
 import type { Subscription } from './subscription.ts'
 import { RunningHandler } from './subscription.ts'
 
@@ -17,6 +18,7 @@ export interface HandlerPort<S, D> {
   readonly group: string
   readonly concurrencyMax: number
   readonly handlerTimeoutMs: number
+  readonly hooks: HookList | undefined
   subscriptionOf(source: S, delivery: D): Subscription | undefined
   /** The handler returned. */
   done(source: S, delivery: D): void
@@ -121,32 +123,38 @@ export class HandlerRunner<S extends DeliverySource<D>, D extends HandledDeliver
   }
 
   #run(source: S, delivery: D): void {
-    const context = new RunningHandler(this.#port.core.clock.monotonic())
-    this.#running.set(delivery, context)
+    const context = new RunningHandler()
     let result: unknown
     try {
       const subscription = this.#port.subscriptionOf(source, delivery)
       if (subscription === undefined) throw new ClientError('SUBSCRIPTION_NOT_EXIST', delivery.message.storedTopic)
+      const { hooks, group } = this.#port
+      if (hooks !== undefined) context.handling = hooks.beforeConsume(group, delivery.message)
       result = subscription.handler(delivery.message, context)
     } catch (error) {
-      this.#threw(source, delivery, error)
+      this.#threw(source, delivery, context, error)
       return
     }
     if (isThenable(result)) {
+      // One that returned at once needs no watching: nothing can look at it while it runs.
+      context.startedAt = this.#port.core.clock.monotonic()
+      this.#running.set(delivery, context)
       result.then(
-        () => this.#returned(source, delivery),
-        (error: unknown) => this.#threw(source, delivery, error),
+        () => this.#returned(source, delivery, context),
+        (error: unknown) => this.#threw(source, delivery, context, error),
       )
-    } else this.#returned(source, delivery)
+    } else this.#returned(source, delivery, context)
   }
 
-  #returned(source: S, delivery: D): void {
+  #returned(source: S, delivery: D, context: RunningHandler): void {
+    if (context.handling !== undefined) this.#port.hooks?.afterConsume(context.handling, true)
     this.#consumed++
     this.#port.done(source, delivery)
     this.#ended(source, delivery)
   }
 
-  #threw(source: S, delivery: D, error: unknown): void {
+  #threw(source: S, delivery: D, context: RunningHandler, error: unknown): void {
+    if (context.handling !== undefined) this.#port.hooks?.afterConsume(context.handling, false, error)
     this.#failed++
     const { core } = this.#port
     // After close() gave up waiting there is no connection left, and the message comes again by itself.
@@ -157,7 +165,7 @@ export class HandlerRunner<S extends DeliverySource<D>, D extends HandledDeliver
   }
 
   #ended(source: S, delivery: D): void {
-    this.#running.delete(delivery)
+    if (this.#running.size > 0) this.#running.delete(delivery)
     this.dispatcher.finished(source)
   }
 }

@@ -1,5 +1,8 @@
 import { javaStringHash } from '@tandemmq/protocol'
 
+/** Longest pause between two attempts to reach a broker again. */
+export const RECONNECT_MAX_MS = 5_000
+
 /** What a subscription says on the wire (SubscriptionData, remoting.md 1.8). */
 export interface SubscriptionData {
   readonly topic: string
@@ -43,14 +46,23 @@ export interface ConsumerData {
 export interface Membership {
   readonly producers: readonly string[]
   readonly consumers: readonly ConsumerData[]
+  /** How long the consumers' queues wait for them when the connection breaks, ms. Default 0. */
+  readonly absenceMs?: number | undefined
 }
 
-export function heartbeatBody(clientId: string, membership: Membership): Buffer {
+/** {@link RECONNECT_MAX_MS} and some: for so long a broker that restarted keeps our queues for us. */
+const RESTART_MS = RECONNECT_MAX_MS + 1_000
+
+/** @param startedAt this program's start by its clock, ms */
+export function heartbeatBody(clientId: string, startedAt: number, membership: Membership): Buffer {
+  const { absenceMs = 0 } = membership
   return Buffer.from(
     JSON.stringify({
       clientID: clientId,
       consumerDataSet: membership.consumers,
       heartbeatFingerprint: 0,
+      // Ours: stock brokers skip what they do not know.
+      ...(membership.consumers.length > 0 && { instance: { absenceMs, restartMs: RESTART_MS, startedAt } }),
       producerDataSet: membership.producers.map((groupName) => ({ groupName })),
       withoutSub: false,
     }),

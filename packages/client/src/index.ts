@@ -4,17 +4,22 @@ export type { ConnectionOptions, GroupOptions } from './options.ts'
 export type { BrokerData, MessageQueue } from './route.ts'
 export type { MessageBody, OutgoingMessage } from './message.ts'
 export type { SendReceipt } from './send-receipt.ts'
-export type { ProducerOptions, SendOptions } from './producer-base.ts'
+export type { ProducerOptions, SendOptions } from './producer-options.ts'
+export type {
+  CancelEvent,
+  CheckEvent,
+  ClientHook,
+  ConsumeEvent,
+  EndEvent,
+  HookOptions,
+  SendEvent,
+  SendKind,
+} from './hooks.ts'
+export type { TraceStats } from './trace-dispatcher.ts'
 export type { CancelOutcome, KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 export { Producer } from './producer.ts'
-export type {
-  PreparedMessage,
-  PrepareOptions,
-  TransactionCheck,
-  TransactionDecision,
-  TransactionOutcome,
-  TransactionProducerOptions,
-} from './transaction-producer.ts'
+export type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
+export type { PrepareOptions, TransactionCheck, TransactionProducerOptions } from './transaction-producer.ts'
 export { TransactionProducer } from './transaction-producer.ts'
 export type { RequestOptions } from './requester.ts'
 export { ReplyMessage } from './requester.ts'
@@ -32,6 +37,7 @@ export {
   allocateNearby,
 } from './allocate.ts'
 export type { StartFrom } from './start-offsets.ts'
+export { fileOffsetStore } from './file-offset-store.ts'
 export type { BroadcastOffsetStore } from './offset-store.ts'
 export type { PushConsumerOptions } from './push-consumer-options.ts'
 export type { PushConsumerStats } from './push-consumer.ts'
@@ -52,9 +58,23 @@ export type {
   QueueOffsets,
   QueueProgress,
 } from './admin-views.ts'
+export type {
+  DeadLetter,
+  DeadLetterQuery,
+  RedriveOptions,
+  RedriveProgress,
+  RedriveResult,
+} from './admin-dead-letters.ts'
+export type { RetryPauses } from './retry-settings.ts'
+export type { SubscriptionConflict } from './subscription-conflicts.ts'
 export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
+export type { BrokerFigure, BrokerFigures } from './admin-brokers.ts'
 export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
-export type { AdminOptions, KeyQuery, TopicOptions } from './admin.ts'
+export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
+export type { MessageMark, MessageRange, QueuePreview, ResetPreview, ResetTarget } from './admin-history.ts'
+export type { KeyQuery } from './admin-messages.ts'
+export type { AdminOptions, TopicOptions } from './admin.ts'
+export type { TopicFeatures } from './topic-features.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.
 export type { ErrorCode } from '@tandemmq/protocol'

@@ -44,6 +44,7 @@ export class LeaseConsumer implements Consumption {
       group,
       concurrencyMax: settings.concurrencyMax,
       handlerTimeoutMs: settings.handlerTimeoutMs,
+      hooks: port.hooks,
       subscriptionOf: (_, lease) => port.subscriptionOf(lease.topic),
       done: (lane, lease) => {
         lane.ended()
@@ -61,7 +62,7 @@ export class LeaseConsumer implements Consumption {
     this.#settler = new LeaseSettler({
       core,
       group,
-      attemptsMax: settings.attemptsMax,
+      attemptsMax: () => port.attempts.max,
       acks: new AckBatcher(core, group),
       free: (lease) => this.#free(lease),
     })
@@ -103,6 +104,11 @@ export class LeaseConsumer implements Consumption {
     await this.#settler.flush()
   }
 
+  /** Leases belong to their receipts, not to a client id: those that nobody handles end by themselves. */
+  abandon(): void {
+    this.#keeper.stop()
+  }
+
   queues(): readonly QueueConsumer[] {
     return []
   }
@@ -120,6 +126,7 @@ export class LeaseConsumer implements Consumption {
   async #once(): Promise<boolean> {
     const { core } = this.#port
     if (this.#isOrderOpen && !(await this.#askForOrder())) return false
+    this.#port.attempts.look()
     let isComplete = true
     const wanted = new Set<string>()
     for (const topic of this.#port.topics()) {
@@ -223,7 +230,7 @@ export class LeaseConsumer implements Consumption {
     lease.origin.bytes += message.storedBytes
     this.#port.budget.take(message.storedBytes)
     this.#keeper.hold(lease)
-    if (message.attempt <= settings.attemptsMax) return true
+    if (settings.isBlocking || message.attempt <= this.#port.attempts.max) return true
     this.#settler
       .bury(lease, `${message.attempt - 1} deliveries began and none ended`)
       .catch((error: unknown) => this.#port.core.logger.error(`settling failed: ${messageOf(error)}`, error))
@@ -245,11 +252,22 @@ export class LeaseConsumer implements Consumption {
     this.#port.budget.release(1, lease.message.storedBytes)
   }
 
+  #blocks(lease: Lease, error: unknown): boolean {
+    if (!this.#port.settings.isBlocking || error instanceof RejectMessage) return false
+    return this.#settler.isLast(lease, error)
+  }
+
   async #failed(lane: LeaseLane, lease: Lease, error: unknown): Promise<void> {
     const { logger, clock } = this.#port.core
     const { message } = lease
     const report = error instanceof ReconsumeLater || error instanceof RejectMessage ? 'info' : 'warn'
     logger[report](`handler of ${message.messageId} failed, attempt ${message.attempt}: ${messageOf(error)}`, error)
+    if (lease.state === 'held' && this.#isOrdered && this.#blocks(lease, error)) {
+      logger.error(
+        `${message.messageId} failed ${message.attempt} times: it blocks ${lease.topic} queue ${message.queueId}`,
+      )
+      return lane.suspend(lease)
+    }
     if (lease.state === 'held' && this.#isOrdered && !this.#settler.isLast(lease, error)) {
       message.attempt++
       lane.suspend(lease)

@@ -1,6 +1,9 @@
 import type { DeliverySource } from './dispatcher.ts'
 import type { Lease } from './lease.ts'
 
+/** As the broker's pops. */
+const FAIR_EVERY = 8
+
 /**
  * Leased messages that wait for a handler: all of a topic on a broker, or those of one queue when order counts. Then one
  * runs at a time, and a message whose lease was lost takes along those behind it: they come again after it.
@@ -13,6 +16,7 @@ export class LeaseLane implements DeliverySource<Lease> {
   #head = 0
   #running = 0
   #isSuspended = false
+  #turns = 0
 
   /** @param dropped told of each message that was lost while it waited */
   constructor(isOrdered: boolean, dropped: (lease: Lease) => void) {
@@ -24,8 +28,15 @@ export class LeaseLane implements DeliverySource<Lease> {
     return this.#running === 0 && this.#head === this.#ready.length
   }
 
+  /** Behind those of the same or a higher priority. */
   add(lease: Lease): void {
-    this.#ready.push(lease)
+    let at = this.#ready.length
+    if (!this.#isOrdered) {
+      const { priority } = lease.message
+      while (at > this.#head && (this.#ready[at - 1] as Lease).message.priority < priority) at--
+    }
+    if (at === this.#ready.length) this.#ready.push(lease)
+    else this.#ready.splice(at, 0, lease)
   }
 
   hasWork(): boolean {
@@ -36,10 +47,22 @@ export class LeaseLane implements DeliverySource<Lease> {
 
   next(): Lease | undefined {
     if (!this.hasWork()) return undefined
-    const lease = this.#ready[this.#head++]
+    const lease = this.#takeNext()
     if (this.#head === this.#ready.length) this.#clear()
     this.#running++
     return lease
+  }
+
+  /** In one turn of eight the first of the lowest priority: the broker takes care that there are some, see broker/README.md. */
+  #takeNext(): Lease {
+    const first = this.#ready[this.#head] as Lease
+    const lowest = (this.#ready.at(-1) as Lease).message.priority
+    if (lowest < first.message.priority && ++this.#turns % FAIR_EVERY === 0) {
+      const at = this.#ready.findIndex(({ message }, n) => n >= this.#head && message.priority === lowest)
+      return this.#ready.splice(at, 1)[0] as Lease
+    }
+    this.#head++
+    return first
   }
 
   /** A handler that `next` was called for has ended. */

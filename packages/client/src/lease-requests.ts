@@ -1,3 +1,4 @@
+import type { RemotingCommand } from '@tandemmq/protocol'
 import { RequestCode, ResponseCode } from '@tandemmq/protocol'
 import type { ClientCore } from './client-core.ts'
 import { errorOfAnswer } from './client-error.ts'
@@ -5,6 +6,8 @@ import type { Lease } from './lease.ts'
 import { longOf } from './pull-request.ts'
 import type { Receipt } from './receipt.ts'
 import { bitSet, receiptText, receiptTopic } from './receipt.ts'
+
+const REASON_CHARACTERS_MAX = 512
 
 /**
  * Makes a lease end `invisibleMs` from now, later or sooner than it would (CHANGE_MESSAGE_INVISIBLETIME 200053).
@@ -16,15 +19,43 @@ export async function changeInvisible(
   group: string,
   lease: Lease,
   invisibleMs: number,
+  byPolicy = false,
 ): Promise<Receipt> {
-  const { receipt } = lease
   const init = {
     code: RequestCode.CHANGE_MESSAGE_INVISIBLETIME,
-    extFields: { ...whereOf(lease, group), invisibleTime: invisibleMs },
+    extFields: { ...whereOf(lease, group), invisibleTime: invisibleMs, ...(byPolicy ? { byPolicy } : {}) },
   }
   const doing = `change the lease of ${lease.message.messageId}`
   const answer = await core.request(core.brokerAddress(lease.brokerName), init)
   if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, doing)
+  return renewed(lease.receipt, answer)
+}
+
+/**
+ * Makes a lease end in the dead letter topic, in one act on a broker that can (TandemMQ).
+ * @param invisibleMs for how long any other broker hides the message
+ * @returns false when it was hidden: the lease goes on with a new receipt
+ * @throws {ClientError} LEASE_LOST; what else the broker answered
+ */
+export async function buryLease(
+  core: ClientCore,
+  group: string,
+  lease: Lease,
+  invisibleMs: number,
+  reason: string,
+): Promise<boolean> {
+  const deadLetter = reason.slice(0, REASON_CHARACTERS_MAX)
+  const extFields = { ...whereOf(lease, group), invisibleTime: invisibleMs, deadLetter, attempt: lease.message.attempt }
+  const init = { code: RequestCode.CHANGE_MESSAGE_INVISIBLETIME, extFields }
+  const doing = `make ${lease.message.messageId} a dead letter`
+  const answer = await core.request(core.brokerAddress(lease.brokerName), init)
+  if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, doing)
+  if (answer.extFields['buried'] === 'true') return true
+  lease.receipt = renewed(lease.receipt, answer)
+  return false
+}
+
+function renewed(receipt: Receipt, answer: RemotingCommand): Receipt {
   return {
     ...receipt,
     startOffset: receipt.offset,

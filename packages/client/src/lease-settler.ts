@@ -4,14 +4,14 @@ import { backOffMs } from './back-off.ts'
 import type { ClientCore } from './client-core.ts'
 import { messageOf, toClientError } from './client-error.ts'
 import type { Lease } from './lease.ts'
-import { changeInvisible } from './lease-requests.ts'
+import { buryLease, changeInvisible } from './lease-requests.ts'
 import { ReconsumeLater, RejectMessage } from './outcome.ts'
 import { deadLetter } from './send-back.ts'
 
 export interface LeaseSettlerPort {
   readonly core: ClientCore
   readonly group: string
-  readonly attemptsMax: number
+  attemptsMax(): number
   readonly acks: AckBatcher
   /** The message counts no longer as ours. Called once or more. */
   free(lease: Lease): void
@@ -44,36 +44,48 @@ export class LeaseSettler {
     else this.#track(renewal.then(() => this.#port.acks.add(lease)))
   }
 
-  /** Lets the message come again `delayMs` from now, at this member or another. */
-  giveBack(lease: Lease, delayMs: number): void {
+  /**
+   * Lets the message come again `delayMs` from now, at this member or another.
+   * @param byPolicy after the pause the group's retry policy says, where the broker knows one. Default false
+   */
+  giveBack(lease: Lease, delayMs: number, byPolicy = false): void {
     this.#port.free(lease)
     if (lease.state === 'settling') return
     lease.state = 'settling'
-    this.#track(this.#giveBack(lease, Math.max(HAND_BACK_MS, delayMs)))
+    this.#track(this.#giveBack(lease, Math.max(HAND_BACK_MS, delayMs), byPolicy))
   }
 
   /** True when a failed delivery is the last one. */
   isLast(lease: Lease, error: unknown): boolean {
-    return error instanceof RejectMessage || lease.message.attempt >= this.#port.attemptsMax
+    return error instanceof RejectMessage || lease.message.attempt >= this.#port.attemptsMax()
   }
 
   /** @param error what the handler threw; not the last delivery */
   retry(lease: Lease, error: unknown): void {
     const { attempt } = lease.message
     const seconds = RETRY_SECONDS[Math.min(attempt, RETRY_SECONDS.length) - 1] ?? 10
-    this.giveBack(lease, error instanceof ReconsumeLater ? error.delayMs : seconds * 1_000)
+    if (error instanceof ReconsumeLater) this.giveBack(lease, error.delayMs)
+    else this.giveBack(lease, seconds * 1_000, true)
   }
 
   /** Resolves when the message is a dead letter, or given back because it could not become one. */
   async bury(lease: Lease, reason: string): Promise<void> {
     const { core, group } = this.#port
     try {
+      await lease.renewal
+      if (await buryLease(core, group, lease, NOT_DEAD_RETRY_MS, reason)) return this.#buried(lease)
+      // The broker only hid it: a stock one. Sent first, acknowledged then: a crash between makes two, never none.
       await deadLetter(core, group, lease.message, reason)
       this.acknowledge(lease)
     } catch (error) {
       core.logger.error(`message ${lease.message.messageId} is no dead letter yet: ${messageOf(error)}`)
       this.giveBack(lease, NOT_DEAD_RETRY_MS)
     }
+  }
+
+  #buried(lease: Lease): void {
+    this.#port.free(lease)
+    lease.state = 'settling'
   }
 
   /** Waits for what is under way; what fails now is not tried again. */
@@ -84,12 +96,12 @@ export class LeaseSettler {
   }
 
   /** Tried until the lease has run out: then the message comes again anyway. */
-  async #giveBack(lease: Lease, delayMs: number): Promise<void> {
+  async #giveBack(lease: Lease, delayMs: number, byPolicy: boolean): Promise<void> {
     const { core, group } = this.#port
     await lease.renewal
     for (let failures = 0; ; failures++) {
       try {
-        lease.receipt = await changeInvisible(core, group, lease, delayMs)
+        lease.receipt = await changeInvisible(core, group, lease, delayMs, byPolicy)
         return
       } catch (error) {
         const failure = toClientError(error, 'give back')

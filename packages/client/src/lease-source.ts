@@ -1,5 +1,5 @@
 import { sleep } from '@tandemmq/remoting'
-import { backOffMs, jittered } from './back-off.ts'
+import { backOffMs, honoured, jittered } from './back-off.ts'
 import type { CacheBudget } from './cache-budget.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, messageOf } from './client-error.ts'
@@ -149,7 +149,7 @@ export class LeaseSource implements PopSource, LeaseOrigin {
     }
     for (const popped of answer.messages) this.#add(popped)
     if (answer.status === 'full') return jittered(clock, FULL_PAUSE_MS)
-    if (answer.status === 'throttled') return THROTTLED_PAUSE_MS
+    if (answer.status === 'throttled') return honoured(clock, answer.retryAfterMs ?? THROTTLED_PAUSE_MS)
     // A broker that does not hold the request must not be asked in a busy loop.
     return answer.messages.length > 0 || wasHeld ? 0 : NOT_HELD_PAUSE_MS
   }
@@ -175,6 +175,7 @@ export class LeaseSource implements PopSource, LeaseOrigin {
     core.logger.warn(`pop of ${topic} from ${brokerName} failed: ${messageOf(error)}`)
     // The broker does not know the group: tell it now instead of within 30 s.
     if (code === 'SUBSCRIPTION_NOT_EXIST' || code === 'GROUP_NOT_EXIST') await core.heartbeat()
-    return backOffMs(core.clock, errors)
+    const retryAfterMs = error instanceof ClientError ? error.retryAfterMs : undefined
+    return retryAfterMs === undefined ? backOffMs(core.clock, errors) : honoured(core.clock, retryAfterMs)
   }
 }

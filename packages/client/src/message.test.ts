@@ -40,3 +40,15 @@ test('delays become the property a broker understands, and only one of them', ()
   expect(of({ deliverAt: new Date(1_700_000_000_000) })).toMatchObject({ TIMER_DELIVER_MS: '1700000000000' })
   expect(of({ delayLevel: 3 })).toMatchObject({ DELAY: '3' })
 })
+
+test('a priority is a whole number of at least 0, by the name Apache gives it, and not beside an order', () => {
+  const of = (message: Partial<OutgoingMessage>): string =>
+    spellProperties({ topic: 't', body: 'x', ...message }, 'ID', plainSpelling)
+  expect(decodeProperties(Buffer.from(of({ priority: 0 })))).toMatchObject({ _SYS_MSG_PRIORITY_: '0' })
+  expect(of({})).not.toContain('PRIORITY')
+  for (const priority of [-1, 1.5, Number.NaN]) {
+    expect(() => of({ priority })).toThrow(expect.objectContaining({ code: 'MESSAGE_ILLEGAL' }))
+  }
+  expect(() => of({ priority: 1, orderBy: 'k' })).toThrow('one of orderBy and priority')
+  expect(() => of({ properties: { _SYS_MSG_PRIORITY_: '1' } })).toThrow('set by the client')
+})

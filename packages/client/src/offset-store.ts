@@ -14,6 +14,8 @@ export interface OffsetStore {
   read(queue: MessageQueue): Promise<number | undefined>
   /** Resolves when it is stored. */
   write(queue: MessageQueue, offset: number): Promise<void>
+  /** The first position of a group. Kept out where there is one already, as far as the store can tell. */
+  begin(queue: MessageQueue, offset: number): Promise<void>
   /** As write, unanswered; used for the periodic commit, where the next one repairs a lost one. */
   writeSoon(queue: MessageQueue, offset: number): void
 }
@@ -35,6 +37,13 @@ export class BrokerOffsetStore implements OffsetStore {
   async write(queue: MessageQueue, offset: number): Promise<void> {
     const address = this.#core.brokerAddress(queue.brokerName)
     await this.#core.ask(address, commitInit(this.#group, queue, offset), `commit ${queue.topic}`)
+  }
+
+  async begin(queue: MessageQueue, offset: number): Promise<void> {
+    const { code, extFields } = commitInit(this.#group, queue, offset)
+    const address = this.#core.brokerAddress(queue.brokerName)
+    const init = { code, extFields: { ...extFields, onlyIfAbsent: 'true' } }
+    await this.#core.ask(address, init, `first position in ${queue.topic}`)
   }
 
   writeSoon(queue: MessageQueue, offset: number): void {
@@ -62,6 +71,10 @@ export class OwnOffsetStore implements OffsetStore {
 
   write(queue: MessageQueue, offset: number): Promise<void> {
     return this.#store.write(this.#group, queue, BigInt(offset))
+  }
+
+  begin(queue: MessageQueue, offset: number): Promise<void> {
+    return this.write(queue, offset)
   }
 
   writeSoon(queue: MessageQueue, offset: number): void {

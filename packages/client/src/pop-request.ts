@@ -1,6 +1,6 @@
 import { PropertyName, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import type { ClientCore } from './client-core.ts'
-import { ClientError, errorOfAnswer } from './client-error.ts'
+import { ClientError, errorOfAnswer, retryAfterOf } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { SubscriptionData } from './heartbeat.ts'
 import { longOf } from './pull-request.ts'
@@ -13,6 +13,8 @@ export type PopStatus = 'found' | 'none' | 'full' | 'throttled'
 
 export interface PopAnswer {
   readonly status: PopStatus
+  /** Of `throttled`: how long the pause should be; undefined when the broker did not say. */
+  readonly retryAfterMs?: number | undefined
   readonly messages: readonly PoppedMessage[]
   /** Broker's clock when it answered; 0 = not told. */
   readonly popTime: number
@@ -82,7 +84,8 @@ export async function pop(core: ClientCore, request: PopRequest): Promise<PopAns
   const status = statusOfCode.get(answer.code)
   if (status === undefined) throw errorOfAnswer(answer.code, answer.remark, `pop ${topic} of ${brokerName}`)
   const popTime = longOf(answer, 'popTime')
-  if (status !== 'found') return { status, messages: [], popTime }
+  const retryAfterMs = retryAfterOf(answer.extFields['retryAfterMs'])
+  if (status !== 'found') return { status, messages: [], popTime, retryAfterMs }
   return { status, popTime, messages: messagesOf(request, answer.extFields, answer.body) }
 }
 

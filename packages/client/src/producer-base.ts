@@ -1,41 +1,28 @@
-import { RequestCode, SysFlag, compressBody } from '@tandemmq/protocol'
+import { RequestCode } from '@tandemmq/protocol'
 import type { HeaderView } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { ClientCore } from './client-core.ts'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
+import type { Compression } from './compression.ts'
+import { COMPRESSED_SYS_FLAG, compressedBody, compressionOf } from './compression.ts'
+import { InFlight } from './in-flight.ts'
 import type { Membership } from './heartbeat.ts'
+import type { HookList, Sending } from './hook-list.ts'
 import type { ExtraProperties, OutgoingMessage, WireBody } from './message.ts'
 import { BODY_BYTES_MAX, checkedLength, jsonSpelling, spellProperties, wireBody } from './message.ts'
-import type { GroupOptions } from './options.ts'
+import type { Observation } from './observation.ts'
+import { observationOf } from './observation.ts'
 import { checkGroup, checkTopic, positive, settingsOf, uniqueIds } from './options.ts'
+import type { ProducerOptions, SendOptions } from './producer-options.ts'
+import { BusyGate } from './busy-gate.ts'
 import { QueueSelector } from './queue-selector.ts'
 import { SendTemplate } from './send-frame.ts'
 import type { SendFrame } from './send-frame.ts'
 import type { SendAnswer, SendReceipt } from './send-receipt.ts'
+import { receiptOf } from './send-receipt.ts'
 import { SendTask } from './send-task.ts'
 import type { SendChannel } from './send-task.ts'
-
-export interface ProducerOptions extends GroupOptions {
-  /** Upper bound of one send with all its retries, ms. Default 3000. */
-  sendTimeoutMs?: number | undefined
-  /** Attempts after the first one. Default 2. */
-  retriesMax?: number | undefined
-  /** Largest body, bytes. Default 4,194,304, the brokers' default. */
-  bodyBytesMax?: number | undefined
-  /** Bodies of at least this many bytes are sent zlib-compressed. Default: never. 4096 is what Java clients use. */
-  compressOverBytes?: number | undefined
-}
-
-export interface SendOptions {
-  /** Default: the producer's sendTimeoutMs. */
-  timeoutMs?: number | undefined
-  /** Attempts after the first one. Default: the producer's retriesMax. */
-  retriesMax?: number | undefined
-  /** Aborted: the promise rejects with ABORTED; the message may or may not have been stored. */
-  signal?: AbortSignal | undefined
-}
-
-const COMPRESSED_ZLIB = SysFlag.COMPRESSED | 0x300
+import type { TraceStats } from './trace-dispatcher.ts'
 
 /** What every kind of producer shares: start, close, and the way of one message to its queue. */
 export abstract class ProducerBase {
@@ -44,10 +31,13 @@ export abstract class ProducerBase {
   protected readonly core: ClientCore
   protected readonly sendTimeoutMs: number
   protected readonly bodyBytesMax: number
-  readonly #compressOverBytes: number
+  protected readonly hooks: HookList | undefined
+  readonly #observation: Observation
+  readonly #compression: Compression
   readonly #retriesMax: number
   readonly #ids: ReturnType<typeof uniqueIds>
   readonly #templates = new Map<string, SendTemplate>()
+  #lastTemplate: SendTemplate | undefined
   readonly #channel: SendChannel
   readonly #checkedTopics = new Set<string>()
   #whenIdle: (() => void) | undefined
@@ -60,18 +50,22 @@ export abstract class ProducerBase {
     this.clientId = settings.clientId
     this.sendTimeoutMs = positive('sendTimeoutMs', options.sendTimeoutMs ?? 3_000)
     this.bodyBytesMax = positive('bodyBytesMax', options.bodyBytesMax ?? BODY_BYTES_MAX)
-    this.#compressOverBytes = options.compressOverBytes ?? Number.POSITIVE_INFINITY
+    this.#compression = compressionOf(options)
     this.#retriesMax = positive('retriesMax', options.retriesMax ?? 2, 0)
     this.#ids = uniqueIds(settings.clock)
     this.core = new ClientCore(settings, {
       membership: () => this.membership(),
       onRequest: (connection, header) => this.onRequest(connection, header),
     })
+    this.#observation = observationOf(this.core, this.group, options)
+    this.hooks = this.#observation.hooks
     this.#channel = {
       core: this.core,
+      isWatched: this.hooks !== undefined,
       selector: new QueueSelector(settings.clock),
+      gate: new BusyGate(settings.clock),
       template: (topic, brokerName, code) => this.#template(topic, brokerName, code),
-      inFlight: new ReportingSet(() => this.#whenIdle?.()),
+      inFlight: new InFlight(() => this.#whenIdle?.()),
     }
     this.core.routes.onChange = () => this.#registerEverywhere()
   }
@@ -104,6 +98,11 @@ export abstract class ProducerBase {
   /** Sends under way. */
   get inFlight(): number {
     return this.#channel.inFlight.size
+  }
+
+  /** Trace records sent and dropped; undefined without option `trace`. */
+  get traces(): TraceStats | undefined {
+    return this.#observation.trace?.stats
   }
 
   protected membership(): Membership {
@@ -139,10 +138,13 @@ export abstract class ProducerBase {
     let body: WireBody = wireBody(message.body)
     let bodyBytes = checkedLength(body, this.bodyBytesMax)
     let sysFlag = 0
-    if (bodyBytes >= this.#compressOverBytes) {
-      body = compressBody(typeof body === 'string' ? Buffer.from(body) : Buffer.from(body))
-      bodyBytes = body.length
-      sysFlag = COMPRESSED_ZLIB
+    if (bodyBytes >= this.#compression.overBytes) {
+      const packed = compressedBody(body, this.#compression.level)
+      if (packed !== undefined) {
+        body = packed
+        bodyBytes = packed.length
+        sysFlag = COMPRESSED_SYS_FLAG
+      }
     }
     return {
       queueId: 0,
@@ -162,53 +164,74 @@ export abstract class ProducerBase {
     options: SendOptions | undefined,
     finish: (answer: SendAnswer, brokerName: string) => T,
     code: number = RequestCode.SEND_MESSAGE_V2,
+    sending?: Sending,
   ): Promise<T> {
-    const signal = options?.signal
     return new Promise<T>((resolve, reject) => {
-      const settled = signal === undefined ? undefined : () => signal.removeEventListener('abort', abort)
       const task = new SendTask(
         this.#channel,
-        { topic: message.topic, code, frame, orderBy: message.orderBy },
-        { timeoutMs: options?.timeoutMs ?? this.sendTimeoutMs, retriesMax: options?.retriesMax ?? this.#retriesMax },
+        message.topic,
+        code,
+        frame,
+        message.orderBy,
+        options?.timeoutMs ?? this.sendTimeoutMs,
+        options?.retriesMax ?? this.#retriesMax,
         (answer, brokerName) => {
-          settled?.()
+          sending?.stored(answer, brokerName)
           try {
             resolve(finish(answer, brokerName))
           } catch (error) {
             reject(toClientError(error, `receipt of a send to ${message.topic}`))
           }
         },
-        (error) => {
-          settled?.()
-          reject(error)
-        },
+        reject,
       )
-      const abort = (): void =>
-        task.fail(new ClientError('ABORTED', `send to ${message.topic}`, { cause: signal?.reason }))
-      if (signal?.aborted) return abort()
-      signal?.addEventListener('abort', abort, { once: true })
-      task.start()
+      const signal = options?.signal
+      if (signal === undefined || abortOn(signal, task)) task.start()
     })
   }
 
-  protected sendOne(message: OutgoingMessage, options?: SendOptions): Promise<SendReceipt> {
-    let frame: SendFrame
+  /** @param begun the hooks have seen the message already */
+  protected sendOne(message: OutgoingMessage, options?: SendOptions, begun?: Sending): Promise<SendReceipt> {
+    const { hooks } = this
     const messageId = message.messageId ?? this.nextMessageId()
     try {
       this.requireOpen()
-      frame = this.frameOf(message, messageId)
+      if (hooks === undefined) return this.#sendFrame(message, messageId, options)
+      const sending = begun ?? hooks.beforeSend(this.group, 'normal', messageId, message)
+      return hooks.watch(sending, () => this.#sendFrame(sending.message, messageId, options, sending))
     } catch (error) {
       return Promise.reject(error)
     }
-    return this.dispatch(message, frame, options, (answer, brokerName) =>
-      receiptOf(message.topic, messageId, answer, brokerName),
+  }
+
+  #sendFrame(
+    message: OutgoingMessage,
+    messageId: string,
+    options: SendOptions | undefined,
+    sending?: Sending,
+  ): Promise<SendReceipt> {
+    return this.dispatch(
+      message,
+      this.frameOf(message, messageId),
+      options,
+      (answer, brokerName) => receiptOf(message.topic, messageId, answer, brokerName),
+      RequestCode.SEND_MESSAGE_V2,
+      sending,
     )
   }
 
   /** Once, unanswered; a message whose route or connection is not there yet waits for it. */
   protected sendUnanswered(message: OutgoingMessage): void {
     this.requireOpen()
-    const frame = this.frameOf(message, message.messageId ?? this.nextMessageId())
+    const { hooks } = this
+    const messageId = message.messageId ?? this.nextMessageId()
+    if (hooks === undefined) return this.#writeOneway(message, messageId)
+    const sending = hooks.beforeSend(this.group, 'oneway', messageId, message)
+    hooks.watchNow(sending, () => this.#writeOneway(sending.message, messageId))
+  }
+
+  #writeOneway(message: OutgoingMessage, messageId: string): void {
+    const frame = this.frameOf(message, messageId)
     const write = (connection: Connection, brokerName: string): void =>
       this.#template(message.topic, brokerName, RequestCode.SEND_MESSAGE_V2).writeOneway(connection, frame)
     const { core } = this
@@ -240,6 +263,8 @@ export abstract class ProducerBase {
   }
 
   #template(topic: string, brokerName: string, code: number): SendTemplate {
+    const last = this.#lastTemplate
+    if (last !== undefined && last.serves(topic, brokerName, code)) return last
     const key = `${topic} ${brokerName} ${code}`
     let template = this.#templates.get(key)
     if (template === undefined) {
@@ -247,6 +272,7 @@ export abstract class ProducerBase {
       if (this.#templates.size >= 10_000) this.#templates.clear()
       this.#templates.set(key, template)
     }
+    this.#lastTemplate = template
     return template
   }
 
@@ -273,38 +299,23 @@ export abstract class ProducerBase {
         }
       })
     }
-    for (const task of this.#channel.inFlight) {
+    for (const task of this.#channel.inFlight.all()) {
       task.fail(new ClientError('CLOSED', `producer ${this.group} was closed while sending to ${task.topic}`))
     }
+    await this.hooks?.idle()
+    await this.#observation.trace?.close(core.settings.drainTimeoutMs)
     await core.close()
   }
 }
 
-export function receiptOf(topic: string, messageId: string, answer: SendAnswer, brokerName: string): SendReceipt {
-  return {
-    // The broker echoes the unique key of what it holds: of a repeat, that of the first one.
-    messageId: answer.duplicate ? (answer.transactionId ?? messageId) : messageId,
-    topic,
-    brokerName,
-    queueId: answer.queueId,
-    queueOffset: answer.queueOffset,
-    duplicate: answer.duplicate,
-    offsetMessageId: answer.offsetMessageId,
-    recallHandle: answer.recallHandle,
+/** @returns false when it was aborted already */
+function abortOn(signal: AbortSignal, task: SendTask): boolean {
+  const abort = (): void => task.fail(new ClientError('ABORTED', `send to ${task.topic}`, { cause: signal.reason }))
+  if (signal.aborted) {
+    abort()
+    return false
   }
-}
-
-class ReportingSet<T> extends Set<T> {
-  readonly #whenEmpty: () => void
-
-  constructor(whenEmpty: () => void) {
-    super()
-    this.#whenEmpty = whenEmpty
-  }
-
-  override delete(value: T): boolean {
-    const was = super.delete(value)
-    if (this.size === 0) this.#whenEmpty()
-    return was
-  }
+  signal.addEventListener('abort', abort, { once: true })
+  task.onEnd = () => signal.removeEventListener('abort', abort)
+  return true
 }

@@ -2,7 +2,7 @@ import { decodeProperties, type RemotingCommand, RequestCode } from '@tandemmq/p
 import { beforeEach, expect, test } from 'vitest'
 import { FakeBroker, type World, world } from '../../../test/kit/fake-broker.ts'
 import { Producer } from './producer.ts'
-import type { ProducerOptions } from './producer-base.ts'
+import type { ProducerOptions } from './producer-options.ts'
 
 let w: World
 let fake: FakeBroker

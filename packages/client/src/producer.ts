@@ -3,8 +3,9 @@ import { RequestCode } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { sendBatches } from './batch-sender.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
+import type { Sending } from './hook-list.ts'
 import type { MessageBody, OutgoingMessage } from './message.ts'
-import type { ProducerOptions, SendOptions } from './producer-base.ts'
+import type { ProducerOptions, SendOptions } from './producer-options.ts'
 import { ProducerBase } from './producer-base.ts'
 import type { RequestOptions } from './requester.ts'
 import { Requester } from './requester.ts'
@@ -39,7 +40,7 @@ export class Producer extends ProducerBase {
 
   /**
    * Sends many in as few requests as possible; messages for one topic share batches of at most `bodyBytesMax` bytes.
-   * Delayed ones and those with a `dedupKey` travel alone. Not atomic: when it rejects, some may have been stored.
+   * Delayed ones and those with a `dedupKey` or a `priority` travel alone. Not atomic: when it rejects, some may have been stored.
    * @returns one receipt per message, in their order
    */
   sendAll(messages: readonly OutgoingMessage[], options?: SendOptions): Promise<SendReceipt[]> {
@@ -50,7 +51,9 @@ export class Producer extends ProducerBase {
         checkTopic: (topic) => this.checkTopic(topic),
         now: () => Math.floor(this.core.clock.now()),
         nextMessageId: () => this.nextMessageId(),
-        single: (message) => this.sendOne(message, options),
+        hooks: this.hooks,
+        group: this.group,
+        single: (message, sending) => this.sendOne(message, options, sending),
         batch: (first, frame, finish) => this.dispatch(first, frame, options, finish, RequestCode.SEND_BATCH_MESSAGE),
       },
       messages,
@@ -71,9 +74,16 @@ export class Producer extends ProducerBase {
    */
   request(message: OutgoingMessage, options: RequestOptions = {}): Promise<ReplyMessage> {
     const messageId = message.messageId ?? this.nextMessageId()
+    const { hooks } = this
     return this.#requester.request(message, options, this.sendTimeoutMs, (extra, sendOptions) => {
       this.requireOpen()
-      return this.dispatch(message, this.frameOf(message, messageId, extra), sendOptions, () => undefined)
+      const send = (sent: OutgoingMessage, sending?: Sending): Promise<void> => {
+        const frame = this.frameOf(sent, messageId, extra)
+        return this.dispatch(sent, frame, sendOptions, () => undefined, RequestCode.SEND_MESSAGE_V2, sending)
+      }
+      if (hooks === undefined) return send(message)
+      const sending = hooks.beforeSend(this.group, 'request', messageId, message)
+      return hooks.watch(sending, async () => send(sending.message, sending))
     })
   }
 
@@ -84,9 +94,16 @@ export class Producer extends ProducerBase {
   async reply(request: ConsumedMessage, body: MessageBody, options?: SendOptions): Promise<void> {
     this.requireOpen()
     const { message, extra } = Requester.replyTo(request, body)
-    const frame = this.frameOf(message, this.nextMessageId(), extra)
-    await this.core.routes.load(request.topic).catch(() => undefined)
-    await this.#requester.sendReply(request.brokerName, message.topic, this.group, frame, options)
+    const messageId = this.nextMessageId()
+    const send = async (sent: OutgoingMessage): Promise<void> => {
+      const frame = this.frameOf(sent, messageId, extra)
+      await this.core.routes.load(request.topic).catch(() => undefined)
+      await this.#requester.sendReply(request.brokerName, message.topic, this.group, frame, options)
+    }
+    const { hooks } = this
+    if (hooks === undefined) return send(message)
+    const sending = hooks.beforeSend(this.group, 'reply', messageId, message)
+    await hooks.watch(sending, () => send(sending.message))
   }
 
   /**
@@ -103,6 +120,19 @@ export class Producer extends ProducerBase {
    */
   async cancel(target: SendReceipt | TimerKey): Promise<CancelOutcome> {
     this.requireOpen()
+    const { hooks, group } = this
+    if (hooks === undefined) return this.#cancel(target)
+    try {
+      const outcome = await this.#cancel(target)
+      hooks.afterCancel({ group, target, outcome, error: undefined })
+      return outcome
+    } catch (error) {
+      hooks.afterCancel({ group, target, outcome: undefined, error })
+      throw error
+    }
+  }
+
+  async #cancel(target: SendReceipt | TimerKey): Promise<CancelOutcome> {
     if ('messageId' in target) return cancelReceipt(this.core, this.group, target)
     return (await cancelKey(this.core, await this.#brokersOf(target.topic), target)).outcome
   }

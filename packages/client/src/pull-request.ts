@@ -64,7 +64,8 @@ export async function pull(core: ClientCore, request: PullRequest, signal?: Abor
   const answer = await core.request(core.brokerAddress(queue.brokerName), init, holdMs + ANSWER_MARGIN_MS, signal)
   const status = statusOfCode.get(answer.code)
   if (status === undefined) {
-    throw errorOfAnswer(answer.code, answer.remark, `pull ${queue.topic} queue ${queue.queueId}`)
+    const doing = `pull ${queue.topic} queue ${queue.queueId}`
+    throw errorOfAnswer(answer.code, answer.remark, doing, answer.extFields['retryAfterMs'])
   }
   return {
     status,

@@ -2,6 +2,7 @@ import type { Allocate } from './allocate.ts'
 import { allocateAveragely } from './allocate.ts'
 import { ClientError } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
+import type { HookOptions } from './hooks.ts'
 import type { BroadcastOffsetStore } from './offset-store.ts'
 import type { GroupOptions } from './options.ts'
 import { positive } from './options.ts'
@@ -11,7 +12,7 @@ import type { StartFrom } from './start-offsets.ts'
 const INVISIBLE_MS_MIN = 1_000
 const INVISIBLE_MS_MAX = 43_200_000
 
-export interface PushConsumerOptions extends GroupOptions {
+export interface PushConsumerOptions extends GroupOptions, HookOptions {
   /**
    * `clustering` (default): each message goes to one member of the group. `broadcasting`: to every member, without
    * retries. `lease`: each message goes to whoever asks first, on a lease of `invisibleMs` that is extended while its
@@ -19,15 +20,16 @@ export interface PushConsumerOptions extends GroupOptions {
    */
   mode?: 'clustering' | 'broadcasting' | 'lease' | undefined
   /**
-   * One message of a queue at a time, in its order; a failing one is tried again in place. Default false; with `lease`
-   * what the group's setting `consumeMessageOrderly` says.
+   * One message of a queue at a time, in its order; a failing one is tried again in place. An object says more, see
+   * {@link OrderPolicy}. Default false; with `lease` what the group's setting `consumeMessageOrderly` says.
    */
-  ordered?: boolean | undefined
+  ordered?: boolean | OrderPolicy | undefined
   /** Handlers that run at a time. Default 16. */
   concurrencyMax?: number | undefined
   /**
-   * Deliveries of one message in all; a failure of the last one makes it a dead letter. Default 16. (Java's
-   * maxReconsumeTimes counts the deliveries after the first.) With `ordered` the deliveries in place are counted.
+   * Deliveries of one message in all; a failure of the last one makes it a dead letter. Infinity: it is tried for ever. Default: what
+   * operators set for the group (asked for at the start and when the group changes), 16 where they set nothing. (Java's maxReconsumeTimes counts the
+   * deliveries after the first.) With `ordered` the deliveries in place are counted.
    */
   attemptsMax?: number | undefined
   /** Where a group starts that the broker does not know. Default `last`: what is sent from now on. */
@@ -70,8 +72,33 @@ export interface PushConsumerOptions extends GroupOptions {
   filter?: ((message: ConsumedMessage) => boolean) | undefined
   /** How members of a group share the queues; all must use the same. Mode clustering. Default {@link allocateAveragely}. */
   allocate?: Allocate | undefined
-  /** Broadcasting: where positions are kept over restarts. Default: in memory, i.e. `startFrom` counts every time. */
+  /**
+   * `start()` fails when a member of the group wants other messages of a topic than this one. Default false: that is logged as an
+   * error, naming who wants what, because a roll-out may look like it for a while. Apache brokers do not tell.
+   */
+  strictSubscriptions?: boolean | undefined
+  /**
+   * How long this member's queues wait for it after `close()` or a broken connection, ms; with a `clientId` that stays the same
+   * over restarts, which it needs. A restart within that time moves no queue. Default 0: the others get its queues at once.
+   * Ignored by Apache brokers.
+   */
+  rejoinMs?: number | undefined
+  /**
+   * Broadcasting: where positions are kept over restarts, e.g. {@link fileOffsetStore}. Default: in memory, i.e. `startFrom` counts
+   * every time.
+   */
   broadcastOffsets?: BroadcastOffsetStore | undefined
+}
+
+/** What `ordered: true` may say in more words. */
+export interface OrderPolicy {
+  /**
+   * After `attemptsMax` failures of one message: `deadLetter` puts it there and goes on with the next, which keeps the order of the
+   * rest; `block` hands out nothing more of its queue until the group is moved past it ({@link Admin.resetOffset}), or a member
+   * starts, which tries it again. Mode `lease`: the broker counts too; with `block` give the group `attemptsMax: Infinity`. Default
+   * `deadLetter`.
+   */
+  readonly onExhausted?: 'deadLetter' | 'block' | undefined
 }
 
 export interface ConsumerSettings {
@@ -84,7 +111,9 @@ export interface ConsumerSettings {
   readonly allocate: Allocate
   readonly broadcastOffsets: BroadcastOffsetStore | undefined
   readonly concurrencyMax: number
-  readonly attemptsMax: number
+  /** Undefined: as the group's settings say. */
+  readonly attemptsMax: number | undefined
+  readonly isBlocking: boolean
   readonly startFrom: StartFrom
   readonly pullBatchMax: number
   readonly queueMessagesMax: number
@@ -95,6 +124,8 @@ export interface ConsumerSettings {
   readonly rebalanceIntervalMs: number
   readonly holdMs: number
   readonly orderedRetryMs: number
+  readonly rejoinMs: number
+  readonly isStrict: boolean
   readonly handlerTimeoutMs: number
 }
 
@@ -106,7 +137,8 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     throw new ClientError('OPTION_INVALID', detail)
   }
   const isLeasing = mode === 'lease'
-  const isOrdered = options.ordered ?? false
+  const { ordered = false } = options
+  const isOrdered = ordered !== false
   if (isOrdered && mode === 'broadcasting') {
     throw new ClientError('OPTION_INVALID', "ordered needs mode 'clustering' or 'lease'")
   }
@@ -120,7 +152,8 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     allocate: functionOf('allocate', options.allocate ?? allocateAveragely),
     broadcastOffsets: options.broadcastOffsets,
     concurrencyMax,
-    attemptsMax: positive('attemptsMax', options.attemptsMax ?? 16),
+    attemptsMax: options.attemptsMax === undefined ? undefined : positive('attemptsMax', options.attemptsMax),
+    isBlocking: isBlocking(ordered),
     startFrom: checkedStart(options.startFrom ?? 'last'),
     pullBatchMax: positive('pullBatchMax', options.pullBatchMax ?? 128),
     queueMessagesMax: positive('queueMessagesMax', options.queueMessagesMax ?? (isLeasing ? 96 : 1_000)),
@@ -134,8 +167,16 @@ export function consumerSettings(options: PushConsumerOptions): ConsumerSettings
     rebalanceIntervalMs: positive('rebalanceIntervalMs', options.rebalanceIntervalMs ?? 20_000),
     holdMs: positive('holdMs', options.holdMs ?? (isLeasing ? 5_000 : 15_000)),
     orderedRetryMs: positive('orderedRetryMs', options.orderedRetryMs ?? 1_000),
+    rejoinMs: rejoinMsOf(options),
+    isStrict: options.strictSubscriptions ?? false,
     handlerTimeoutMs: positive('handlerTimeoutMs', options.handlerTimeoutMs ?? 900_000),
   }
+}
+
+function isBlocking(ordered: boolean | OrderPolicy): boolean {
+  const onExhausted = typeof ordered === 'boolean' ? 'deadLetter' : (ordered.onExhausted ?? 'deadLetter')
+  if (onExhausted === 'deadLetter' || onExhausted === 'block') return onExhausted === 'block'
+  throw new ClientError('OPTION_INVALID', `onExhausted must be 'deadLetter' or 'block', not ${String(onExhausted)}`)
 }
 
 function invisibleMsOf(value: number): number {
@@ -144,6 +185,13 @@ function invisibleMsOf(value: number): number {
     'OPTION_INVALID',
     `invisibleMs must be a whole number from ${INVISIBLE_MS_MIN} to ${INVISIBLE_MS_MAX}, not ${String(value)}`,
   )
+}
+
+function rejoinMsOf({ rejoinMs = 0, clientId }: PushConsumerOptions): number {
+  if (rejoinMs > 0 && clientId === undefined) {
+    throw new ClientError('OPTION_INVALID', 'rejoinMs needs a clientId that is the same after a restart')
+  }
+  return positive('rejoinMs', rejoinMs, 0)
 }
 
 function functionOf<F>(name: string, value: F): F {

@@ -236,3 +236,185 @@ test('a filter that is none is refused when it is given', () => {
     expect(() => consumer.subscribe('t', filter, () => undefined)).toThrow(/SUBSCRIPTION_INVALID/)
   }
 })
+
+test('after a reconnect a member that is not listed yet keeps its queues for a while, then loses them', async () => {
+  fake.queues = 4
+  fake.members = ['me', 'other']
+  serveQueue(fake, 't', [])
+  const consumer = await started(() => undefined, { rebalanceIntervalMs: 1_000 })
+  await w.clock.advance(2_000)
+  const shared = consumer.stats().queues
+  fake.members = ['me']
+  for (const connection of fake.connections) connection.destroy()
+  await w.clock.advance(4_000)
+  expect(consumer.stats().queues).toBe(shared)
+  fake.members = ['me', 'other']
+  await w.clock.advance(4_000)
+  expect(consumer.stats().queues).toBe(shared)
+  fake.members = ['me']
+  await w.clock.advance(4_000)
+  expect(consumer.stats().queues).toBeGreaterThan(shared)
+})
+
+test('after a reconnect a member that stays away loses its queues', async () => {
+  fake.queues = 4
+  fake.members = ['me', 'other']
+  serveQueue(fake, 't', [])
+  const consumer = await started(() => undefined, { rebalanceIntervalMs: 1_000 })
+  await w.clock.advance(2_000)
+  const shared = consumer.stats().queues
+  fake.members = ['me']
+  for (const connection of fake.connections) connection.destroy()
+  await w.clock.advance(20_000)
+  expect(consumer.stats().queues).toBeGreaterThan(shared)
+})
+
+test('rejoinMs needs a clientId that outlives the program', () => {
+  expect(() => new PushConsumer({ nameServers: fake.address, group: 'g', rejoinMs: 5_000 })).toThrow('[OPTION_INVALID]')
+})
+
+test('a member with rejoinMs says no farewell when it closes', async () => {
+  serveQueue(fake, 't', [])
+  const consumer = await started(() => undefined, { rejoinMs: 5_000 })
+  await w.clock.run(consumer.close())
+  expect(fake.asked(RequestCode.UNREGISTER_CLIENT)).toEqual([])
+  expect(JSON.parse(fake.asked(RequestCode.HEART_BEAT)[0]?.body.toString() ?? '').instance).toMatchObject({
+    absenceMs: 5_000,
+  })
+})
+
+test('a member whose client id a younger program took stops consuming and says why', async () => {
+  const { committed } = serveQueue(fake, 't', records(3))
+  const errors: string[] = []
+  const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined }
+  const consumer = await started(() => undefined, { logger: { ...quiet, error: (text) => void errors.push(text) } })
+  await w.clock.advance(2_000)
+  fake.on(RequestCode.HEART_BEAT, () => ({
+    code: 29,
+    remark: '[CLIENT_ID_TAKEN] client id me: a program that started later',
+  }))
+  for (const connection of fake.connections) connection.destroy()
+  await w.clock.advance(10_000)
+  expect(errors.join()).toContain('client id me')
+  expect(consumer.stats().queues).toBe(0)
+  const before = fake.asked(RequestCode.PULL_MESSAGE).length
+  const commits = committed.get('t/0')?.length
+  await w.clock.advance(60_000)
+  expect(fake.asked(RequestCode.PULL_MESSAGE).length).toBe(before)
+  expect(committed.get('t/0')?.length).toBe(commits)
+})
+
+/** A broker that knows claims: `taken` are queue ids somebody else has. */
+function handsOver(taken: Set<number>): void {
+  fake.on(RequestCode.GET_CONSUMER_LIST_BY_GROUP, () => ({
+    code: 0,
+    extFields: { queueHandover: true },
+    body: Buffer.from(JSON.stringify({ consumerIdList: fake.members })),
+  }))
+  fake.on(RequestCode.LOCK_BATCH_MQ, (request) => {
+    const { mqSet } = JSON.parse(request.body.toString()) as { mqSet: { queueId: number; topic: string }[] }
+    const lockOKMQSet = mqSet.filter(({ queueId, topic }) => topic !== 't' || !taken.has(queueId))
+    return { code: 0, body: Buffer.from(JSON.stringify({ lockOKMQSet })) }
+  })
+  fake.on(RequestCode.UNLOCK_BATCH_MQ, () => ({ code: 0 }))
+}
+
+const pulled = (): Set<string> =>
+  new Set(
+    fake
+      .asked(RequestCode.PULL_MESSAGE)
+      .flatMap(({ extFields }) => (extFields['topic'] === 't' ? [extFields['queueId'] ?? ''] : [])),
+  )
+
+test('a queue that another member still has is taken when it let go, at once when the broker says so', async () => {
+  fake.queues = 2
+  serveQueue(fake, 't', [])
+  const taken = new Set([1])
+  handsOver(taken)
+  await started(() => undefined)
+  await w.clock.advance(500)
+  expect(pulled()).toEqual(new Set(['0']))
+  taken.clear()
+  for (const connection of fake.connections) {
+    connection.oneway({ code: RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, extFields: { consumerGroup: 'g' } })
+  }
+  await w.clock.advance(50)
+  expect(pulled()).toEqual(new Set(['0', '1']))
+})
+
+test('a queue whose owner does not let go is taken after 5 s', async () => {
+  fake.queues = 2
+  serveQueue(fake, 't', [])
+  handsOver(new Set([1]))
+  await started(() => undefined)
+  await w.clock.advance(4_900)
+  expect(pulled()).toEqual(new Set(['0']))
+  await w.clock.advance(6_000)
+  expect(pulled()).toEqual(new Set(['0', '1']))
+})
+
+test('a queue is let go of when its handlers have ended and that is committed', async () => {
+  fake.queues = 2
+  const { committed } = serveQueue(fake, 't', records(3))
+  handsOver(new Set())
+  const ends: (() => void)[] = []
+  await started(() => new Promise<void>((resolve) => ends.push(resolve)), { rebalanceIntervalMs: 500 })
+  await w.clock.advance(1_000)
+  fake.members = ['a', 'me']
+  await w.clock.advance(1_000)
+  const unlocked = (): string[] => fake.asked(RequestCode.UNLOCK_BATCH_MQ).map(({ body }) => body.toString())
+  expect(unlocked().filter((body) => body.includes('"topic":"t"'))).toEqual([])
+  for (const end of ends) end()
+  await w.clock.advance(100)
+  const given = unlocked().filter((body) => body.includes('"topic":"t"'))
+  expect(given).toHaveLength(1)
+  expect(given[0]).toContain('"queueId":0')
+  expect(committed.get('t/0')?.at(-1)).toBe(3)
+  const codes = fake.requests.map((request) => request.code)
+  expect(codes.lastIndexOf(RequestCode.UNLOCK_BATCH_MQ)).toBeGreaterThan(
+    codes.lastIndexOf(RequestCode.UPDATE_CONSUMER_OFFSET),
+  )
+})
+
+test('members that disagree are named once per change, and a strict one does not start', async () => {
+  serveQueue(fake, 't', [])
+  fake.on(RequestCode.HEART_BEAT, () => {
+    if (!fake.members.includes('me')) fake.members.push('me')
+    return { code: 0, extFields: { subscriptionConflict: 't' } }
+  })
+  const members = [
+    { clientId: 'me', expression: 'TAG *' },
+    { clientId: 'other', expression: 'TAG paid' },
+    { clientId: 'third', expression: '' },
+  ]
+  fake.on(RequestCode.GET_CONSUMER_CONNECTION_LIST, () => ({
+    code: 0,
+    body: Buffer.from(JSON.stringify({ connectionSet: [], subscriptionConflicts: [{ topic: 't', members }] })),
+  }))
+  fake.on(RequestCode.GET_CONSUMER_LIST_BY_GROUP, () => ({
+    code: 0,
+    extFields: { subscriptionConflict: 't' },
+    body: Buffer.from(JSON.stringify({ consumerIdList: fake.members })),
+  }))
+  const errors: string[] = []
+  const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined }
+  await started(() => undefined, { logger: { ...quiet, error: (text) => void errors.push(text) } })
+  await w.clock.advance(100_000)
+  expect(errors).toHaveLength(1)
+  expect(errors[0]).toContain('t: me "TAG *"; other "TAG paid"; third not subscribed')
+  const strict = new PushConsumer({ ...w, nameServers: fake.address, group: 'g', strictSubscriptions: true })
+  strict.subscribe('t', '*', () => undefined)
+  await expect(w.clock.run(strict.start())).rejects.toMatchObject({ code: 'SUBSCRIPTION_CONFLICT' })
+  expect(fake.asked(RequestCode.UNREGISTER_CLIENT)).not.toEqual([])
+})
+
+test('the first position of a group is told as such, so that a member that starts beside us cannot move it', async () => {
+  fake.queues = 2
+  serveQueue(fake, 't', records(3))
+  await started(() => undefined, { startFrom: 'last' })
+  const first = fake.asked(RequestCode.UPDATE_CONSUMER_OFFSET).filter(({ extFields }) => extFields['topic'] === 't')
+  expect(first.map(({ extFields }) => [extFields['queueId'], extFields['onlyIfAbsent']])).toEqual([
+    ['0', 'true'],
+    ['1', 'true'],
+  ])
+})

@@ -7,13 +7,21 @@ import { ClientError, errorOfAnswer, messageOf } from './client-error.ts'
 import { answerBroker } from './consumer-requests.ts'
 import type { Consumption, ConsumptionPort } from './consumption.ts'
 import type { Filter, Membership } from './heartbeat.ts'
+import { GroupAttempts } from './group-attempts.ts'
 import { LeaseConsumer } from './lease-consumer.ts'
+import type { Observation } from './observation.ts'
+import { observationOf } from './observation.ts'
 import { checkGroup, checkTopic, settingsOf } from './options.ts'
 import type { ConsumerSettings, PushConsumerOptions } from './push-consumer-options.ts'
 import { consumerSettings } from './push-consumer-options.ts'
 import { QueueConsumption } from './queue-consumption.ts'
 import type { MessageHandler, Subscription } from './subscription.ts'
 import { subscriptionOf } from './subscription.ts'
+import type { TraceStats } from './trace-dispatcher.ts'
+import { ConflictWatch } from './subscription-conflicts.ts'
+
+/** Answers to a first heartbeat that will not get better by waiting. */
+const REFUSALS: ReadonlySet<string> = new Set(['SUBSCRIPTION_INVALID', 'CLIENT_ID_TAKEN'])
 
 /** Numbers of a consumer at this moment. */
 export interface PushConsumerStats {
@@ -24,6 +32,8 @@ export interface PushConsumerStats {
   readonly runningHandlers: number
   readonly consumed: number
   readonly failed: number
+  /** Trace records sent and dropped; undefined without option `trace`. */
+  readonly traces: TraceStats | undefined
 }
 
 /**
@@ -40,8 +50,10 @@ export class PushConsumer {
   readonly #settings: ConsumerSettings
   readonly #core: ClientCore
   readonly #subscriptions = new Map<string, Subscription>()
+  readonly #conflicts: ConflictWatch
   readonly #budget: CacheBudget
   readonly #consumption: Consumption
+  readonly #observation: Observation
   #startedAt = 0
   #closed: Promise<void> | undefined
 
@@ -54,15 +66,25 @@ export class PushConsumer {
     this.#core = new ClientCore(settings, {
       membership: () => this.#membership(),
       onRequest: (connection, header) => this.#onRequest(connection, header),
+      onTaken: (reason) => this.#onTaken(reason),
+      onHeartbeat: (answer, connection) =>
+        this.#conflicts.saw(answer.extFields['subscriptionConflict'], (init) =>
+          connection.request(init, settings.requestTimeoutMs),
+        ),
     })
+    this.#observation = observationOf(this.#core, this.group, options)
+    this.#conflicts = new ConflictWatch(this.group, settings.logger)
     this.#budget = new CacheBudget(this.#settings)
     const port: ConsumptionPort = {
       core: this.#core,
       group: this.group,
       settings: this.#settings,
       budget: this.#budget,
+      attempts: new GroupAttempts(this.#core, this.group, this.#settings.attemptsMax),
       topics: () => [...this.#subscriptions.keys()],
+      conflict: (topics, address) => this.#conflicts.saw(topics, (init) => this.#core.request(address, init)),
       subscriptionOf: (topic) => this.#subscriptions.get(topic),
+      hooks: this.#observation.hooks,
       accepts: this.#accepts(options.filter),
     }
     this.#consumption = this.#settings.isLeasing ? new LeaseConsumer(port) : new QueueConsumption(port)
@@ -84,7 +106,8 @@ export class PushConsumer {
   /**
    * Joins the group and takes its first queues. A cluster that cannot be reached is not an error: the search goes on in
    * the background.
-   * @throws {ClientError} SUBSCRIPTION_INVALID when the broker refuses a filter; CLOSED
+   * @throws {ClientError} SUBSCRIPTION_INVALID when the broker refuses a filter; CLIENT_ID_TAKEN; with
+   *   `strictSubscriptions` SUBSCRIPTION_CONFLICT naming who wants what, closed then; CLOSED
    */
   async start(): Promise<void> {
     if (this.#closed !== undefined) throw new ClientError('CLOSED', `consumer ${this.group} is closed`)
@@ -94,9 +117,14 @@ export class PushConsumer {
     this.#startedAt = core.clock.now()
     if (!this.#settings.isBroadcasting) this.#subscribeRetries()
     await this.#findBrokers()
-    const refused = (await core.heartbeat()).find((failure) => failure.code === 'SUBSCRIPTION_INVALID')
+    const refused = (await core.heartbeat()).find(({ code }) => REFUSALS.has(code))
     if (refused !== undefined) throw refused
     await this.#checkExpressions()
+    const conflict = this.#settings.isStrict ? await this.#conflicts.current() : undefined
+    if (conflict !== undefined) {
+      await this.close()
+      throw conflict
+    }
     this.#consumption.handlers.start()
     await this.#consumption.start()
   }
@@ -123,6 +151,7 @@ export class PushConsumer {
       runningHandlers: handlers.running,
       consumed: handlers.consumed,
       failed: handlers.failed,
+      traces: this.#observation.trace?.stats,
     }
   }
 
@@ -130,6 +159,7 @@ export class PushConsumer {
     const { isBroadcasting, startFrom } = this.#settings
     const where = startFrom instanceof Date ? 'TIMESTAMP' : startFrom === 'first' ? 'FIRST_OFFSET' : 'LAST_OFFSET'
     return {
+      absenceMs: this.#settings.rejoinMs,
       producers: [],
       consumers: [
         {
@@ -225,6 +255,20 @@ export class PushConsumer {
     )
   }
 
+  /** What is under way belongs to the other program now: nothing of it is committed. */
+  #onTaken(reason: ClientError): void {
+    if (this.#closed !== undefined) return
+    const { logger } = this.#core
+    logger.error(`consumer ${this.group} ${this.clientId} stops: ${reason.message}`, reason)
+    this.#consumption.handlers.stop()
+    this.#consumption.stopFetching()
+    this.#consumption.abandon()
+    this.#closed = this.#consumption.handlers
+      .drain()
+      .then(() => this.#core.close())
+      .catch((error: unknown) => logger.warn(`closing ${this.group} failed: ${messageOf(error)}`))
+  }
+
   async #close(): Promise<void> {
     const core = this.#core
     const { handlers } = this.#consumption
@@ -234,6 +278,7 @@ export class PushConsumer {
       await handlers.drain()
       await this.#consumption.giveBack()
     }
+    await this.#observation.trace?.close(core.settings.drainTimeoutMs)
     await core.close()
   }
 }

@@ -1,4 +1,5 @@
 import { sleep } from '@tandemmq/remoting'
+import { honoured, jittered } from './back-off.ts'
 import type { CacheBudget } from './cache-budget.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, messageOf } from './client-error.ts'
@@ -54,6 +55,8 @@ export class QueueConsumer implements DeliverySource<Delivery> {
   #generation = 0
   #pulling = new AbortController()
   #whenIdle: (() => void)[] = []
+  /** Messages arrived that the dispatcher was not told of. */
+  #hasArrivals = false
 
   constructor(context: ConsumeContext, queue: MessageQueue, isOrdered: boolean) {
     this.#context = context
@@ -153,8 +156,15 @@ export class QueueConsumer implements DeliverySource<Delivery> {
     })
   }
 
+  /** The handler ended, and nothing of the queue is handed out until it is reset or begun anew. */
+  block(delivery: Delivery): void {
+    if (delivery.window === this.#window) this.#isSuspended = true
+    this.#handlerEnded()
+  }
+
   #begin(offset: number): void {
     this.#window = new ConsumeWindow(offset)
+    this.#isSuspended = false
     this.#nextOffset = offset
     this.committed = -1
   }
@@ -182,13 +192,18 @@ export class QueueConsumer implements DeliverySource<Delivery> {
     while (!this.#isStopped) {
       const generation = this.#generation
       if (!budget.hasRoom(this.#window.count, this.#window.bytes)) {
-        await budget.change()
+        // Handlers may make room at once.
+        if (this.#hasArrivals) this.#handOver()
+        else await budget.change()
         continue
       }
       let pauseMs: number
       try {
         const asked = core.clock.monotonic()
-        const answer = await this.#pull()
+        const pulling = this.#pull()
+        // The next question is on its way while handlers run that occupy this process.
+        if (this.#hasArrivals) core.clock.soon(this.#handOver)
+        const answer = await pulling
         if (generation !== this.#generation) continue
         errors = 0
         this.lastPullAt = core.clock.now()
@@ -201,6 +216,11 @@ export class QueueConsumer implements DeliverySource<Delivery> {
       }
       if (pauseMs > 0) await sleep(core.clock, pauseMs, this.#pulling.signal).catch(() => undefined)
     }
+  }
+
+  readonly #handOver = (): void => {
+    this.#hasArrivals = false
+    this.#context.dispatcher.wake(this)
   }
 
   #pull(): Promise<PullAnswer> {
@@ -232,7 +252,7 @@ export class QueueConsumer implements DeliverySource<Delivery> {
     if (answer.status === 'found') this.#addMessages(answer.body)
     this.#nextOffset = answer.nextOffset
     window.pulledTo(answer.nextOffset)
-    this.#context.dispatcher.wake(this)
+    this.#hasArrivals = true
     return answer.status !== 'none'
   }
 
@@ -256,7 +276,9 @@ export class QueueConsumer implements DeliverySource<Delivery> {
       // The broker does not know us yet, or not our newest subscription: tell it now instead of within 30 s.
       await core.heartbeat()
     }
-    const pauseMs = Math.min(PULL_ERROR_FIRST_MS * 2 ** Math.min(errors, 10), PULL_ERROR_MAX_MS)
+    const retryAfterMs = error instanceof ClientError ? error.retryAfterMs : undefined
+    if (retryAfterMs !== undefined) return honoured(core.clock, retryAfterMs)
+    const pauseMs = jittered(core.clock, Math.min(PULL_ERROR_FIRST_MS * 2 ** Math.min(errors, 10), PULL_ERROR_MAX_MS))
     core.logger.warn(`pull of ${this.queue.topic} queue ${this.queue.queueId} failed: ${messageOf(error)}`)
     return pauseMs
   }

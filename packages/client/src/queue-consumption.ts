@@ -20,15 +20,19 @@ export class QueueConsumption implements Consumption {
 
   constructor(port: ConsumptionPort) {
     const { core, group, settings } = port
-    const { isBroadcasting, isOrdered, attemptsMax, orderedRetryMs, rebalanceIntervalMs } = settings
+    const { isBroadcasting, isOrdered, isBlocking, orderedRetryMs, rebalanceIntervalMs } = settings
     this.isOrdered = isOrdered
     this.#port = port
-    const settler = new ConsumeSettler({ core, group, isBroadcasting, attemptsMax, orderedRetryMs })
+    const settler = new ConsumeSettler({
+      ...{ core, group, isBroadcasting, isBlocking, orderedRetryMs },
+      attemptsMax: () => port.attempts.max,
+    })
     this.handlers = new HandlerRunner({
       core,
       group,
       concurrencyMax: settings.concurrencyMax,
       handlerTimeoutMs: settings.handlerTimeoutMs,
+      hooks: port.hooks,
       subscriptionOf: ({ queue }) => port.subscriptionOf(queue.topic),
       done: (queue, delivery) => queue.finish(delivery),
       failed: (queue, delivery, error) => settler.failed(queue, delivery, error),
@@ -65,7 +69,8 @@ export class QueueConsumption implements Consumption {
       allocate: settings.allocate,
       intervalMs: rebalanceIntervalMs,
       topics: () => port.topics(),
-      assign: (topic, mine, all) => this.#queues.assign(topic, mine, all),
+      conflict: (topics, address) => port.conflict(topics, address),
+      assign: (topic, mine, all, isHandedOver) => this.#queues.assign(topic, mine, all, isHandedOver),
     })
   }
 
@@ -75,10 +80,11 @@ export class QueueConsumption implements Consumption {
 
   start(): Promise<void> {
     this.#queues.start()
-    return this.#assignment.run()
+    return this.refresh()
   }
 
   refresh(): Promise<void> {
+    if (!this.#port.settings.isBroadcasting) this.#port.attempts.look()
     return this.#assignment.run()
   }
 
@@ -92,6 +98,11 @@ export class QueueConsumption implements Consumption {
       const { core, group } = this.#port
       core.logger.warn(`last commit of ${group} failed: ${toClientError(error, 'close').message}`)
     })
+  }
+
+  abandon(): void {
+    this.#assignment.stop().catch(() => undefined)
+    this.#queues.abandon()
   }
 
   queues(): readonly QueueConsumer[] {

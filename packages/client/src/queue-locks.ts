@@ -4,14 +4,16 @@ import { asArray, asNumber, asObject, asText } from './json.ts'
 import type { MessageQueue } from './route.ts'
 import { queueKey } from './route.ts'
 
-/** Broker locks of ordered consumption (41, 42; remoting.md 4.12). */
+/** Broker locks of ordered consumption (41, 42; remoting.md 4.12), and claims, which a TandemMQ broker knows beside them. */
 export class QueueLocks {
   readonly #core: ClientCore
   readonly #group: string
+  readonly #isClaim: boolean
 
-  constructor(core: ClientCore, group: string) {
+  constructor(core: ClientCore, group: string, isClaim: boolean) {
     this.#core = core
     this.#group = group
+    this.#isClaim = isClaim
   }
 
   /** Takes or renews locks on one broker. @returns keys of the queues now held */
@@ -46,6 +48,7 @@ export class QueueLocks {
         consumerGroup: this.#group,
         mqSet: queues.map(({ brokerName, queueId, topic }) => ({ brokerName, queueId, topic })),
         onlyThisBroker: false,
+        ...(this.#isClaim && { handover: true }),
       }),
     )
   }

@@ -1,5 +1,6 @@
 import type { Timer } from '@tandemmq/remoting'
 import { messageOf } from './client-error.ts'
+import { Handover } from './handover.ts'
 import type { OffsetStore } from './offset-store.ts'
 import type { ConsumeContext } from './queue-consumer.ts'
 import { QueueConsumer } from './queue-consumer.ts'
@@ -26,16 +27,19 @@ const FULL_COMMIT_EVERY = 15
 export class QueueSet {
   readonly #options: QueueSetOptions
   readonly #queues = new Map<string, QueueConsumer>()
-  /** Ordered queues given away whose last handler still runs: not to be taken again before. */
+  /** Queues given away whose last handler still runs: not to be taken again before. */
   readonly #leaving = new Set<string>()
   readonly #locks: QueueLocks
+  readonly #handover: Handover
   #timers: Timer[] = []
   #commits = 0
   #isClosed = false
 
   constructor(options: QueueSetOptions) {
     this.#options = options
-    this.#locks = new QueueLocks(options.context.core, options.context.group)
+    const { core, group } = options.context
+    this.#locks = new QueueLocks(core, group, !options.isOrdered)
+    this.#handover = new Handover(core.clock)
   }
 
   get all(): readonly QueueConsumer[] {
@@ -51,15 +55,24 @@ export class QueueSet {
     if (this.#options.isOrdered) this.#every(1, this.#options.lockIntervalMs, () => this.#renewLocks())
   }
 
-  /** Makes `mine` the queues of `topic`. @returns false when some could not be taken yet */
-  async assign(topic: string, mine: readonly MessageQueue[], all: readonly MessageQueue[]): Promise<boolean> {
+  /**
+   * Makes `mine` the queues of `topic`.
+   * @param isHandedOver a queue is taken when who had it before has finished with it
+   * @returns false when some could not be taken yet
+   */
+  async assign(
+    topic: string,
+    mine: readonly MessageQueue[],
+    all: readonly MessageQueue[],
+    isHandedOver: boolean,
+  ): Promise<boolean> {
     const wanted = new Set(mine.map(queueKey))
     const lost = this.all.filter((queue) => queue.queue.topic === topic && !wanted.has(queueKey(queue.queue)))
-    await Promise.all(lost.map((queue) => this.#giveUp(queue)))
+    await Promise.all(lost.map((queue) => this.#giveUp(queue, isHandedOver)))
     let isComplete = true
     const missing = mine.filter((queue) => !this.#queues.has(queueKey(queue)))
     const free = missing.filter((queue) => !this.#leaving.has(queueKey(queue)))
-    const takeable = this.#options.isOrdered ? await this.#lockable(free) : free
+    const takeable = await this.#takeable(free, mine, isHandedOver)
     if (takeable.length < missing.length) isComplete = false
     await Promise.all(
       takeable.map(async (queue) => {
@@ -108,6 +121,12 @@ export class QueueSet {
     this.#queues.clear()
   }
 
+  /** Forgets the queues without a word: they are somebody else's already. */
+  abandon(): void {
+    this.stopPulling()
+    this.#queues.clear()
+  }
+
   async #take(queue: MessageQueue, all: readonly MessageQueue[]): Promise<void> {
     const { context, starts, isOrdered } = this.#options
     const offset = await starts.of(queue, all)
@@ -119,16 +138,28 @@ export class QueueSet {
     context.core.logger.debug(`took ${queueKey(queue)} at ${offset}`)
   }
 
-  async #giveUp(queue: QueueConsumer): Promise<void> {
+  async #takeable(
+    free: readonly MessageQueue[],
+    mine: readonly MessageQueue[],
+    isHandedOver: boolean,
+  ): Promise<readonly MessageQueue[]> {
+    if (this.#options.isOrdered) return this.#lockable(free)
+    // Those we have are claimed again, which renews them.
+    return isHandedOver ? this.#handover.takeable(free, await this.#lockByBroker(mine)) : free
+  }
+
+  async #giveUp(queue: QueueConsumer, isHandedOver: boolean): Promise<void> {
     const key = queueKey(queue.queue)
     queue.stop()
     this.#queues.delete(key)
     this.#options.context.core.logger.debug(`gave up ${key}`)
-    if (!this.#options.isOrdered) return this.#commitNow(queue)
-    // The lock protects the order until the last handler has ended, so it is kept until then, off the rebalance's way.
+    const { isOrdered } = this.#options
+    if (!isOrdered) await this.#commitNow(queue)
+    if (!isOrdered && !isHandedOver) return
+    // The lock protects the order, a claim the rest of the work, until the last handler has ended; off the rebalance's way.
     this.#leaving.add(key)
-    queue
-      .idle()
+    const finished = isOrdered ? queue.idle() : this.#handover.finished(queue)
+    finished
       .then(() => this.#commitNow(queue))
       .then(() => this.#unlock(queue))
       .finally(() => this.#leaving.delete(key))

@@ -6,7 +6,7 @@ import { ClientError, errorOfAnswer } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { ExtraProperties, MessageBody, OutgoingMessage } from './message.ts'
 import { BODY_BYTES_MAX } from './message.ts'
-import type { SendOptions } from './producer-base.ts'
+import type { SendOptions } from './producer-options.ts'
 import type { SendFrame } from './send-frame.ts'
 import { SendTemplate } from './send-frame.ts'
 

@@ -23,6 +23,9 @@ const ONEWAY = 2
  * rest is appended as digits. Key order is free (remoting.md 1.2).
  */
 export class SendTemplate {
+  readonly #topic: string
+  readonly #brokerName: string
+  readonly #code: number
   readonly #beforeOpaque: string
   readonly #beforeOpaqueOneway: string
   readonly #beforeQueue: string
@@ -34,6 +37,9 @@ export class SendTemplate {
     code: number = RequestCode.SEND_MESSAGE_V2,
     transport = 'NODE_JS',
   ) {
+    this.#topic = topic
+    this.#brokerName = brokerName
+    this.#code = code
     const start = (flag: number): string =>
       `{"code":${code},"flag":${flag},"language":"${transport}","version":${CLIENT_VERSION},"opaque":`
     this.#beforeOpaque = start(0)
@@ -42,6 +48,10 @@ export class SendTemplate {
     this.#beforeQueue =
       `,"extFields":{"a":${JSON.stringify(group)},"b":${JSON.stringify(topic)},"c":"${TEMPLATE_TOPIC}",` +
       `"d":"${TEMPLATE_QUEUES}","j":"0","k":"false","m":"${isBatch}","n":${JSON.stringify(brokerName)},"e":"`
+  }
+
+  serves(topic: string, brokerName: string, code: number): boolean {
+    return this.#topic === topic && this.#brokerName === brokerName && this.#code === code
   }
 
   /** Writes the frame into the connection's output. On a closed connection only `reply.onFailure` is called. */

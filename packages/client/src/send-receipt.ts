@@ -30,6 +30,8 @@ export interface SendAnswer {
   readonly duplicates: ReadonlySet<number> | undefined
   readonly queueIds: readonly number[] | undefined
   readonly queueOffsets: readonly bigint[] | undefined
+  /** MSG_REGION; undefined when nobody traces here or the broker wants no trace of the message. */
+  readonly region: string | undefined
 }
 
 const duplicatesField = fieldName('duplicates')
@@ -38,8 +40,11 @@ const queueOffsetsField = fieldName('queueOffsets')
 const dedupField = fieldName('dedup')
 const recallField = fieldName('recallHandle')
 const transactionField = fieldName('transactionId')
+const regionField = fieldName('MSG_REGION')
+const traceOnField = fieldName('TRACE_ON')
 
-export function sendAnswerOf(header: HeaderView): SendAnswer {
+/** @param isWatched hooks of this producer look at what only they need */
+export function sendAnswerOf(header: HeaderView, isWatched = false): SendAnswer {
   const dedup = header.find(dedupField)
   return {
     queueId: header.requireInteger(Field.queueId),
@@ -51,7 +56,27 @@ export function sendAnswerOf(header: HeaderView): SendAnswer {
     duplicates: placesOf(optionalText(header, duplicatesField)),
     queueIds: optionalText(header, queueIdsField)?.split(',').map(Number),
     queueOffsets: offsetsOf(optionalText(header, queueOffsetsField)),
+    region: isWatched ? traceRegionOf(header) : undefined,
   }
+}
+
+export function receiptOf(topic: string, messageId: string, answer: SendAnswer, brokerName: string): SendReceipt {
+  return {
+    // The broker echoes the unique key of what it holds: of a repeat, that of the first one.
+    messageId: answer.duplicate ? (answer.transactionId ?? messageId) : messageId,
+    topic,
+    brokerName,
+    queueId: answer.queueId,
+    queueOffset: answer.queueOffset,
+    duplicate: answer.duplicate,
+    offsetMessageId: answer.offsetMessageId,
+    recallHandle: answer.recallHandle,
+  }
+}
+
+function traceRegionOf(header: HeaderView): string | undefined {
+  if (optionalText(header, traceOnField) === 'false') return undefined
+  return optionalText(header, regionField) ?? 'DefaultRegion'
 }
 
 function placesOf(list: string | undefined): ReadonlySet<number> | undefined {

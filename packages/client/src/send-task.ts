@@ -1,8 +1,11 @@
 import type { ErrorCode, HeaderView } from '@tandemmq/protocol'
+import { fieldName } from '@tandemmq/protocol'
 import type { Connection, ReplyHandler } from '@tandemmq/remoting'
 import { sleep } from '@tandemmq/remoting'
+import type { BusyGate, Waiting } from './busy-gate.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer, toClientError } from './client-error.ts'
+import type { InFlight, Placed } from './in-flight.ts'
 import type { QueueSelector } from './queue-selector.ts'
 import type { MessageQueue, TopicRoute } from './route.ts'
 import type { SendFrame, SendTemplate } from './send-frame.ts'
@@ -13,12 +16,16 @@ import { sendAnswerOf } from './send-receipt.ts'
 export interface SendChannel {
   readonly core: ClientCore
   readonly selector: QueueSelector
+  /** Hooks look on. */
+  readonly isWatched: boolean
+  readonly gate: BusyGate
   template(topic: string, brokerName: string, code: number): SendTemplate
   /** A send began or ended; `close()` waits for all of them. */
-  readonly inFlight: Set<SendTask>
+  readonly inFlight: InFlight<SendTask>
 }
 
 const SUCCESS = 0
+const retryAfterField = fieldName('retryAfterMs')
 /** Stored, but flush or replication was slow (FLUSH_DISK_TIMEOUT, SLAVE_NOT_AVAILABLE, FLUSH_SLAVE_TIMEOUT). */
 const isStored = (code: number): boolean => code === SUCCESS || (code >= 10 && code <= 12)
 // A broker that restarts is back within about a second.
@@ -45,8 +52,11 @@ const faultCodes: ReadonlySet<string> = new Set<ErrorCode>([
  * goes to the same queue, because that broker is the one that can recognise its unique key; later ones, and all after a sure
  * failure, go to another broker if the topic has one.
  */
-export class SendTask implements ReplyHandler {
+export class SendTask implements Placed, ReplyHandler, Waiting {
   readonly topic: string
+  place = -1
+  /** Called once, when the caller is about to be answered. */
+  onEnd: (() => void) | undefined
   readonly #channel: SendChannel
   readonly #frame: SendFrame
   readonly #code: number
@@ -64,18 +74,22 @@ export class SendTask implements ReplyHandler {
 
   constructor(
     channel: SendChannel,
-    message: { topic: string; code: number; frame: SendFrame; orderBy: string | undefined },
-    limits: { timeoutMs: number; retriesMax: number },
+    topic: string,
+    code: number,
+    frame: SendFrame,
+    orderBy: string | undefined,
+    timeoutMs: number,
+    retriesMax: number,
     resolve: (answer: SendAnswer, brokerName: string) => void,
     reject: (error: ClientError) => void,
   ) {
-    this.topic = message.topic
+    this.topic = topic
     this.#channel = channel
-    this.#frame = message.frame
-    this.#code = message.code
-    this.#orderBy = message.orderBy
-    this.#deadline = channel.core.clock.monotonic() + limits.timeoutMs
-    this.#retriesMax = limits.retriesMax
+    this.#frame = frame
+    this.#code = code
+    this.#orderBy = orderBy
+    this.#deadline = channel.core.clock.monotonic() + timeoutMs
+    this.#retriesMax = retriesMax
     this.#resolve = resolve
     this.#reject = reject
     channel.inFlight.add(this)
@@ -100,12 +114,14 @@ export class SendTask implements ReplyHandler {
 
   onReply(header: HeaderView): void {
     if (!isStored(header.code)) {
-      this.#failed(errorOfAnswer(header.code, header.remark(), `send to ${this.topic}`))
+      const at = header.find(retryAfterField)
+      const retryAfter = at < 0 ? undefined : header.text(at)
+      this.#failed(errorOfAnswer(header.code, header.remark(), `send to ${this.topic}`, retryAfter))
       return
     }
     let answer: SendAnswer
     try {
-      answer = sendAnswerOf(header)
+      answer = sendAnswerOf(header, this.#channel.isWatched)
     } catch (error) {
       this.#failed(toClientError(error, `answer of a send to ${this.topic}`))
       return
@@ -133,6 +149,7 @@ export class SendTask implements ReplyHandler {
       this.#failed(new ClientError('ROUTE_NOT_FOUND', `topic ${this.topic} has no writable queue`))
       return
     }
+    if (this.#channel.gate.opensAt(queue.brokerName) !== undefined) return this.#awaitGate(queue.brokerName)
     const connection = core.registeredConnection(address)
     if (connection !== undefined) this.#sendOn(connection, queue)
     else
@@ -140,6 +157,19 @@ export class SendTask implements ReplyHandler {
         (opened) => this.#sendOn(opened, queue),
         (error: unknown) => this.#failed(toClientError(error, `send to ${this.topic}`)),
       )
+  }
+
+  /** The broker said when it wants to be asked again. */
+  resume(): void {
+    if (!this.#isDone) this.start()
+  }
+
+  #awaitGate(brokerName: string, error?: ClientError): void {
+    const opensAt = this.#channel.gate.opensAt(brokerName) ?? 0
+    if (opensAt < this.#deadline) return this.#channel.gate.wait(brokerName, this)
+    this.fail(
+      error ?? new ClientError('SYSTEM_BUSY', `send to ${this.topic}: ${brokerName} is busy for longer than that`),
+    )
   }
 
   #sendOn(connection: Connection, queue: MessageQueue): void {
@@ -158,6 +188,11 @@ export class SendTask implements ReplyHandler {
     const isSure = elsewhereCodes.has(error.code)
     const hasOther = this.#hasOther(brokerName)
     if (error.code === 'TOPIC_NOT_EXIST') core.routes.forget(this.topic)
+    if (brokerName !== undefined && error.retryAfterMs !== undefined) {
+      this.#channel.gate.close(brokerName, error.retryAfterMs)
+      // Tries the broker asked for are no failures; how many there are is bounded by the time of the send.
+      if (!hasOther && this.#retriesMax > 0) return this.#awaitGate(brokerName, error)
+    }
     const attempt = this.#attempt + 1
     this.#isLeaving = (isSure && hasOther) || attempt > 1
     const isElsewhere = this.#isLeaving && hasOther
@@ -188,6 +223,7 @@ export class SendTask implements ReplyHandler {
     this.#isDone = true
     this.#channel.inFlight.delete(this)
     this.#waking?.abort()
+    this.onEnd?.()
     return true
   }
 }

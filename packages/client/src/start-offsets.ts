@@ -10,13 +10,15 @@ export type StartFrom = 'first' | 'last' | Date
  * The first offset of a queue. A group is known in a topic when it committed any of its queues: then a queue without a
  * position is a new one and is read from its beginning. For an unknown group the start position of **every** queue
  * of the topic is committed before the first pull, so that `last` means the moment of the first start, whichever member
- * gets a queue later (remoting.md 11.2).
+ * gets a queue later (remoting.md 11.2). Of members that start together the first one decides: a TandemMQ broker keeps what is
+ * there, an Apache one takes the last one's word.
  */
 export class StartOffsets {
   readonly #core: ClientCore
   readonly #store: OffsetStore
   readonly #startFrom: StartFrom
   readonly #decided = new Set<string>()
+  readonly #deciding = new Map<string, Promise<void>>()
 
   constructor(core: ClientCore, store: OffsetStore, startFrom: StartFrom) {
     this.#core = core
@@ -45,11 +47,21 @@ export class StartOffsets {
     return minOffset(this.#core, queue)
   }
 
-  async #decide(topic: string, queues: readonly MessageQueue[]): Promise<void> {
+  /** Once for all queues that are taken at the same time: a second look would find a later end. */
+  #decide(topic: string, queues: readonly MessageQueue[]): Promise<void> {
+    let deciding = this.#deciding.get(topic)
+    if (deciding === undefined) {
+      deciding = this.#decideNow(topic, queues).finally(() => this.#deciding.delete(topic))
+      this.#deciding.set(topic, deciding)
+    }
+    return deciding
+  }
+
+  async #decideNow(topic: string, queues: readonly MessageQueue[]): Promise<void> {
     const known = await Promise.all(queues.map((queue) => this.#store.read(queue)))
     if (known.every((offset) => offset === undefined)) {
       const starts = await Promise.all(queues.map((queue) => this.#startOf(queue)))
-      await Promise.all(queues.map((queue, index) => this.#store.write(queue, starts[index] ?? 0)))
+      await Promise.all(queues.map((queue, index) => this.#store.begin(queue, starts[index] ?? 0)))
     }
     this.#decided.add(topic)
   }

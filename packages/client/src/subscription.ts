@@ -2,6 +2,7 @@ import { ClientError } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { Filter, SubscriptionData } from './heartbeat.ts'
 import { subscriptionData } from './heartbeat.ts'
+import type { Handling } from './hook-list.ts'
 
 export interface HandlerContext {
   /**
@@ -46,11 +47,14 @@ export function checkedFilter(topic: string, filter: Filter): Filter {
 
 /** The signal of a running handler, made only when the handler looks at it. */
 export class RunningHandler implements HandlerContext {
-  readonly startedAt: number
+  /** Monotonic ms */
+  startedAt: number
+  /** What the hooks saw before the handler; undefined without hooks. */
+  handling: Handling | undefined
   #controller: AbortController | undefined
   #reason: Error | undefined
 
-  constructor(startedAt: number) {
+  constructor(startedAt = 0) {
     this.startedAt = startedAt
   }
 

@@ -1,20 +1,18 @@
 import type { HeaderView, RemotingCommand } from '@tandemmq/protocol'
-import { commandOf, PropertyName, RecordView, RequestCode, ResponseCode, TandemRequestCode } from '@tandemmq/protocol'
+import { commandOf, PropertyName, RecordView, RequestCode, TandemRequestCode } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
-import { ClientError, errorOfAnswer, messageOf, toClientError } from './client-error.ts'
+import { ClientError, messageOf, toClientError } from './client-error.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { asArray, asObject, asText } from './json.ts'
 import type { ExtraProperties, OutgoingMessage } from './message.ts'
 import { isDelayed } from './message.ts'
-import type { ProducerOptions, SendOptions } from './producer-base.ts'
-import { ProducerBase, receiptOf } from './producer-base.ts'
-import type { SendReceipt } from './send-receipt.ts'
-import { physicalOffsetOf } from './send-receipt.ts'
-
-export type TransactionDecision = 'commit' | 'rollback' | 'unknown'
-
-/** `pending`: not decided. `unknown`: the broker has no such half message (any more). */
-export type TransactionOutcome = 'committed' | 'rolledBack' | 'pending' | 'unknown'
+import type { ProducerOptions, SendOptions } from './producer-options.ts'
+import type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
+import { halfProperties, outcomeOf } from './prepared-message.ts'
+import { ProducerBase } from './producer-base.ts'
+import type { Sending } from './hook-list.ts'
+import type { SendAnswer, SendReceipt } from './send-receipt.ts'
+import { physicalOffsetOf, receiptOf } from './send-receipt.ts'
 
 /** Asked by the broker about a half message whose end it has not heard. May be asked several times, by several brokers. */
 export type TransactionCheck = (message: ConsumedMessage) => Promise<TransactionDecision>
@@ -31,25 +29,10 @@ export interface PrepareOptions extends SendOptions {
   immunityMs?: number | undefined
 }
 
-/** A half message: stored, invisible to consumers until it is ended. */
-export interface PreparedMessage {
-  readonly messageId: string
-  readonly transactionId: string
-  readonly topic: string
-  readonly brokerName: string
-  /** Position in the queue of half messages. */
-  readonly queueOffset: bigint
-  /** Position in the commit log. */
-  readonly physicalOffset: bigint
-  /** True when the broker had this half message (same message id or dedupKey) already. */
-  readonly duplicate: boolean
-}
-
 const decisionBits: Readonly<Record<TransactionDecision, number>> = { commit: 8, rollback: 12, unknown: 0 }
 const HALF_SYS_FLAG = 4
 /** A broker takes 10,000 in one request. */
 const PENDING_IDS_MAX = 5_000
-const outcomes = new Set<string>(['committed', 'rolledBack', 'pending', 'unknown'])
 
 /**
  * Messages that become visible when a local transaction commits. Classic RocketMQ: half message, local transaction, end;
@@ -110,20 +93,35 @@ export class TransactionProducer extends ProducerBase {
       this.requireOpen()
       if (isDelayed(message)) throw new ClientError('MESSAGE_ILLEGAL', 'a half message cannot be delayed')
       const extra = halfProperties(this.group, given === undefined ? transactionId : undefined, options.immunityMs)
-      const frame = this.frameOf(message, messageId, extra)
-      frame.sysFlag |= HALF_SYS_FLAG
-      return this.dispatch(message, frame, options, (answer, brokerName) => ({
-        messageId: receiptOf(message.topic, messageId, answer, brokerName).messageId,
-        transactionId,
-        topic: message.topic,
-        brokerName,
-        queueOffset: answer.queueOffset,
-        physicalOffset: physicalOffsetOf(answer.offsetMessageId),
-        duplicate: answer.duplicate,
-      }))
+      const ids = { messageId, transactionId }
+      const { hooks } = this
+      if (hooks === undefined) return this.#sendHalf(message, ids, extra, options)
+      const sending = hooks.beforeSend(this.group, 'half', messageId, message)
+      return hooks.watch(sending, async () => this.#sendHalf(sending.message, ids, extra, options, sending))
     } catch (error) {
       return Promise.reject(toClientError(error, `prepare for ${message.topic}`))
     }
+  }
+
+  #sendHalf(
+    message: OutgoingMessage,
+    { messageId, transactionId }: { messageId: string; transactionId: string },
+    extra: ExtraProperties,
+    options: PrepareOptions,
+    sending?: Sending,
+  ): Promise<PreparedMessage> {
+    const frame = this.frameOf(message, messageId, extra)
+    frame.sysFlag |= HALF_SYS_FLAG
+    const finish = (answer: SendAnswer, brokerName: string): PreparedMessage => ({
+      messageId: receiptOf(message.topic, messageId, answer, brokerName).messageId,
+      transactionId,
+      topic: message.topic,
+      brokerName,
+      queueOffset: answer.queueOffset,
+      physicalOffset: physicalOffsetOf(answer.offsetMessageId),
+      duplicate: answer.duplicate,
+    })
+    return this.dispatch(message, frame, options, finish, RequestCode.SEND_MESSAGE_V2, sending)
   }
 
   /**
@@ -140,8 +138,15 @@ export class TransactionProducer extends ProducerBase {
     this.requireOpen()
     const address = this.core.brokerAddress(prepared.brokerName)
     const init = { code: RequestCode.END_TRANSACTION, extFields: this.#endFields(prepared, decision, false) }
-    const answer = await this.core.request(address, init, options.timeoutMs, options.signal)
-    return outcomeOf(answer, decision)
+    const { hooks, group } = this
+    try {
+      const outcome = outcomeOf(await this.core.request(address, init, options.timeoutMs, options.signal), decision)
+      hooks?.afterEnd({ group, prepared, decision, outcome, fromCheck: false, error: undefined })
+      return outcome
+    } catch (error) {
+      hooks?.afterEnd({ group, prepared, decision, outcome: undefined, fromCheck: false, error })
+      throw error
+    }
   }
 
   /** Ends many at once, in one write per broker. Results in the order of the input; none rejects the whole. */
@@ -201,12 +206,7 @@ export class TransactionProducer extends ProducerBase {
     const message = new ConsumedMessage(command.body, 0, view, command.extFields['bname'] ?? '', this.group)
     // Another producer of this process answers for its own group.
     if (message.properties[PropertyName.PGROUP] !== this.group) return
-    let decision: TransactionDecision = 'unknown'
-    try {
-      decision = await this.#check(message)
-    } catch (error) {
-      this.core.logger.warn(`check of ${message.messageId} failed, answered unknown: ${messageOf(error)}`)
-    }
+    const decision = await this.#decisionOf(message)
     const { extFields } = command
     connection.oneway({
       code: RequestCode.END_TRANSACTION,
@@ -222,6 +222,26 @@ export class TransactionProducer extends ProducerBase {
         bname: extFields['bname'],
       },
     })
+    const { hooks, group } = this
+    if (hooks === undefined) return
+    const { topic, brokerName, messageId } = message
+    const transactionId = message.properties[PropertyName.TRANSACTION_ID] ?? extFields['transactionId'] ?? messageId
+    const prepared = { messageId, transactionId, topic, brokerName }
+    hooks.afterEnd({ group, prepared, decision, outcome: undefined, fromCheck: true, error: undefined })
+  }
+
+  async #decisionOf(message: ConsumedMessage): Promise<TransactionDecision> {
+    const handling = this.hooks?.beforeCheck(this.group, message)
+    let decision: TransactionDecision = 'unknown'
+    let failure: unknown
+    try {
+      decision = await this.#check(message)
+    } catch (error) {
+      failure = error
+      this.core.logger.warn(`check of ${message.messageId} failed, answered unknown: ${messageOf(error)}`)
+    }
+    if (handling !== undefined) this.hooks?.afterCheck(handling, decision, failure)
+    return decision
   }
 
   async #endQuietly(prepared: PreparedMessage, decision: 'commit' | 'rollback'): Promise<TransactionOutcome> {
@@ -246,28 +266,4 @@ export class TransactionProducer extends ProducerBase {
       bname: prepared.brokerName,
     }
   }
-}
-
-function halfProperties(
-  group: string,
-  transactionId: string | undefined,
-  immunityMs: number | undefined,
-): ExtraProperties {
-  const properties: (readonly [string, string])[] = [
-    [PropertyName.TRAN_MSG, 'true'],
-    [PropertyName.PGROUP, group],
-  ]
-  if (transactionId !== undefined) properties.push([PropertyName.TRANSACTION_ID, transactionId])
-  if (immunityMs !== undefined) {
-    properties.push([PropertyName.CHECK_IMMUNITY_TIME_IN_SECONDS, String(Math.ceil(immunityMs / 1_000))])
-  }
-  return properties
-}
-
-function outcomeOf(answer: RemotingCommand, decision: 'commit' | 'rollback'): TransactionOutcome {
-  const outcome = answer.extFields['outcome']
-  // Ours tells the truth whatever the code, e.g. when the opposite was decided before.
-  if (outcome !== undefined && outcomes.has(outcome)) return outcome as TransactionOutcome
-  if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, 'end of a transaction')
-  return decision === 'commit' ? 'committed' : 'rolledBack'
 }

@@ -244,6 +244,8 @@ export const TandemRequestCode = {
   BROKER_STATS: 9105,
   RESCHEDULE_TIMER: 9106,
   CANCEL_TIMER_BY_KEY: 9107,
+  DEAD_LETTER_STATE: 9130,
+  REDRIVE_DEAD_LETTERS: 9131,
 } as const
 
 /** Language of a peer: the name in a JSON header, the ordinal in a binary one (LanguageCode.java; 4.9 ends at RUST). */

@@ -47,11 +47,17 @@ export function commandOf(view: HeaderView): RemotingCommand {
     language: view.language,
     serialization: view.serialization,
     extFields,
-    body: view.bodyEnd > view.bodyStart ? Buffer.from(view.bytes.subarray(view.bodyStart, view.bodyEnd)) : EMPTY,
+    body: bodyOf(view),
   }
   const remark = view.remark()
   if (remark !== undefined) command.remark = remark
   return command
+}
+
+function bodyOf(view: HeaderView): Buffer {
+  if (view.bodyEnd === view.bodyStart) return EMPTY
+  const body = view.bytes.subarray(view.bodyStart, view.bodyEnd)
+  return view.isGiven ? body : Buffer.from(body)
 }
 
 /**

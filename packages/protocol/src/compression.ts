@@ -7,11 +7,11 @@ export const COMPRESS_FROM_BYTES = 4096
 /** sysFlag bits of what {@link compressBody} returns; 4.9 and Go consumers look at the first bit only. */
 export const COMPRESSED_SYS_FLAG = SysFlag.COMPRESSED | SysFlag.COMPRESSION_ZLIB
 
-const LEVEL = 5
+const LEVEL_DEFAULT = 5
 
-/** Compresses as RocketMQ clients do by default: zlib, level 5. */
-export function compressBody(body: Uint8Array): Buffer {
-  return deflateSync(body, { level: LEVEL })
+/** Compresses as RocketMQ clients do: zlib, by default at level 5 of 0 to 9. */
+export function compressBody(body: Uint8Array, level = LEVEL_DEFAULT): Buffer {
+  return deflateSync(body, { level })
 }
 
 /**

@@ -33,6 +33,7 @@ export const errorTable = {
   SUBSCRIPTION_NOT_EXIST: { remote: 24, retryable: true },
   SUBSCRIPTION_NOT_LATEST: { remote: 25, retryable: true },
   GROUP_NOT_EXIST: { remote: 26, retryable: false },
+  CLIENT_ID_TAKEN: { remote: 29, retryable: false },
   INVALID_PARAMETER: { remote: 29, retryable: false },
   LEASE_LOST: { remote: 208, retryable: false },
   ILLEGAL_OPERATION: { remote: 604, retryable: false },
@@ -51,6 +52,7 @@ export const errorTable = {
   CLOSED: { remote: undefined, retryable: false },
   ROUTE_NOT_FOUND: { remote: 17, retryable: true },
   ABORTED: { remote: undefined, retryable: false },
+  SUBSCRIPTION_CONFLICT: { remote: undefined, retryable: false },
   // outbox
   DATABASE_UNAVAILABLE: { remote: undefined, retryable: true },
   SCHEMA_MISSING: { remote: undefined, retryable: false },

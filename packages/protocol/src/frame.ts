@@ -10,11 +10,16 @@ const LENGTH_BYTES = 4
 const HEADER_WORD_BYTES = 4
 /** A carry-over buffer larger than this is not kept for the next frame. */
 const KEPT_BYTES_MAX = 65_536
+/** How much more room than bytes that arrived: what a stranger's length can cost. */
+const GROWTH = 4
 
 /** Who gets the frames of one stream. */
 export interface FrameSink {
-  /** `bytes[start, end)` is one frame without its length field: header word, header, body. Valid during the call only. */
-  onFrame(bytes: Buffer, start: number, end: number): void
+  /**
+   * `bytes[start, end)` is one frame without its length field: header word, header, body. Valid during the call only,
+   * unless `isGiven`: then the bytes are the frame's own and nobody else will write into them.
+   */
+  onFrame(bytes: Buffer, start: number, end: number, isGiven?: boolean): void
 }
 
 /**
@@ -72,8 +77,9 @@ export class FrameSplitter {
     if (this.#carried < total) return -1
     const carry = this.#carry
     this.#carried = 0
-    if (carry.length > KEPT_BYTES_MAX) this.#carry = Buffer.alloc(0)
-    this.#sink.onFrame(carry, LENGTH_BYTES, total)
+    const isGiven = carry.length > KEPT_BYTES_MAX
+    if (isGiven) this.#carry = Buffer.alloc(0)
+    this.#sink.onFrame(carry, LENGTH_BYTES, total, isGiven)
     return at + part
   }
 
@@ -95,7 +101,9 @@ export class FrameSplitter {
   #keep(bytes: Buffer, start: number, end: number): void {
     const needed = this.#carried + end - start
     if (needed > this.#carry.length) {
-      const grown = Buffer.allocUnsafe(Math.max(256, needed, Math.min(needed * 2, this.#frameBytesMax)))
+      // As large as the frame when a good part of it is here, so that a long one is copied once.
+      const total = this.#carried < LENGTH_BYTES ? this.#frameBytesMax : LENGTH_BYTES + this.#lengthAt(this.#carry, 0)
+      const grown = Buffer.allocUnsafe(Math.max(256, needed, Math.min(needed * GROWTH, total)))
       this.#carry.copy(grown, 0, 0, this.#carried)
       this.#carry = grown
     }

@@ -18,6 +18,8 @@ const SHORT_COPY = 40
  * it is asked for. Reused for every frame of a connection; nothing it returned by position is valid after the next scan.
  */
 export class HeaderView extends HeaderSlots {
+  /** The bytes are the frame's own: a part of them may be kept without copying. */
+  isGiven = false
   #scratch: Buffer = Buffer.alloc(0)
 
   get isResponse(): boolean {
@@ -33,7 +35,8 @@ export class HeaderView extends HeaderSlots {
    * Reads the frame `bytes[start, end)`, which begins with its header word.
    * @throws {ProtocolError} HEADER_INVALID
    */
-  scan(bytes: Buffer, start: number, end: number): void {
+  scan(bytes: Buffer, start: number, end: number, isGiven = false): void {
+    this.isGiven = isGiven
     const headerStart = start + WORD_BYTES
     if (headerStart > end) throw new ProtocolError('HEADER_INVALID', 'frame without a header word')
     const headerEnd =

@@ -37,6 +37,8 @@ export const PropertyName = {
   POP_CK: 'POP_CK',
   FIRST_POP_TIME: '1ST_POP_TIME',
   SHARDING_KEY: '__SHARDINGKEY',
+  /** Since 5.4: 0 and up, higher is delivered first by pops of a topic of type PRIORITY. */
+  PRIORITY: '_SYS_MSG_PRIORITY_',
   TRACE_CONTEXT: 'TRACE_CONTEXT',
   TIMER_DELAY_SEC: 'TIMER_DELAY_SEC',
   TIMER_DELAY_MS: 'TIMER_DELAY_MS',
@@ -45,6 +47,11 @@ export const PropertyName = {
   TIMER_DEL_UNIQKEY: 'TIMER_DEL_UNIQKEY',
   DLQ_ORIGIN_TOPIC: 'DLQ_ORIGIN_TOPIC',
   DLQ_ORIGIN_MESSAGE_ID: 'DLQ_ORIGIN_MESSAGE_ID',
+  /** TandemMQ: queue and offset of the message a dead letter began as. */
+  DLQ_ORIGIN_QUEUE_ID: 'DLQ_ORIGIN_QUEUE_ID',
+  DLQ_ORIGIN_QUEUE_OFFSET: 'DLQ_ORIGIN_QUEUE_OFFSET',
+  /** TandemMQ: offset of the dead letter this message was sent back to its group from. */
+  DLQ_REDRIVEN_FROM: 'DLQ_REDRIVEN_FROM',
   /** Ours: why a message became a dead letter. */
   DLQ_REASON: 'DLQ_REASON',
   /** Ours: the application's own key for dropping repeats, instead of UNIQ_KEY. */

@@ -30,6 +30,8 @@ export const ScannedProperty = {
   CHECK_IMMUNITY_TIME_IN_SECONDS: 22,
   TIMER_DEL_UNIQKEY: 23,
   TANDEM_DOMAIN: 24,
+  PRIORITY: 25,
+  SHARDING_KEY: 26,
 } as const satisfies Partial<Record<keyof typeof PropertyName, number>>
 
 export type ScannedProperty = (typeof ScannedProperty)[keyof typeof ScannedProperty]

@@ -28,7 +28,8 @@ export class UniqueIdGenerator {
     const time = Math.max(0, Math.floor(nowMs - this.#monthStart))
     if (time > this.#time) this.#setTime(time)
     // The counter goes on from one ms to the next, as in Java, so only its full round needs another ms.
-    const id = this.#prefix + this.#timeText + hex(this.#counter, 4)
+    const id =
+      this.#prefix + this.#timeText + (PAIRS[this.#counter >> 8] as string) + (PAIRS[this.#counter & 0xff] as string)
     this.#counter++
     this.#left--
     if (this.#counter === COUNTER_END) this.#counter = 0
@@ -49,6 +50,9 @@ export class UniqueIdGenerator {
     this.#setTime(Math.max(0, Math.floor(nowMs - this.#monthStart)))
   }
 }
+
+/** 00 … FF: two look-ups spell the part of an id that changes each time. */
+const PAIRS = Array.from({ length: 256 }, (_, value) => hex(value, 2))
 
 function hex(value: number, digits: number): string {
   return value.toString(16).padStart(digits, '0').toUpperCase()

@@ -25,6 +25,11 @@ export interface RemotingClientOptions {
   connectTimeoutMs?: number
   /** A connection from which nothing came for so long is closed; 0 = never. Default 120_000, as RocketMQ. */
   idleTimeoutMs?: number
+  /**
+   * A connection on which requests time out and nothing is received for so long is ended, so that the next request makes a new one:
+   * a half-open connection looks like that. Default 5,000; Infinity waits for `idleTimeoutMs`.
+   */
+  unansweredMsMax?: number
   /** Language code of frames that name none. Default NODE_JS. */
   language?: number
   frameBytesMax?: number
@@ -62,12 +67,16 @@ export class RemotingClient {
       header: new HeaderView(),
       language: options.language ?? LanguageCode.NODE_JS,
       version: CLIENT_VERSION,
+      unansweredMsMax: options.unansweredMsMax ?? 5_000,
       nextId: 1,
       frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       outputBytesHigh: options.outputBytesHigh ?? 4_194_304,
       outputBytesMax: options.outputBytesMax ?? 67_108_864,
       // A client chose its servers; a slow line is no reason to ask for the same bytes again.
       receiveBytesMax: Number.POSITIVE_INFINITY,
+      outputBytesTotalMax: Number.POSITIVE_INFINITY,
+      bufferBytes: 0,
+      makeOutputRoom: () => {},
       makeRoom: () => {},
       forget: (connection) => this.#forget(connection),
       onError: (error, connection) => options.onError?.(error, connection),

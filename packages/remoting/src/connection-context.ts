@@ -36,6 +36,8 @@ export interface RemotingStats {
   closedBy: Record<CloseReason, number>
   /** Now: bytes of frames whose end is not here yet, over all connections. */
   receivedUnfinishedBytes: number
+  /** Now: output that peers have not taken, over all connections. */
+  outputBytes: number
 }
 
 export function emptyStats(): RemotingStats {
@@ -54,6 +56,7 @@ export function emptyStats(): RemotingStats {
       SLOW_READER: 0,
     },
     receivedUnfinishedBytes: 0,
+    outputBytes: 0,
   }
 }
 
@@ -65,6 +68,8 @@ export interface ConnectionLimits {
   outputBytesHigh: number
   /** The connection is destroyed above. Default 64 MiB. */
   outputBytesMax: number
+  /** Output over all connections: above, the one that has most of it waiting is destroyed. */
+  outputBytesTotalMax: number
   /** Bytes of unfinished frames over all connections: above, the connection with the oldest one is destroyed. */
   receiveBytesMax: number
 }
@@ -80,7 +85,13 @@ export interface ConnectionContext extends ConnectionLimits {
   /** Of frames whose command names none. */
   readonly language: number
   readonly version: number
+  /** Requests sent for so long, ms, and nothing received since: the connection is ended. Infinity = never. */
+  readonly unansweredMsMax: number
   nextId: number
+  /** Ends connections until the output of all fits into `outputBytesTotalMax`. */
+  makeOutputRoom(): void
+  /** Bytes of the output buffers of all connections. */
+  bufferBytes: number
   /** Ends connections until unfinished frames fit into `receiveBytesMax`. */
   makeRoom(): void
   /** Before the owner hears of it. */

@@ -24,6 +24,8 @@ const OUTPUT_BYTES_AT_START = 4096
 const LINGER_MS = 1_000
 /** A larger buffer is given back after the burst that needed it. */
 const OUTPUT_BYTES_KEPT = 1_048_576
+/** For all connections together. */
+const BUFFER_BYTES_KEPT_TOTAL = 33_554_432
 const NO_BYTES = Buffer.alloc(0)
 const NO_VIEW = new DataView(new ArrayBuffer(0))
 
@@ -56,11 +58,16 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
   #socket: StreamSocket
   #splitter: FrameSplitter
   #pending: PendingRequests
+  /** Monotonic ms. */
+  #receivedAt: number
+  /** When the first of the requests was sent since when nothing came. */
+  #silentSince = Number.NEGATIVE_INFINITY
   #isOpen = true
   #isDeaf = false
   #hasSpoken = false
   #closeReason: Error | undefined
   #unfinishedBytes = 0
+  #heldOutput = 0
   #length = 0
   #inFlight: Buffer | undefined
   #spare: Buffer | undefined
@@ -71,14 +78,14 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     this.#context = context
     this.#socket = socket
     this.#splitter = new FrameSplitter(this, context.frameBytesMax)
-    this.#pending = new PendingRequests(context.clock)
+    this.#pending = new PendingRequests(context.clock, 0, (askedAt) => this.#unanswered(askedAt))
     this.id = context.nextId++
     this.remoteAddress = socket.remoteAddress
     this.remotePort = socket.remotePort
     this.localAddress = socket.localAddress
     this.localPort = socket.localPort
     this.remoteHost = hostBytes(socket.remoteAddress, socket.remotePort)
-    this.lastActiveAt = context.clock.monotonic()
+    this.lastActiveAt = this.#receivedAt = context.clock.monotonic()
     context.stats.connectionsOpened++
     socket.handler = this
   }
@@ -115,6 +122,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     if (!this.isQueued) this.#context.flushQueue.add(this)
     // A burst of large answers must not grow unseen until the end of the turn.
     if (this.#length > this.#context.outputBytesHigh) this.flush()
+    this.#context.flushQueue.grow(bytes)
   }
 
   /** Copies a whole frame into the output. */
@@ -180,11 +188,12 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
         this.#inFlight = bytes
         this.#useOutput(this.#spare ?? NO_BYTES)
         this.#spare = undefined
-      } else if (bytes.length > OUTPUT_BYTES_KEPT) {
+      } else if (!this.#mayKeep(bytes)) {
         this.#useOutput(NO_BYTES)
       }
     }
     const waiting = this.pendingBytes
+    if (waiting !== this.#heldOutput) this.#holdOutput(waiting)
     if (waiting <= this.#context.outputBytesHigh || !this.#isOpen) return
     if (waiting > this.#context.outputBytesMax) return this.destroyBecause('SLOW_READER', slowReader(waiting))
     if (this.#pausedByOutput) return
@@ -210,6 +219,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     this.#isOpen = false
     this.#length = 0
     this.#holdUnfinished(0)
+    this.#holdOutput(0)
     this.#socket.destroy(error)
   }
 
@@ -241,6 +251,16 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     return !this.#pausedByOwner && !this.#pausedByOutput
   }
 
+  /** A peer that is gone and could not say so takes requests and answers none: a new connection may reach another. */
+  #unanswered(askedAt: number): void {
+    if (!this.#isOpen || !this.isReading || askedAt < this.#receivedAt) return
+    if (this.#silentSince < this.#receivedAt) this.#silentSince = askedAt
+    const silentMs = this.#context.clock.monotonic() - this.#silentSince
+    if (silentMs < this.#context.unansweredMsMax) return
+    const detail = `nothing received for ${Math.floor(silentMs)} ms although requests wait`
+    this.destroy(new RemotingError('CONNECTION_CLOSED', detail))
+  }
+
   /** Gives back the buffers of a connection that is silent. */
   releaseBuffers(): void {
     this.#spare = undefined
@@ -251,7 +271,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     if (!this.#isOpen || this.#isDeaf) return
     const { clock, stats } = this.#context
     const frames = stats.framesReceived
-    this.lastActiveAt = clock.monotonic()
+    this.lastActiveAt = this.#receivedAt = clock.monotonic()
     let nonsense: unknown
     try {
       this.#splitter.push(bytes, start, end)
@@ -268,11 +288,11 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     if (unfinished !== this.#unfinishedBytes && this.#isOpen) this.#holdUnfinished(unfinished)
   }
 
-  onFrame(bytes: Buffer, start: number, end: number): void {
+  onFrame(bytes: Buffer, start: number, end: number, isGiven?: boolean): void {
     // A handler may have closed the connection in the middle of the bytes that were read.
     if (!this.#isOpen) return
     const header = this.#context.header
-    header.scan(bytes, start, end)
+    header.scan(bytes, start, end, isGiven)
     this.#context.stats.framesReceived++
     if (header.isResponse) this.#onResponse(header)
     else this.#onRequest(header)
@@ -282,7 +302,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     this.lastActiveAt = this.#context.clock.monotonic()
     const taken = this.#inFlight
     this.#inFlight = undefined
-    if (taken !== undefined && taken.length <= OUTPUT_BYTES_KEPT) this.#spare = taken
+    if (taken !== undefined && this.#mayKeep(taken)) this.#spare = taken
     if (!this.#isOpen) return
     this.flush()
     if (!this.#pausedByOutput || this.pendingBytes > this.#context.outputBytesHigh / 2) return
@@ -294,6 +314,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     const error = this.#closeReason ?? thrown
     this.#isOpen = false
     this.#holdUnfinished(0)
+    this.#holdOutput(0)
     this.#length = 0
     this.#inFlight = undefined
     this.#useOutput(NO_BYTES)
@@ -354,6 +375,18 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     this.#context.clock.setTimer(LINGER_MS, () => this.destroy(error))
   }
 
+  #holdOutput(bytes: number): void {
+    const { stats, outputBytesTotalMax } = this.#context
+    stats.outputBytes += bytes - this.#heldOutput
+    this.#heldOutput = bytes
+    if (bytes > 0 && stats.outputBytes > outputBytesTotalMax) this.#context.makeOutputRoom()
+  }
+
+  /** Large buffers are given back, and ordinary ones when very many connections have one. */
+  #mayKeep(buffer: Buffer): boolean {
+    return buffer.length <= OUTPUT_BYTES_KEPT && this.#context.bufferBytes <= BUFFER_BYTES_KEPT_TOTAL
+  }
+
   #holdUnfinished(bytes: number): void {
     const { stats, receiveBytesMax } = this.#context
     stats.receivedUnfinishedBytes += bytes - this.#unfinishedBytes
@@ -382,6 +415,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
   }
 
   #useOutput(buffer: Buffer): void {
+    this.#context.bufferBytes += buffer.length - this.output.length
     this.output = buffer
     this.outputView = buffer.length === 0 ? NO_VIEW : new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
   }

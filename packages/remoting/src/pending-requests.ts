@@ -28,10 +28,15 @@ export class PendingRequests {
   #timer: Timer | undefined
   #armedFor = Number.POSITIVE_INFINITY
   #sweep = (): void => this.#expire()
+  #onExpired: ((askedAt: number) => void) | undefined
 
-  /** @param firstOpaque where the numbers begin; any i32, they wrap */
-  constructor(clock: Clock, firstOpaque = 0) {
+  /**
+   * @param firstOpaque where the numbers begin; any i32, they wrap
+   * @param onExpired told when requests got no answer in time, with when the first of them was sent (monotonic ms)
+   */
+  constructor(clock: Clock, firstOpaque = 0, onExpired?: (askedAt: number) => void) {
     this.#clock = clock
+    this.#onExpired = onExpired
     this.#nextOpaque = firstOpaque
   }
 
@@ -93,6 +98,7 @@ export class PendingRequests {
   #expire(): void {
     const now = this.#clock.monotonic()
     let earliest = Number.POSITIVE_INFINITY
+    let askedAt = Number.POSITIVE_INFINITY
     const expired: [ReplyHandler, number][] = []
     for (let slot = 0; slot < this.#handlers.length; slot++) {
       const handler = this.#handlers[slot]
@@ -104,7 +110,9 @@ export class PendingRequests {
       }
       this.#handlers[slot] = undefined
       this.#count--
-      expired.push([handler, this.#timeouts[slot] ?? 0])
+      const timeoutMs = this.#timeouts[slot] ?? 0
+      askedAt = Math.min(askedAt, deadline - timeoutMs)
+      expired.push([handler, timeoutMs])
     }
     this.#timer = undefined
     this.#armedFor = Number.POSITIVE_INFINITY
@@ -112,6 +120,7 @@ export class PendingRequests {
     for (const [handler, timeoutMs] of expired) {
       handler.onFailure(new RemotingError('REQUEST_TIMEOUT', `no answer within ${timeoutMs} ms`))
     }
+    if (expired.length > 0) this.#onExpired?.(askedAt)
   }
 
   #grow(): void {

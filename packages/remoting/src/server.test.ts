@@ -184,6 +184,71 @@ describe.each(worlds)('on $name', ({ make }) => {
     expect(owner.closed[0]).toMatchObject({ code: 'SLOW_READER' })
   })
 
+  test('when all peers together take too little, the one with most waiting is closed and the others are served', async () => {
+    const owner = new RecordingOwner()
+    const server = await serve(owner, { outputBytesHigh: 4 << 20, outputBytesTotalMax: 24 << 20 })
+    const peers = [await raw(server), await raw(server), await raw(server)]
+    for (const peer of peers) peer.socket.pause()
+    await world.until(() => server.connections.size === 3)
+    const [slowest, second, third] = [...server.connections]
+    const frame = encodeCommand({ code: 40, body: Buffer.alloc(1 << 20) })
+    for (let n = 0; n < 6; n++) for (const connection of [second, third]) connection?.send(frame)
+    while (server.stats.closedBy.SLOW_READER === 0) {
+      slowest?.send(frame)
+      await world.clock.settle()
+    }
+    expect(slowest?.isOpen).toBe(false)
+    expect(server.stats.outputBytes).toBeLessThanOrEqual(24 << 20)
+    await world.until(() => owner.closed.length === 1)
+    expect(owner.closed[0]).toMatchObject({ code: 'SLOW_READER' })
+    for (const peer of peers) peer.socket.resume()
+    await world.until(() => peers.slice(1).every(({ receivedBytes }) => receivedBytes === frame.length * 6))
+    await world.until(() => server.stats.outputBytes === 0)
+    expect(server.stats.closedBy.SLOW_READER).toBe(1)
+  })
+
+  test('making room closes those who take nothing, most waiting first, and spares those who do', async () => {
+    const owner = new RecordingOwner()
+    const server = await serve(owner)
+    const peers = [await raw(server), await raw(server), await raw(server)]
+    for (const peer of peers) peer.socket.pause()
+    await world.until(() => server.connections.size === 3)
+    const frame = encodeCommand({ code: 40, body: Buffer.alloc(1 << 20) })
+    const [most, some, fresh] = [...server.connections]
+    const give = (connection: typeof most, count: number): void => {
+      for (let n = 0; n < count; n++) connection?.send(frame)
+    }
+    give(most, 12)
+    give(some, 8)
+    await world.clock.advance(2_000)
+    give(fresh, 20)
+    if (fresh !== undefined) fresh.lastActiveAt = world.clock.monotonic()
+    server.flushDirty()
+    const before = server.stats.outputBytes
+    server.relieveOutput(before - 1, 1_000)
+    expect([most?.isOpen, some?.isOpen, fresh?.isOpen]).toEqual([false, true, true])
+    server.relieveOutput(0, 1_000)
+    expect([some?.isOpen, fresh?.isOpen]).toEqual([false, true])
+    expect(server.stats.outputBytes).toBe(fresh?.pendingBytes)
+    expect(server.stats.closedBy.SLOW_READER).toBe(2)
+  })
+
+  test('what very many answers of one turn hold is written before its end', async () => {
+    const server = await serve(new RecordingOwner(), { outputBytesHigh: 4 << 20 })
+    const peers = await Promise.all(Array.from({ length: 12 }, () => raw(server)))
+    await world.until(() => server.connections.size === 12)
+    const frame = encodeCommand({ code: 40, body: Buffer.alloc(3 << 20) })
+    const collected = (): number => [...server.connections].reduce((sum, one) => sum + one.output.length, 0)
+    let most = 0
+    for (const connection of server.connections) {
+      connection.send(frame)
+      most = Math.max(most, collected())
+    }
+    // Six frames of 3 MiB, in buffers of 4 MiB.
+    expect(most).toBeLessThanOrEqual(24 << 20)
+    await world.until(() => peers.every(({ receivedBytes }) => receivedBytes === frame.length))
+  })
+
   test('all frames of a turn leave in one write, earlier when flushDirty is called', async () => {
     const writes: number[] = []
     const network = countingWrites(world.network, writes)

@@ -31,6 +31,8 @@ export interface RemotingServerOptions {
   outputBytesHigh?: number
   /** Above, the connection is destroyed. Default 64 MiB. */
   outputBytesMax?: number
+  /** Output of all connections: above, the one that has most of it waiting is destroyed. Default 256 MiB. */
+  outputBytesTotalMax?: number
   /** Further connections are closed at once. Default 20_000. */
   connectionsMax?: number
   /** Told what `owner` threw; by default nobody is, it is only counted. */
@@ -66,11 +68,15 @@ export class RemotingServer {
       header: new HeaderView(),
       language: LanguageCode.NODE_JS,
       version: PROTOCOL_VERSION,
+      unansweredMsMax: Number.POSITIVE_INFINITY,
       nextId: 1,
       frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       outputBytesHigh: options.outputBytesHigh ?? 4_194_304,
       outputBytesMax: options.outputBytesMax ?? 67_108_864,
       receiveBytesMax: options.receiveBytesMax ?? 268_435_456,
+      outputBytesTotalMax: options.outputBytesTotalMax ?? 268_435_456,
+      bufferBytes: 0,
+      makeOutputRoom: () => this.relieveOutput(this.#context.outputBytesTotalMax, 0),
       makeRoom: () => this.#makeRoom(),
       forget: (connection) => this.#forget(connection),
       onError: (error, connection) => options.onError?.(error, connection),
@@ -136,6 +142,25 @@ export class RemotingServer {
       if (oldest === undefined) return
       const detail = `unfinished frames hold more than ${bytesMax} bytes, and this one is the oldest`
       oldest.destroyBecause('RECEIVE_LIMIT', new ProtocolError('FRAME_TIMEOUT', detail))
+    }
+  }
+
+  /**
+   * Closes connections that have taken nothing for `stalledMs`, those with most output waiting first, until all wait for no more
+   * than `bytesMax`, or no such connection is left.
+   */
+  relieveOutput(bytesMax: number, stalledMs: number): void {
+    const { stats } = this
+    const silentSince = this.#options.clock.monotonic() - stalledMs
+    while (stats.outputBytes > bytesMax) {
+      let slowest: Connection | undefined
+      for (const connection of this.#connections) {
+        if (!connection.isOpen || connection.lastActiveAt > silentSince) continue
+        if (connection.pendingBytes > (slowest?.pendingBytes ?? 0)) slowest = connection
+      }
+      if (slowest === undefined) return
+      const detail = `answers to all peers hold more than ${bytesMax} bytes, and this one has most of them: ${slowest.pendingBytes}`
+      slowest.destroyBecause('SLOW_READER', new RemotingError('SLOW_READER', detail))
     }
   }
 

@@ -6,15 +6,20 @@ import type { Disk } from './recorded-disk.ts'
 
 type DiskFile = ReturnType<Disk['open']>
 
-/** Text of a built file of the broker, and what stands there in the mutant. */
+/** Packages a mutant may change. */
+export type Mutable = 'broker' | 'client'
+
+/** Text of a built file, and what stands there in the mutant. */
 export interface Patch {
-  /** Below `broker/dist`. */
+  /** Default the broker. */
+  readonly of?: Mutable
+  /** Below the package's `dist`. */
   readonly file: string
   readonly from: string
   readonly to: string
 }
 
-/** A broker with one mistake, by a disk that does something else or by another program text. */
+/** A broker, or the clients with it, with one mistake, by a disk that does something else or by another program text. */
 export interface Mutant {
   /** What it does wrong. */
   readonly name: string
@@ -23,7 +28,7 @@ export interface Mutant {
 }
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
-const dist = join(root, 'broker/dist')
+const dists: Readonly<Record<Mutable, string>> = { broker: 'broker/dist', client: 'packages/client/dist' }
 // Below node_modules, so that the copy finds the packages it imports.
 const copies = join(root, 'node_modules/.cache/tandemmq/mutants')
 
@@ -39,15 +44,17 @@ export async function mutantBroker(mutant: Mutant): Promise<StartBroker> {
 }
 
 /**
- * @returns file below `broker/dist` -> its text in the mutant
+ * @returns file below the package's `dist` -> its text in the mutant
  * @throws when a patch does not match exactly one place
  */
-export function patchedFiles({ name, patches = [] }: Mutant): Map<string, string> {
+export function patchedFiles({ name, patches = [] }: Mutant, wanted: Mutable = 'broker'): Map<string, string> {
   const files = new Map<string, string>()
-  for (const { file, from, to } of patches) {
-    const text = files.get(file) ?? readFileSync(join(dist, file), 'utf8')
+  for (const { of = 'broker', file, from, to } of patches) {
+    if (of !== wanted) continue
+    const path = `${dists[of]}/${file}`
+    const text = files.get(file) ?? readFileSync(join(root, path), 'utf8')
     const count = text.split(from).length - 1
-    if (count !== 1) throw new Error(`mutant "${name}": ${count} places in broker/dist/${file} match ${from}`)
+    if (count !== 1) throw new Error(`mutant "${name}": ${count} places in ${path} match ${from}`)
     files.set(
       file,
       text.replace(from, () => to),
@@ -56,23 +63,32 @@ export function patchedFiles({ name, patches = [] }: Mutant): Map<string, string
   return files
 }
 
-function patchedCopy(mutant: Mutant): string {
-  const directory = copyOf(mutant.name)
+/**
+ * @returns the file to import the mutant's package from
+ * @throws when a patch does not match exactly one place
+ */
+export function patchedCopy(mutant: Mutant, of: Mutable = 'broker'): string {
+  const directory = copyOf(mutant.name, of)
   rmSync(directory, { recursive: true, force: true })
   mkdirSync(directory, { recursive: true })
-  cpSync(dist, directory, { recursive: true, filter: (path) => !/\.(d\.ts|map|tsbuildinfo)$/.test(path) })
+  cpSync(join(root, dists[of]), directory, {
+    recursive: true,
+    filter: (path) => !/\.(d\.ts|map|tsbuildinfo)$/.test(path),
+  })
   writeFileSync(join(directory, 'package.json'), '{"type":"module"}')
-  for (const [file, text] of patchedFiles(mutant)) writeFileSync(join(directory, file), text)
+  for (const [file, text] of patchedFiles(mutant, of)) writeFileSync(join(directory, file), text)
   return join(directory, 'index.js')
 }
 
-function copyOf(name: string): string {
-  return join(copies, `${process.pid}-${name.replaceAll(/\W+/g, '-')}`)
+function copyOf(name: string, of: Mutable): string {
+  return join(copies, `${process.pid}-${of}-${name.replaceAll(/\W+/g, '-')}`)
 }
 
 /** Removes the copies of this process. */
 export function removeMutants(mutants: readonly Mutant[]): void {
-  for (const { name } of mutants) rmSync(copyOf(name), { recursive: true, force: true })
+  for (const { name } of mutants) {
+    for (const of of ['broker', 'client'] as const) rmSync(copyOf(name, of), { recursive: true, force: true })
+  }
 }
 
 /** `disk` with some of its operations exchanged. */

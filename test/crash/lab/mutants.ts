@@ -65,15 +65,15 @@ export const mutants: readonly Mutant[] = [
   { name: 'the journal is never synced', disk: (disk) => withoutSync(disk, (path) => path.includes('/journal/')) },
   {
     name: 'the dedup window is not rebuilt from the log',
-    patches: [{ file: 'rooms.js', from: 'replayed.dedup?.replay(record, bytes);', to: '' }],
+    patches: [{ file: 'rooms.js', from: 'replayed.dedup.replay(record, bytes);', to: '' }],
   },
   {
     name: 'the dedup window of a checkpoint is forgotten',
     patches: [
       {
-        file: 'dedup/dedup-window.js',
-        from: 'for (let i = 0; i < size; i++) {\n            if (offsets[i] < first',
-        to: 'for (let i = 0; i < 0; i++) {\n            if (offsets[i] < first',
+        file: 'dedup/key-rings.js',
+        from: 'for (let left = reader.number(); left > 0; left--)',
+        to: 'for (let left = 0; left > 0; left--)',
       },
     ],
   },

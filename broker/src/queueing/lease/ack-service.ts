@@ -1,16 +1,21 @@
-import { Field, type HeaderView, ResponseCode } from '@tandemmq/protocol'
+import { errorTable, Field, fieldName, type HeaderView, ResponseCode, TandemError } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../../broker-error.ts'
 import { fieldsOf, listOf, numberOf, textOf } from '../heartbeat.ts'
 import type { Topics } from '../topics.ts'
 import type { AckOutcome, LeaseBook } from './lease-book.ts'
 import type { LeaseTable } from './lease-table.ts'
-import { invisibleTimeOf } from './pop-request.ts'
+import { INVISIBLE_MS_MAX, invisibleTimeOf } from './pop-request.ts'
 import { parseReceipt, type Receipt, type RetryFlag } from './receipt.ts'
 import { retryTopicV1, retryTopicV2 } from './retry-topics.ts'
+import type { DeadEnd } from './revival.ts'
 
 /** Messages one batch ack may name: what a client holds of one broker. */
 const BATCH_MESSAGES_MAX = 100_000
+
+const byPolicyField = fieldName('byPolicy')
+const deadLetterField = fieldName('deadLetter')
+const attemptField = fieldName('attempt')
 
 /** ACK_MESSAGE, BATCH_ACK_MESSAGE and CHANGE_MESSAGE_INVISIBLETIME (broker.md 6.1). Answered when it is in the journal's file. */
 export class AckService {
@@ -18,7 +23,22 @@ export class AckService {
   readonly #table: LeaseTable
   readonly #book: LeaseBook
 
-  constructor(options: { topics: Topics; table: LeaseTable; book: LeaseBook }) {
+  readonly #retryDelayMs: (group: string, retries: number) => number | undefined
+  readonly #retriesOf: (topic: string, queueId: number, offset: number) => number
+
+  /**
+   * @param options.retryDelayMs of the group's own policy; undefined = it has none
+   * @param options.retriesOf deliveries a message had before the one that is out
+   */
+  constructor(options: {
+    topics: Topics
+    table: LeaseTable
+    book: LeaseBook
+    retryDelayMs: (group: string, retries: number) => number | undefined
+    retriesOf: (topic: string, queueId: number, offset: number) => number
+  }) {
+    this.#retryDelayMs = options.retryDelayMs
+    this.#retriesOf = options.retriesOf
     this.#topics = options.topics
     this.#table = options.table
     this.#book = options.book
@@ -33,10 +53,25 @@ export class AckService {
     this.#answer(connection, header)
   }
 
-  /** @throws {BrokerError} TOPIC_NOT_EXIST, MESSAGE_ILLEGAL, LEASE_LOST, INVALID_PARAMETER */
+  /**
+   * Two fields are TandemMQ's own; a stock broker leaves them out of account and hides the message. `byPolicy`: for as long as the
+   * group's retry policy says, if it has one. `deadLetter`: not at all, it becomes a dead letter with this reason after
+   * `attempt` deliveries, and the answer says `buried`.
+   * @throws {BrokerError} TOPIC_NOT_EXIST, MESSAGE_ILLEGAL, LEASE_LOST, INVALID_PARAMETER
+   */
   changeInvisibleTime(connection: Connection, header: HeaderView): void {
     const { group, topic, queueId, offset, receipt } = this.#read(header)
-    const invisibleMs = invisibleTimeOf(header, 0)
+    const asked = invisibleTimeOf(header, 0)
+    const reasonAt = header.find(deadLetterField)
+    if (reasonAt >= 0) {
+      const place: [string, string, number, number] = [group, topic, queueId, offset]
+      const attemptAt = header.find(attemptField)
+      const deliveries = attemptAt < 0 ? undefined : Math.max(1, header.integer(attemptAt))
+      return this.#bury(connection, header, place, receipt, { deliveries, reason: header.text(reasonAt) })
+    }
+    const byPolicyAt = header.find(byPolicyField)
+    const isByPolicy = byPolicyAt >= 0 && header.flagOf(byPolicyAt)
+    const invisibleMs = isByPolicy ? (this.#policyMs(group, topic, queueId, offset) ?? asked) : asked
     const epoch = this.#book.hide(this.#table.find(group, topic, queueId), offset, receipt, invisibleMs)
     if (epoch === undefined) throw over(offset, topic, queueId)
     const { popTime, invisibleMs: invisibleTime, reviveQueueId: reviveQid } = epoch
@@ -64,6 +99,30 @@ export class AckService {
       undefined,
       stale === 0 ? undefined : `${stale} leases were over, ${settled} were acknowledged`,
     )
+  }
+
+  #bury(
+    connection: Connection,
+    header: HeaderView,
+    [group, topic, queueId, offset]: [string, string, number, number],
+    receipt: Receipt,
+    end: DeadEnd,
+  ): void {
+    const { isOneway, opaque, serialization } = header
+    const request = { isOneway, opaque, serialization }
+    const done = (error?: Error): void => {
+      if (error === undefined) return this.#answer(connection, request, { buried: 'true' })
+      if (isOneway || !connection.isOpen) return
+      const code = error instanceof TandemError ? errorTable[error.code].remote : undefined
+      connection.reply(request, { code: code ?? ResponseCode.SYSTEM_ERROR, remark: error.message })
+    }
+    const queue = this.#table.find(group, topic, queueId)
+    if (!this.#book.bury(queue, offset, receipt, end, done)) throw over(offset, topic, queueId)
+  }
+
+  #policyMs(group: string, topic: string, queueId: number, offset: number): number | undefined {
+    const delayMs = this.#retryDelayMs(group, this.#retriesOf(topic, queueId, offset))
+    return delayMs === undefined ? undefined : Math.min(Math.max(delayMs, 1), INVISIBLE_MS_MAX)
   }
 
   #ackEntry(fields: Record<string, unknown>, messagesMax: number): AckOutcome[] {
@@ -102,8 +161,12 @@ export class AckService {
     return { group, topic, queueId, offset, receipt: parseReceipt(extraInfo) }
   }
 
-  #answer(connection: Connection, header: HeaderView, extFields?: Record<string, number>, remark?: string): void {
-    const { isOneway, opaque, serialization } = header
+  #answer(
+    connection: Connection,
+    { isOneway, opaque, serialization }: Pick<HeaderView, 'isOneway' | 'opaque' | 'serialization'>,
+    extFields?: Record<string, number | string>,
+    remark?: string,
+  ): void {
     if (isOneway) return
     this.#table.whenWritten((error) => {
       if (!connection.isOpen) return

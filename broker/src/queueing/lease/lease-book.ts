@@ -6,7 +6,7 @@ import type { Lease, LeaseQueue } from './lease-queue.ts'
 import type { LeaseTable } from './lease-table.ts'
 import { OrderedLeases } from './ordered-leases.ts'
 import { ORDERED_REVIVE_QUEUE, type Receipt } from './receipt.ts'
-import type { Revival } from './revival.ts'
+import type { DeadEnd, Revival } from './revival.ts'
 
 const RETRY_FIRST_MS = 1_000
 const RETRY_MAX_MS = 60_000
@@ -163,6 +163,44 @@ export class LeaseBook {
     const epoch = queue === undefined ? undefined : this.#hide(queue, offset, receipt, invisibleMs)
     if (epoch === undefined) this.figures.stale++
     return epoch
+  }
+
+  /**
+   * Makes a leased message a dead letter in one act: there is no moment at which it is both or neither.
+   * @param done with an error: the lease goes on, and its end brings the message again
+   * @returns false when the lease is over; true also for the repeat of one that was settled
+   */
+  bury(
+    queue: LeaseQueue | undefined,
+    offset: number,
+    receipt: Receipt,
+    end: DeadEnd,
+    done: (error?: Error) => void,
+  ): boolean {
+    if (queue !== undefined && receipt.reviveQueueId === ORDERED_REVIVE_QUEUE) {
+      if (this.ordered.bury(queue, offset, receipt, end, done)) return true
+    }
+    const lease = queue?.find(offset)
+    if (lease === undefined || !isOf(lease, receipt)) {
+      const isRepeat = lease === undefined && this.#ack(queue, offset, receipt) === 'again'
+      if (isRepeat) done()
+      else this.figures.stale++
+      return isRepeat
+    }
+    lease.isReviving = true
+    this.#deadlines.cancel(lease.timer)
+    lease.timer = 0
+    this.#revival.bury(lease.queue, offset, end, (error) => {
+      if (lease.queue.find(offset) === lease) {
+        if (error === undefined) this.#settle(lease)
+        else {
+          lease.isReviving = false
+          lease.timer = this.#deadlines.add(Math.max(lease.deadline, this.#clock.monotonic() + RETRY_FIRST_MS), lease)
+        }
+      }
+      done(error)
+    })
+    return true
   }
 
   /** Log offset of the first message somebody holds; Infinity when there is none. */

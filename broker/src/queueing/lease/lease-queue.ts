@@ -39,6 +39,8 @@ export class LeaseQueue {
   isOrderRestored = false
   /** Offsets of `order` on their way to the dead letter topic. */
   readonly burying = new Set<number>()
+  /** Of queue 0 of a topic with priorities: pops of the topic that found something. */
+  turn = 0
   /** A pop found messages and no room for their leases: it must be told when there is. */
   isHungry = false
   /** Settled offset the offsets room was told last. */

@@ -2,6 +2,7 @@ import type { Clock } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../../store/index.ts'
 import type { Deliveries } from '../../traffic.ts'
 import type { RecordReader } from '../record-reader.ts'
+import { storedAt } from '../stored-at.ts'
 import type { SqlMatcher } from '../sql/index.ts'
 import { everything, type MessageFilter } from '../subscription.ts'
 import type { Topics } from '../topics.ts'
@@ -9,6 +10,7 @@ import type { LeaseBook } from './lease-book.ts'
 import type { LeaseQueue } from './lease-queue.ts'
 import { OriginalMessages } from './original-messages.ts'
 import type { PopRequest } from './pop-request.ts'
+import { isByPriority, prioritiesInTurn } from './priorities.ts'
 import { ORDERED_REVIVE_QUEUE, type RetryFlag } from './receipt.ts'
 import type { RetryTopics } from './retry-topics.ts'
 
@@ -99,12 +101,17 @@ export class LeaseReader {
     this.#count = 0
     if (request.filter.kind === 'sql') this.#sql.begin()
     const retryFirst = pop % RETRY_FIRST_EVERY === RETRY_FIRST_EVERY - 1
-    if (retryFirst && !isOrdered) this.#takeRetries(request, batch)
-    for (const source of this.#sourcesOf(request, pop)) {
-      if (isOrdered) this.#takeInOrder(request, batch, source)
-      else this.#takeFrom(request, batch, source, request.filter, 0)
+    if (isByPriority(request)) this.#takeByPriority(request, batch, retryFirst)
+    else {
+      if (retryFirst && !isOrdered) this.#takeRetries(request, batch)
+      for (const source of this.#sourcesOf(request, pop)) {
+        if (isOrdered) this.#takeInOrder(request, batch, source)
+        else this.#takeFrom(request, batch, source, request.filter, 0)
+      }
+      if (!retryFirst && !isOrdered) this.#takeRetries(request, batch)
     }
-    if (!retryFirst && !isOrdered) this.#takeRetries(request, batch)
+    const [record] = batch.records
+    if (record !== undefined) this.#deliveries?.age.observe(this.#clock.now() - storedAt(record, 0))
     this.#deliveries?.count(request.group.delivered, request.topic.name, this.#count, this.#bytes)
     return batch
   }
@@ -114,13 +121,14 @@ export class LeaseReader {
     const batch: Batch = { popTime: 0, reviveQueueId: 0, parts: [], records: [], restNum: 0, isUnfinished: false }
     this.#bytes = 0
     this.#count = 0
-    const retry = this.#retrySource(request)
-    const sources = this.#sourcesOf(request, this.#pops++)
-    if (retry !== undefined) sources.push(retry.source)
-    for (const source of sources) {
+    const retries = this.#retrySources(request).sources
+    const sources = isByPriority(request)
+      ? request.topic.queues.slice(0, request.topic.readQueues).toReversed()
+      : this.#sourcesOf(request, this.#pops++)
+    for (const source of [...sources, ...retries]) {
       const from = this.#book.startOf(request.group.name, source, false)
       const { records } = this.#scan(source, from, everything, request.countMax - this.#count)
-      const isCopy = source === retry?.source
+      const isCopy = retries.includes(source)
       const { nameBytes } = request.topic
       batch.records.push(...records.map((one) => (isCopy ? this.#originals.of(one, nameBytes, undefined, 0) : one)))
       batch.restNum += Math.max(0, source.maxOffset - from)
@@ -132,8 +140,7 @@ export class LeaseReader {
   hasMessages(request: PopRequest): boolean {
     const { group, isOrdered, attemptId } = request
     const sources = this.#sourcesOf(request, 0)
-    const retry = isOrdered ? undefined : this.#retrySource(request)
-    if (retry !== undefined) sources.push(retry.source)
+    if (!isOrdered) sources.push(...this.#retrySources(request).sources)
     return sources.some((source) => {
       if (this.#book.startOf(group.name, source, false) >= source.maxOffset) return false
       if (!isOrdered) return true
@@ -163,16 +170,34 @@ export class LeaseReader {
     return [...sources.slice(first), ...sources.slice(0, first)]
   }
 
-  #retrySource({ group, topic }: PopRequest): { source: ConsumeQueue; flag: RetryFlag } | undefined {
+  /** One queue for each priority the topic has, or had once. */
+  #retrySources({ group, topic }: PopRequest): { sources: readonly ConsumeQueue[]; flag: RetryFlag } {
     const retry = this.#retryTopics.find(group.name, topic.name)
-    const source = retry === undefined ? undefined : this.#topics.find(retry.name)?.queues[0]
-    return retry === undefined || source === undefined ? undefined : { source, flag: retry.flag }
+    const sources = retry === undefined ? undefined : this.#topics.find(retry.name)?.queues
+    return { sources: sources ?? [], flag: retry?.flag ?? 1 }
   }
 
   #takeRetries(request: PopRequest, batch: Batch): void {
-    const retry = this.#retrySource(request)
+    const { sources, flag } = this.#retrySources(request)
     // Wanted once already: a stock broker does not filter retries either.
-    if (retry !== undefined) this.#takeFrom(request, batch, retry.source, everything, retry.flag)
+    for (const source of sources) this.#takeFrom(request, batch, source, everything, flag)
+  }
+
+  /** The highest queue first, each with what is to be retried of it. */
+  #takeByPriority(request: PopRequest, batch: Batch, retryFirst: boolean): void {
+    const { group, topic, filter, fromEnd } = request
+    const { sources: retries, flag } = this.#retrySources(request)
+    const count = Math.max(topic.readQueues, retries.length)
+    const turns = this.#book.open(group.name, topic.queues[0] as ConsumeQueue, fromEnd)
+    for (const priority of prioritiesInTurn(count, turns.turn)) {
+      const retry = retries[priority]
+      if (retryFirst && retry !== undefined) this.#takeFrom(request, batch, retry, everything, flag)
+      const source = priority < topic.readQueues ? topic.queues[priority] : undefined
+      if (source !== undefined) this.#takeFrom(request, batch, source, filter, 0)
+      if (!retryFirst && retry !== undefined) this.#takeFrom(request, batch, retry, everything, flag)
+    }
+    // A turn that found nothing owes it still to those it was meant for.
+    if (batch.records.length > 0) turns.turn++
   }
 
   #takeFrom(request: PopRequest, batch: Batch, source: ConsumeQueue, filter: MessageFilter, flag: RetryFlag): void {

@@ -74,7 +74,11 @@ export class LeaseService {
     this.#table = table
     this.#revival = new Revival({
       ...{ log, retryTopics, lookup, redeliveriesMax },
-      ensureTopic: (name) => topics.ensurePopRetry(name),
+      prioritiesOf: (name) => {
+        const topic = topics.find(name)
+        return topic?.isPriority === true ? topic.readQueues : 1
+      },
+      ensureTopic: (name, queues) => topics.ensurePopRetry(name, queues),
       isTaken: (name) => groups.find(name.slice(retryTopic('').length)) !== undefined,
     })
     const { perQueueMax = 10_000, totalMax = 1_000_000 } = options
@@ -85,7 +89,11 @@ export class LeaseService {
     const reader = new LeaseReader({ clock, book, topics, store, retryTopics, sql: matcher, brokerName, deliveries })
     const admission = new PopAdmission({ topics, groups, sql, now: () => clock.now() })
     this.pops = new PopService({ clock, admission, reader, table, retryTopics })
-    this.acks = new AckService({ topics, table, book })
+    this.acks = new AckService({
+      ...{ topics, table, book },
+      retryDelayMs: (group, retries) => groups.policyOf(group).delayMs(retries),
+      retriesOf: (topic, queueId, offset) => this.#revival.retriesOf(topic, queueId, offset),
+    })
     book.onRoom = (queue) => this.pops.onRoom(queue)
     topics.listeners.push(({ name }, change) => {
       if (change !== 'deleted') return
@@ -107,6 +115,11 @@ export class LeaseService {
   /** Where the group takes its next message of a queue it consumes by leases; undefined when it does not. */
   nextOffset(group: string, topic: string, queueId: number): number | undefined {
     return this.#table.find(group, topic, queueId)?.next
+  }
+
+  /** Messages of a queue leased to members of the group. */
+  leased(group: string, topic: string, queueId: number): number {
+    return this.#table.find(group, topic, queueId)?.leased ?? 0
   }
 
   deleteGroup(group: string): void {

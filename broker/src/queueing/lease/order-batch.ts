@@ -96,6 +96,16 @@ export class OrderBatch {
     return this.#find(offset) !== undefined
   }
 
+  /** Whether it is of this batch and not acknowledged. */
+  isOpen(offset: number): boolean {
+    return this.#find(offset)?.isAcked === false
+  }
+
+  /** Deliveries of it with this one. */
+  deliveriesOf(offset: number): number {
+    return (this.#find(offset)?.count ?? 0) + 1
+  }
+
   /** @returns false when it was acknowledged before */
   ack(offset: number): boolean {
     const message = this.#find(offset)

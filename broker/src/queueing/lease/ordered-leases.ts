@@ -5,7 +5,7 @@ import type { LeaseQueue } from './lease-queue.ts'
 import type { LeaseTable } from './lease-table.ts'
 import { OrderBatch } from './order-batch.ts'
 import { ORDERED_REVIVE_QUEUE, type Receipt } from './receipt.ts'
-import type { Revival } from './revival.ts'
+import type { DeadEnd, Revival } from './revival.ts'
 
 /** After a dead letter that could not be stored. */
 const BURY_AGAIN_MS = 1_000
@@ -68,7 +68,7 @@ export class OrderedLeases {
     if (order.isBlocked(this.#clock.monotonic(), attemptId)) return false
     if (attemptId !== '' && attemptId === order.attemptId) return true
     const spent = order.spent(this.#redeliveriesMax(queue.group))
-    for (const offset of spent) this.#bury(queue, offset)
+    for (const offset of spent) this.#bury(queue, order, offset, { reason: '' }, () => {})
     return spent.length === 0
   }
 
@@ -95,6 +95,14 @@ export class OrderedLeases {
     if (!order.ack(offset)) return 'again'
     this.#afterAck(queue, order)
     return 'acked'
+  }
+
+  /** Makes a message of the batch that is out a dead letter. @returns false when the receipt is of another one */
+  bury(queue: LeaseQueue, offset: number, receipt: Receipt, end: DeadEnd, done: (error?: Error) => void): boolean {
+    const { order } = queue
+    if (order?.popTime !== receipt.popTime || !order.isOpen(offset) || queue.burying.has(offset)) return false
+    this.#bury(queue, order, offset, end, done)
+    return true
   }
 
   hide(queue: LeaseQueue, offset: number, receipt: Receipt, invisibleMs: number): Epoch | undefined {
@@ -143,18 +151,20 @@ export class OrderedLeases {
     queue.orderTimer = 0
   }
 
-  #bury(queue: LeaseQueue, offset: number): void {
-    const { order } = queue
+  #bury(queue: LeaseQueue, order: OrderBatch, offset: number, end: DeadEnd, done: (error?: Error) => void): void {
     queue.burying.add(offset)
-    this.#revival.bury(queue, offset, (error) => {
+    const { reason, deliveries = order.deliveriesOf(offset) } = end
+    this.#revival.bury(queue, offset, { deliveries, reason }, (error) => {
       queue.burying.delete(offset)
-      if (order === undefined || queue.order !== order) return
-      if (error === undefined) {
-        if (order.ack(offset)) this.#afterAck(queue, order)
-      } else {
-        this.#disarm(queue)
-        queue.orderTimer = this.#deadlines.add(this.#clock.monotonic() + BURY_AGAIN_MS, queue)
+      if (queue.order === order) {
+        if (error === undefined) {
+          if (order.ack(offset)) this.#afterAck(queue, order)
+        } else {
+          this.#disarm(queue)
+          queue.orderTimer = this.#deadlines.add(this.#clock.monotonic() + BURY_AGAIN_MS, queue)
+        }
       }
+      done(error)
     })
   }
 }

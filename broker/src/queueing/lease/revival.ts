@@ -1,4 +1,5 @@
 import { deadLetterTopic, offsetMessageId, PROPERTIES_BYTES_MAX, PropertyName, RecordView } from '@tandemmq/protocol'
+import { DEAD_LETTER_PROPERTIES, putOriginPlace } from '../../dead-letter-origin.ts'
 import type { LogWriter } from '../../log-writer.ts'
 import { propertyHead, PropertyRewriter } from '../../property-rewriter.ts'
 import { RecordCopy } from '../../record-copy.ts'
@@ -15,7 +16,6 @@ const DELAYS = [
   PropertyName.TIMER_DELAY_MS,
   PropertyName.TIMER_DELIVER_MS,
 ]
-const DEAD_LETTER = [DLQ_REASON, PropertyName.DLQ_ORIGIN_TOPIC, PropertyName.DLQ_ORIGIN_MESSAGE_ID]
 const HEAD = {
   firstPopTime: propertyHead(FIRST_POP_TIME),
   retryTopic: propertyHead(RETRY_TOPIC),
@@ -24,12 +24,21 @@ const HEAD = {
   deadOriginId: propertyHead(PropertyName.DLQ_ORIGIN_MESSAGE_ID),
   reason: propertyHead(DLQ_REASON),
 }
+const REASON_CHARACTERS_MAX = 512
 /** Copies of copies looked through for the first of them. */
 const ANCESTORS_MAX = 64
 /** Clocks and the order of writes: how much older than its lease's end a copy may look. */
 const SLACK_MS = 2_000
 
 type Done = (error?: Error) => void
+
+/** Why a message is given up. */
+export interface DeadEnd {
+  /** The one that failed included; undefined = as the message counts. */
+  deliveries?: number | undefined
+  /** Empty = so many deliveries failed. */
+  reason: string
+}
 
 /**
  * What becomes of a message nobody acknowledged in time: a copy in the group's retry topic with reconsumeTimes + 1 (broker.md 5.4), or
@@ -42,17 +51,19 @@ export class Revival {
   readonly #retryTopics: RetryTopics
   readonly #lookup: QueueLookup
   readonly #redeliveriesMax: (group: string) => number
-  readonly #ensureTopic: (name: string) => void
+  readonly #prioritiesOf: (topic: string) => number
+  readonly #ensureTopic: (name: string, queues: number) => void
   readonly #isTaken: (name: string, group: string) => boolean
   readonly #view = new RecordView()
   readonly #copy = new RecordCopy()
   readonly #retry = new PropertyRewriter({ drop: [POP_CK], note: [FIRST_POP_TIME] })
   readonly #dead = new PropertyRewriter({
-    drop: [POP_CK, ...DELAYS, ...DEAD_LETTER],
+    drop: [POP_CK, ...DELAYS, ...DEAD_LETTER_PROPERTIES],
     note: [RETRY_TOPIC, ORIGIN_MESSAGE_ID],
   })
 
   /**
+   * @param options.prioritiesOf queues of a topic whose queues are priorities, 1 for any other
    * @param options.ensureTopic creates a retry topic; throws when there is no room for one
    * @param options.isTaken whether a topic of the name is somebody else's
    */
@@ -61,13 +72,15 @@ export class Revival {
     retryTopics: RetryTopics
     lookup: QueueLookup
     redeliveriesMax: (group: string) => number
-    ensureTopic: (name: string) => void
+    prioritiesOf: (topic: string) => number
+    ensureTopic: (name: string, queues: number) => void
     isTaken: (name: string, group: string) => boolean
   }) {
     this.#log = options.log
     this.#retryTopics = options.retryTopics
     this.#lookup = options.lookup
     this.#redeliveriesMax = options.redeliveriesMax
+    this.#prioritiesOf = options.prioritiesOf
     this.#ensureTopic = options.ensureTopic
     this.#isTaken = options.isTaken
   }
@@ -75,14 +88,26 @@ export class Revival {
   /** @param done with an error: no copy was made. Without: there is one as safe as the flush policy promises, or nothing to copy */
   revive(lease: Lease, done: Done): void {
     const since = lease.isRestored ? lease.popTime + lease.invisibleMs - SLACK_MS : Number.POSITIVE_INFINITY
-    this.#guarded(done, () => this.#revive(lease.queue, lease.offset, lease.popTime, since, false, done))
+    this.#guarded(done, () => this.#revive(lease.queue, lease.offset, lease.popTime, since, undefined, done))
   }
 
-  /** To the dead letter topic, whatever its redeliveries: those of ordered messages are counted elsewhere. */
-  bury(queue: LeaseQueue, offset: number, done: Done): void {
-    const popTime = queue.order?.popTime ?? 0
-    const since = queue.isOrderRestored ? popTime - SLACK_MS : Number.POSITIVE_INFINITY
-    this.#guarded(done, () => this.#revive(queue, offset, popTime, since, true, done))
+  /**
+   * To the dead letter topic, whatever its redeliveries: those of ordered messages are counted elsewhere.
+   */
+  bury(queue: LeaseQueue, offset: number, end: DeadEnd, done: Done): void {
+    const lease = queue.find(offset)
+    const popTime = lease?.popTime ?? queue.order?.popTime ?? 0
+    const isRestored = lease?.isRestored ?? queue.isOrderRestored
+    const since = isRestored ? popTime - SLACK_MS : Number.POSITIVE_INFINITY
+    this.#guarded(done, () => this.#revive(queue, offset, popTime, since, end, done))
+  }
+
+  /** Redeliveries the message has behind it. */
+  retriesOf(topic: string, queueId: number, offset: number): number {
+    const source = this.#lookup(topic, queueId)
+    const isThere = source !== undefined && offset >= source.minOffset && offset < source.maxOffset
+    const record = isThere && source.size(offset) > 0 ? this.#log.read(source.physicalOffset(offset)) : undefined
+    return record !== undefined && this.#view.at(record, 0) ? this.#view.reconsumeTimes : 0
   }
 
   #guarded(done: Done, work: () => void): void {
@@ -93,7 +118,14 @@ export class Revival {
     }
   }
 
-  #revive(queue: LeaseQueue, offset: number, popTime: number, since: number, isSpent: boolean, done: Done): void {
+  #revive(
+    queue: LeaseQueue,
+    offset: number,
+    popTime: number,
+    since: number,
+    end: DeadEnd | undefined,
+    done: Done,
+  ): void {
     const source = this.#lookup(queue.topic, queue.queueId)
     const isThere = source !== undefined && offset >= source.minOffset && offset < source.maxOffset
     const place = isThere && source.size(offset) > 0 ? source.physicalOffset(offset) : -1
@@ -103,22 +135,26 @@ export class Revival {
       return done()
     }
     this.#view.at(record, 0)
-    const isDead = isSpent || this.#view.reconsumeTimes >= this.#redeliveriesMax(queue.group)
+    const isDead = end !== undefined || this.#view.reconsumeTimes >= this.#redeliveriesMax(queue.group)
     const retry = this.#retryTopics.owner(queue.topic) ?? { group: queue.group, topic: queue.topic }
     const target = isDead ? deadLetterTopic(queue.group) : this.#retryTopicOf(queue.group, retry.topic).name
-    if (this.#hasCopy(this.#lookup(target, 0), place, since)) return done()
+    // A copy keeps the priority, which is the number of the queue.
+    const targetQueue = isDead ? 0 : Math.min(queue.queueId, this.#prioritiesOf(retry.topic) - 1)
+    if (this.#hasCopy(this.#lookup(target, targetQueue), place, since)) return done()
     this.#copy.load(record)
     const { fields } = this.#copy
-    const rewriter = isDead ? this.#deadProperties(record, retry.topic, place) : this.#retryProperties(record, popTime)
+    fields.reconsumeTimes = end?.deliveries ?? fields.reconsumeTimes + 1
+    const rewriter = isDead
+      ? this.#deadProperties(record, retry.topic, place, end?.reason ?? '')
+      : this.#retryProperties(record, popTime)
     // Better without a word about its origin than not at all.
     if (rewriter.end <= PROPERTIES_BYTES_MAX) {
       fields.properties = rewriter.bytes
       fields.propertiesStart = 0
       fields.propertiesEnd = rewriter.end
     }
-    fields.reconsumeTimes++
     fields.preparedTransactionOffset = sourceMark(place)
-    this.#log.append(target, 0, fields, {
+    this.#log.append(target, targetQueue, fields, {
       stored: () => {
         if (isDead) this.figures.deadLettered++
         else this.figures.retried++
@@ -130,7 +166,7 @@ export class Revival {
 
   #retryTopicOf(group: string, topic: string): RetryTopic {
     const retry = this.#retryTopics.ensure(group, topic, (name) => this.#isTaken(name, group))
-    this.#ensureTopic(retry.name)
+    this.#ensureTopic(retry.name, this.#prioritiesOf(topic))
     return retry
   }
 
@@ -141,11 +177,11 @@ export class Revival {
     return this.#retry
   }
 
-  #deadProperties(record: Buffer, topic: string, place: number): PropertyRewriter {
+  #deadProperties(record: Buffer, topic: string, place: number, reason: string): PropertyRewriter {
     const { fields } = this.#copy
     const rewriter = this.#dead
     rewriter.load(record, fields.propertiesStart, fields.propertiesEnd)
-    const topicAt = 1 + DELAYS.length + DEAD_LETTER.length
+    const topicAt = 1 + DELAYS.length + DEAD_LETTER_PROPERTIES.length
     const known = rewriter.starts[topicAt + 1] as number
     const originId =
       known < 0 ? this.#originId(record, place) : record.toString('utf8', known, rewriter.ends[topicAt + 1])
@@ -153,7 +189,9 @@ export class Revival {
     if (known < 0) rewriter.putText(HEAD.originMessageId, originId)
     rewriter.putText(HEAD.originTopic, topic)
     rewriter.putText(HEAD.deadOriginId, originId)
-    rewriter.putText(HEAD.reason, `${fields.reconsumeTimes + 1} deliveries failed`)
+    putOriginPlace(rewriter, this.#log, topic, originId)
+    const text = reason === '' ? `${fields.reconsumeTimes} deliveries failed` : reason
+    rewriter.putText(HEAD.reason, text.slice(0, REASON_CHARACTERS_MAX))
     return rewriter
   }
 

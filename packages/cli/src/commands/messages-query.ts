@@ -1,7 +1,6 @@
 import { withAdmin } from '../admin.ts'
 import type { Command } from '../command.ts'
-import { shownMessage } from '../message-text.ts'
-import { textTable } from '../table.ts'
+import { messageTable, shownMessage } from '../message-text.ts'
 
 export const messagesQuery: Command = {
   path: ['messages', 'query'],
@@ -17,20 +16,6 @@ export const messagesQuery: Command = {
     const key = call.required('key')
     const max = call.integer('max')
     const found = await withAdmin(call, (admin) => admin.messagesByKey(topic, key, { max }))
-    call.report(found.map(shownMessage), (messages) =>
-      textTable(
-        ['MESSAGE', 'TAG', 'KEYS', 'STORED', 'QUEUE', 'OFFSET', 'BYTES'],
-        messages.map(({ messageId, tag, keys, storedAt, queueId, queueOffset, bodyBytes }) => [
-          messageId,
-          tag,
-          keys.join(' '),
-          storedAt.toISOString(),
-          queueId,
-          queueOffset,
-          bodyBytes,
-        ]),
-        `no message with key ${key}`,
-      ),
-    )
+    call.report(found.map(shownMessage), (messages) => messageTable(messages, `no message with key ${key}`))
   },
 }

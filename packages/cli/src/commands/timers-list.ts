@@ -1,7 +1,7 @@
 import type { WaitingTimer } from '@tandemmq/client'
 import { withAdmin } from '../admin.ts'
 import type { Call, Command } from '../command.ts'
-import { instantOf } from '../instant.ts'
+import { dueTimeOf } from '../instant.ts'
 import { textTable } from '../table.ts'
 
 export const timersList: Command = {
@@ -46,7 +46,7 @@ function queryOf(call: Call) {
   const to = call.text('to')
   return {
     ...{ topic: call.text('topic'), key: call.text('key'), limit: call.integer('max') ?? 100 },
-    ...{ from: from === undefined ? undefined : instantOf('from', from) },
-    ...{ to: to === undefined ? undefined : instantOf('to', to) },
+    ...{ from: from === undefined ? undefined : dueTimeOf('from', from) },
+    ...{ to: to === undefined ? undefined : dueTimeOf('to', to) },
   }
 }

@@ -2,7 +2,7 @@ import { TandemError } from '@tandemmq/client'
 import { withAdmin } from '../admin.ts'
 import { UsageError } from '../command.ts'
 import type { Call, Command } from '../command.ts'
-import { durationOf, instantOf } from '../instant.ts'
+import { durationOf, dueTimeOf } from '../instant.ts'
 
 export const timersReschedule: Command = {
   path: ['timers', 'reschedule'],
@@ -29,7 +29,7 @@ function timeOf(call: Call): { delayMs: number } | { deliverAt: Date } {
   const at = call.text('at')
   const wait = call.text('in')
   if ((at === undefined) === (wait === undefined)) throw new UsageError('give one of --at and --in')
-  if (at !== undefined) return { deliverAt: instantOf('at', at) }
+  if (at !== undefined) return { deliverAt: dueTimeOf('at', at) }
   const delayMs = durationOf(wait ?? '')
   if (delayMs === undefined) throw new UsageError(`--in takes a duration such as 30s, 5m, 2h or 1d, not "${wait}"`)
   return { delayMs }

@@ -1,16 +1,27 @@
 import { withAdmin } from '../admin.ts'
 import type { Command } from '../command.ts'
+import { topicChanges, topicOptions } from './topic-options.ts'
 
 export const topicsCreate: Command = {
   path: ['topics', 'create'],
-  summary: 'Create a topic on every broker, or change its number of queues',
+  summary: 'Create a topic on every broker, or change its settings',
   positionals: ['TOPIC'],
-  options: { queues: { value: 'N', help: 'queues per broker, default 4; fewer than before hide messages' } },
-  example: 'topics create orders --queues 8',
+  options: {
+    queues: { value: 'N', help: 'queues per broker, default 4; fewer than before hide messages' },
+    ...topicOptions,
+  },
+  example: 'topics create orders --queues 8 --dedup-window-ms 3600000',
   async run(call) {
     const [topic = ''] = call.positionals
     const queues = call.integer('queues') ?? 4
-    await withAdmin(call, (admin) => admin.createTopic(topic, { queues }))
-    call.report({ topic, queues }, () => `topic ${topic} has ${queues} queues`)
+    const { perm, order, attributes } = topicChanges(call)
+    await withAdmin(call, async (admin) => {
+      await admin.createTopic(topic, { queues, perm, order })
+      if (Object.keys(attributes).length > 0) await admin.updateTopic(topic, { attributes })
+    })
+    call.report(
+      { topic, queues, ...(Object.keys(attributes).length > 0 && { attributes }) },
+      () => `topic ${topic} has ${queues} queues`,
+    )
   },
 }

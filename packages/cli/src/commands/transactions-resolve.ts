@@ -8,6 +8,7 @@ export const transactionsResolve: Command = {
   summary: 'Decide a half message by hand, when its producer never will',
   positionals: ['AT', 'commit|rollback'],
   options: { broker: { value: 'NAME', help: 'whose half message it is; needed when several brokers have one at AT' } },
+  destructive: true,
   example: 'transactions resolve 81920 rollback',
   async run(call) {
     const [at = '', decision = ''] = call.positionals
@@ -15,6 +16,8 @@ export const transactionsResolve: Command = {
     if (decision !== 'commit' && decision !== 'rollback') {
       throw new UsageError(`the decision is commit or rollback, not "${decision}"`)
     }
+    const words = decision === 'commit' ? 'Commit' : 'Roll back'
+    await call.confirm(`${words} the half message at ${at}, whatever its producer thinks?`)
     const outcome = await withAdmin(call, (admin) =>
       admin.resolveTransaction(BigInt(at), decision, call.text('broker')),
     )

@@ -29,6 +29,7 @@ export const up: Command = {
     const broker = await startBroker({ dataDir: './tandem-data', log: io.err, ...settings })
     try {
       io.out(`TandemMQ ready on ${broker.address}`)
+      if (broker.metricsUrl !== undefined) io.out(`Metrics on ${broker.metricsUrl}`)
       await aborted(stop)
     } finally {
       await broker.close()

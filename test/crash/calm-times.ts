@@ -1,0 +1,40 @@
+import type { HistoryEvent } from './history.ts'
+
+/** After the last fault: lost connections are noticed, queues find their owners, leases and locks of the dead run out. */
+const SETTLE_NS = 100e9
+/** After a member came or went, or an operator moved the group. */
+const GROUP_SETTLE_NS = 30e9
+const OF_ALL = ''
+
+/** When nothing disturbs a group: then a message comes once, and to one member. */
+export class CalmTimes {
+  /** Begin and end of each disturbance with what it takes to settle, in order of their begins; by group. */
+  readonly #disturbed = new Map<string, { from: number; to: number }[]>()
+  #isHealed = true
+
+  take(event: HistoryEvent): void {
+    const { event: kind, t } = event
+    if (kind === 'fault') {
+      // From the first fault to the end of all of them.
+      if (this.#isHealed) this.#add(OF_ALL, t, Number.POSITIVE_INFINITY)
+      this.#isHealed = false
+    } else if (kind === 'heal') {
+      const last = this.#disturbed.get(OF_ALL)?.at(-1)
+      if (last !== undefined) last.to = t + SETTLE_NS
+      this.#isHealed = true
+    } else if (kind === 'member' || kind === 'rewind.ok' || kind === 'forget.ok') {
+      this.#add(event.group, t, t + GROUP_SETTLE_NS)
+    } else if (kind === 'rewind.start' || kind === 'forget.start') this.#add(event.group, t, t + GROUP_SETTLE_NS)
+  }
+
+  isCalm(group: string, from: number, to: number): boolean {
+    const meets = (one: { from: number; to: number }): boolean => one.from <= to && one.to >= from
+    return ![OF_ALL, group].some((name) => this.#disturbed.get(name)?.some(meets))
+  }
+
+  #add(group: string, from: number, to: number): void {
+    const times = this.#disturbed.get(group) ?? []
+    times.push({ from, to })
+    this.#disturbed.set(group, times)
+  }
+}

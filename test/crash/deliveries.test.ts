@@ -1,0 +1,215 @@
+import { expect, test } from 'vitest'
+import { SeededRandom } from '../kit/seeded-random.ts'
+import { HistoryChecker } from './history-checker.ts'
+import type { GroupPolicy, HistoryEvent } from './history.ts'
+
+type Event = Record<string, unknown> & { event: string; t: number; id?: string }
+
+const WINDOW_MS = 60_000
+const RETRY_MS = 10_000
+const policies: Record<string, GroupPolicy> = {
+  billing: { mode: 'clustering', ordered: false, attemptsMax: 3, retryMs: [RETRY_MS] },
+  books: { mode: 'clustering', ordered: true, attemptsMax: 3, retryMs: [RETRY_MS] },
+  mail: { mode: 'lease', ordered: false, attemptsMax: 3, retryMs: [RETRY_MS] },
+  archive: { mode: 'lease', ordered: true, attemptsMax: 3, retryMs: [RETRY_MS] },
+}
+
+/** Sixty messages of one queue, each finished, retried or given up by every group as agreed. */
+function trueHistory(seed: number): Event[] {
+  const random = new SeededRandom(seed)
+  const events: Event[] = []
+  let t = 1e9
+  let op = 0
+  const note = (event: string, more: object): void => void events.push({ event, t: (t += 50e6), ...more })
+  for (const [group, policy] of Object.entries(policies)) note('join', { group, topic: 'orders', policy })
+  for (let offset = 0; offset < 60; offset++) {
+    const id = `m${offset}`
+    const dedupKey = `d${offset % 10}`
+    note('send.start', { id, topic: 'orders', kind: 'plain', hash: 'h', ...(offset >= 50 && { dedupKey }) })
+    note('send.ok', { id, queueId: 0, offset })
+    const fate = random.pick(['ok', 'ok', 'ok', 'again', 'dead'])
+    for (const group of Object.keys(policies)) {
+      const place = { id, group, topic: 'orders', queueId: 0, offset }
+      note('recv', { ...place, hash: 'h' })
+      for (let attempt = 1; attempt <= 3; attempt++) {
+        const stored = attempt === 1 || policies[group]?.ordered ? 'orders' : `%RETRY%${group}`
+        const key = `k${offset % 3}`
+        op++
+        note('handle.start', { ...place, op, stored, attempt, key, member: 'one', storedWall: offset * 100 })
+        const isLast = fate === 'ok' || (fate === 'again' && attempt === 2)
+        note('handle.end', { op, id, group, outcome: isLast ? 'ok' : 'retry' })
+        if (isLast) break
+        t += RETRY_MS * 1e6
+        if (attempt === 3) note('dead', { group, id, reason: 'three failed' })
+      }
+    }
+  }
+  note('send.start', { id: 'late', topic: 'orders', kind: 'delayed', hash: 'h', delayMs: 5_000 })
+  note('send.ok', { id: 'late', queueId: 0, offset: 0 })
+  note('cancel.start', { id: 'late' })
+  note('cancel.ok', { id: 'late', outcome: 'cancelled' })
+  note('account', { what: 'pending timers', told: 0, due: 0 })
+  return events
+}
+
+function rulesOf(events: readonly Event[]): string[] {
+  const checker = new HistoryChecker({ dedupWindowMs: WINDOW_MS })
+  for (const event of events) checker.take({ wall: 0, proc: 'p', ...event } as unknown as HistoryEvent)
+  return [...new Set(checker.report().violations.map(({ rule }) => rule))].sort()
+}
+
+const pick = (events: Event[], random: SeededRandom, isIt: (event: Event) => boolean): Event =>
+  random.pick(events.filter(isIt))
+const endOf = (events: Event[], start: Event): Event =>
+  events.find((event) => event.event === 'handle.end' && event['op'] === start['op']) as Event
+const remove = (events: Event[], event: Event): void => void events.splice(events.indexOf(event), 1)
+const finished = (events: Event[], group: string) => (event: Event) =>
+  event.event === 'handle.start' && event['group'] === group && endOf(events, event)['outcome'] === 'ok'
+/** Another delivery, `afterMs` after this one began. */
+function again(events: Event[], start: Event, afterMs: number, more: object = {}): void {
+  const t = start.t + afterMs * 1e6
+  events.push({ ...start, ...more, op: 10_000, t })
+  events.push({
+    event: 'handle.end',
+    op: 10_000,
+    id: start.id as string,
+    group: start['group'],
+    outcome: 'ok',
+    t: t + 1,
+  })
+}
+
+const lies: Record<string, { rules: string[]; tell(events: Event[], random: SeededRandom): void }> = {
+  'a delivery that never ended and never came again': {
+    rules: ['AtLeastOnce'],
+    tell(events, random) {
+      const start = pick(events, random, (event) => finished(events, 'billing')(event) && event['attempt'] === 1)
+      remove(events, endOf(events, start))
+    },
+  },
+  'a message given up that is no dead letter': {
+    rules: ['DeadLetter'],
+    tell(events, random) {
+      remove(
+        events,
+        pick(events, random, ({ event, group }) => event === 'dead' && group === 'mail'),
+      )
+    },
+  },
+  'a finished message that came again although nothing happened': {
+    rules: ['NoResurrect'],
+    tell(events, random) {
+      again(events, pick(events, random, finished(events, 'mail')), 5_000)
+    },
+  },
+  'two members with one message': {
+    rules: ['LeaseExclusive'],
+    tell(events, random) {
+      again(events, pick(events, random, finished(events, 'mail')), 1, { member: 'two' })
+    },
+  },
+  'a queue in order whose next message began too soon': {
+    rules: ['QueueOrder'],
+    tell(events) {
+      const start = events.find(finished(events, 'books')) as Event
+      const next = events.find(
+        (event) =>
+          event.event === 'handle.start' &&
+          event['group'] === 'books' &&
+          event['offset'] === Number(start['offset']) + 1,
+      ) as Event
+      endOf(events, start).t = next.t + 1
+    },
+  },
+  'a key in order whose next message began too soon': {
+    rules: ['Order'],
+    tell(events) {
+      const start = events.find(finished(events, 'archive')) as Event
+      const next = events.find(
+        (event) =>
+          event.event === 'handle.start' &&
+          event['group'] === 'archive' &&
+          event['offset'] === Number(start['offset']) + 3,
+      ) as Event
+      endOf(events, start).t = next.t + 1
+    },
+  },
+  'a retry before its time': {
+    rules: ['RetrySchedule'],
+    tell(events, random) {
+      const start = pick(
+        events,
+        random,
+        ({ event, group, attempt }) => event === 'handle.start' && group === 'billing' && attempt === 2,
+      )
+      start.t -= 1e9
+    },
+  },
+  'two messages of one dedup key within its window': {
+    rules: ['DedupWindow'],
+    tell(events) {
+      const sent = events.find((event) => event.event === 'send.start' && event.id === 'm51') as Event
+      sent['dedupKey'] = 'd0'
+    },
+  },
+  'a repeat of a message that is not there': {
+    rules: ['NoLoss'],
+    tell(events) {
+      events.push({ event: 'send.start', t: 9e12, id: 'r', topic: 'orders', kind: 'plain', hash: 'h', dedupKey: 'd0' })
+      events.push({ event: 'send.ok', t: 9e12, id: 'r', queueId: 0, offset: 7, duplicate: true })
+    },
+  },
+  'a cancelled message that arrived': {
+    rules: ['CancelXorDeliver'],
+    tell(events) {
+      const place = { id: 'late', group: 'other', topic: 'orders', queueId: 0, offset: 60 }
+      events.push({ event: 'recv', t: 9e12, hash: 'h', ...place })
+    },
+  },
+  'figures of the broker that are not those of the history': {
+    rules: ['Accounting'],
+    tell(events) {
+      const account = events.find(({ event }) => event === 'account') as Event
+      account['told'] = 1
+    },
+  },
+}
+
+const seeds = Array.from({ length: 10 }, (_, n) => n + 1)
+
+test('a true history of deliveries has no violation', () => {
+  for (const seed of seeds) expect(rulesOf(trueHistory(seed))).toEqual([])
+})
+
+test.each(Object.keys(lies))('the checker sees %s', (name) => {
+  for (const seed of seeds) {
+    const events = trueHistory(seed)
+    lies[name]?.tell(events, new SeededRandom(seed))
+    events.sort((a, b) => a.t - b.t)
+    expect(rulesOf(events), `seed ${seed}`).toEqual(lies[name]?.rules)
+  }
+})
+
+test('while faults are about, a message may come again or to two; an operator may make it so', () => {
+  for (const disturbance of [
+    { event: 'fault', kind: 'cut' },
+    { event: 'rewind.ok', group: 'mail', topic: 'orders', to: 0 },
+  ]) {
+    const events = trueHistory(1)
+    const start = events.find(finished(events, 'mail')) as Event
+    again(events, start, 5_000)
+    events.push({ ...disturbance, t: start.t + 1 })
+    events.sort((a, b) => a.t - b.t)
+    expect(rulesOf(events)).toEqual([])
+  }
+})
+
+test('what an operator passed over need not come', () => {
+  const events = trueHistory(1)
+  const start = events.find(finished(events, 'billing')) as Event
+  const isOfGroup = (event: Event): boolean => event.id === start.id && event['group'] === 'billing'
+  const rest = events.filter((event) => !isOfGroup(event))
+  expect(rulesOf(rest)).toEqual(['NoLoss'])
+  rest.push({ event: 'rewind.start', t: 9e12, group: 'billing', topic: 'orders', to: -1 })
+  expect(rulesOf(rest)).toEqual([])
+})

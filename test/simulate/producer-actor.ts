@@ -1,0 +1,149 @@
+import type { OutgoingMessage, Producer, SendReceipt, TandemError } from '@tandemmq/client'
+import type { SeededRandom } from '../kit/seeded-random.ts'
+import type { Machine } from './machine.ts'
+import { drawBody, hashOf } from './parcel.ts'
+import type { World } from './world.ts'
+
+type Kind = 'plain' | 'dedup' | 'batch' | 'delayed'
+
+export interface ProducerPlan {
+  readonly name: string
+  readonly address: string
+  readonly topic: string
+  readonly kinds: readonly ('plain' | 'dedup' | 'batch' | 'delayed' | 'ordered')[]
+  /** Longest pause between two sends, ms. */
+  readonly pauseMs: number
+}
+
+const BATCH_MAX = 6
+const DELAY_MS_MAX = 40_000
+
+/** Sends every kind of message, cancels some delayed ones, repeats dedup keys, and is killed and started again. */
+export class ProducerActor {
+  readonly #world: World
+  readonly #plan: ProducerPlan
+  readonly #random: SeededRandom
+  #machine: Machine | undefined
+  #sent = 0
+  #lives = 0
+  #keys: string[] = []
+
+  constructor(world: World, plan: ProducerPlan) {
+    this.#world = world
+    this.#plan = plan
+    this.#random = world.random(`producer ${plan.name}`)
+  }
+
+  get address(): string {
+    return this.#plan.address
+  }
+
+  start(): void {
+    const { name, address } = this.#plan
+    const machine = this.#world.machine(address, this.#lives++)
+    this.#machine = machine
+    const { Producer } = this.#world.product.client
+    const options = this.#world.clientOptions(machine)
+    const producer = new Producer({ ...options, group: name, sendTimeoutMs: 10_000, retriesMax: 10 })
+    void producer.start().then(() => this.#work(producer, machine))
+  }
+
+  kill(): void {
+    this.#machine?.kill()
+    this.#world.tell(this.#plan.name, 'killed')
+  }
+
+  async #work(producer: Producer, machine: Machine): Promise<void> {
+    const random = this.#random
+    while (!this.#world.isOver) {
+      await this.#world.sleep(random.next() * this.#plan.pauseMs)
+      if (machine.isDead) return
+      if (!this.#world.maySend(random)) continue
+      const kind = random.pick(this.#plan.kinds)
+      // Not awaited: a producer has many sends under way.
+      void (kind === 'batch' ? this.#sendBatch(producer) : this.#sendOne(producer, machine, kind))
+    }
+    await producer.close()
+  }
+
+  async #sendOne(producer: Producer, machine: Machine, kind: 'plain' | 'dedup' | 'delayed' | 'ordered') {
+    const random = this.#random
+    const key = kind === 'ordered' ? `k${random.between(1, 6)}` : undefined
+    const delayMs = kind === 'delayed' ? random.between(0, DELAY_MS_MAX) : undefined
+    const dedupKey = kind === 'dedup' ? this.#dedupKey() : undefined
+    const isRegretted = kind === 'delayed' && random.next() < 0.4
+    const regretMs = random.between(0, DELAY_MS_MAX)
+    const form = kind === 'ordered' ? 'plain' : kind
+    const message = this.#message(form, key, delayMs, dedupKey)
+    const receipt = await this.#settle(
+      message.id,
+      producer.send({ ...message.outgoing, orderBy: key, delayMs, dedupKey }),
+    )
+    if (receipt === undefined || !isRegretted) return
+    await this.#world.sleep(regretMs)
+    if (!machine.isDead && !this.#world.isOver) await this.#cancel(producer, message.id, receipt)
+  }
+
+  async #sendBatch(producer: Producer): Promise<void> {
+    const count = this.#random.between(2, BATCH_MAX)
+    const messages = Array.from({ length: count }, () => this.#message('batch'))
+    const sending = producer.sendAll(messages.map(({ outgoing }) => outgoing))
+    const results = messages.map(({ id }, at) =>
+      this.#settle(
+        id,
+        sending.then((receipts) => receipts[at] as SendReceipt),
+      ),
+    )
+    await Promise.all(results)
+  }
+
+  #message(kind: Kind, key?: string, delayMs?: number, dedupKey?: string): { id: string; outgoing: OutgoingMessage } {
+    const { topic, name } = this.#plan
+    const id = `${name}-${++this.#sent}`
+    const body = drawBody(this.#random, id, key)
+    this.#world.note(name, {
+      event: 'send.start',
+      id,
+      topic,
+      kind,
+      hash: hashOf(body),
+      ...(delayMs !== undefined && { delayMs }),
+      ...(dedupKey !== undefined && { dedupKey }),
+    })
+    return { id, outgoing: { topic, body } }
+  }
+
+  async #settle(id: string, sending: Promise<SendReceipt>): Promise<SendReceipt | undefined> {
+    const { name } = this.#plan
+    try {
+      const receipt = await sending
+      const { queueId, queueOffset, duplicate } = receipt
+      this.#world.note(name, { event: 'send.ok', id, queueId, offset: Number(queueOffset), duplicate })
+      return receipt
+    } catch (error) {
+      // Whatever the last attempt says, an earlier one may have been stored.
+      this.#world.note(name, { event: 'send.unknown', id, code: (error as TandemError).code ?? 'none' })
+      return undefined
+    }
+  }
+
+  async #cancel(producer: Producer, id: string, receipt: SendReceipt): Promise<void> {
+    const { name } = this.#plan
+    if (receipt.recallHandle === undefined) return
+    this.#world.note(name, { event: 'cancel.start', id })
+    try {
+      const outcome = await producer.cancel(receipt)
+      this.#world.note(name, { event: 'cancel.ok', id, outcome })
+    } catch (error) {
+      this.#world.tell(name, `cancel of ${id} failed: ${String(error)}`)
+    }
+  }
+
+  /** New, or one of the last few again. */
+  #dedupKey(): string {
+    if (this.#keys.length > 0 && this.#random.next() < 0.5) return this.#random.pick(this.#keys)
+    const key = `${this.#plan.name}-key-${this.#sent}`
+    this.#keys = [...this.#keys.slice(-4), key]
+    return key
+  }
+}

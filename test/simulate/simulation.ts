@@ -1,0 +1,179 @@
+import { createHash } from 'node:crypto'
+import { HistoryChecker, type HistoryReport } from '../crash/history-checker.ts'
+import type { HistoryEvent } from '../crash/history.ts'
+import { Faults } from './faults.ts'
+import { GroupActor, type GroupPlan } from './group-actor.ts'
+import { OperatorActor } from './operator-actor.ts'
+import { ProducerActor } from './producer-actor.ts'
+import type { Product } from './product.ts'
+import { TransactionActor } from './transaction-actor.ts'
+import { World } from './world.ts'
+
+export interface SimulationOptions {
+  readonly seed: number
+  /** Virtual time after which no new round begins. */
+  readonly minutes: number
+  readonly product: Product
+  readonly trace?: string[] | undefined
+}
+
+export interface SimulationResult {
+  readonly seed: number
+  readonly virtualMs: number
+  readonly events: readonly HistoryEvent[]
+  /** Of all events and of every byte on the disk at the end. */
+  readonly digest: string
+  readonly report: HistoryReport
+  /** What is wrong, each with the ids it is about. */
+  readonly wrong: readonly { readonly text: string; readonly ids: readonly string[] }[]
+  readonly faults: number
+}
+
+/** Longer than connections, locks and leases of the dead are missed. */
+const SETTLE_MS = 100_000
+const CALM_MS = 40_000
+/** All retries and delays of what is under way, several times. */
+const DRAIN_MS = 900_000
+const LOOK_MS = 5_000
+/** Positions are committed every few seconds. */
+const COMMIT_MS = 12_000
+
+const GROUPS: readonly Omit<GroupPlan, 'addresses'>[] = [
+  { name: 'billing', mode: 'clustering', ordered: false, topic: 'orders' },
+  { name: 'caches', mode: 'broadcasting', ordered: false, topic: 'orders' },
+  { name: 'books', mode: 'clustering', ordered: true, topic: 'ledger' },
+  { name: 'mail', mode: 'lease', ordered: false, topic: 'orders' },
+  { name: 'archive', mode: 'lease', ordered: true, topic: 'ledger' },
+  { name: 'visitors', mode: 'clustering', ordered: false, topic: 'fleeting' },
+]
+
+/** Rounds of storm, calm and drain; after each the whole history is judged. Everything follows from the seed. */
+export class Simulation {
+  readonly #world: World
+  readonly #options: SimulationOptions
+  readonly #checker: HistoryChecker
+  readonly #groups: readonly GroupActor[]
+  readonly #producers: readonly (ProducerActor | TransactionActor)[]
+  readonly #payments: TransactionActor
+  readonly #operator: OperatorActor
+  readonly #faults: Faults
+  #taken = 0
+
+  private constructor(options: SimulationOptions) {
+    const world = (this.#world = new World(options))
+    this.#options = options
+    this.#checker = new HistoryChecker({ dedupWindowMs: world.settings.broker.dedupWindowMs as number })
+    this.#groups = drawGroups(world).map((plan) => new GroupActor(world, plan))
+    this.#payments = new TransactionActor(world, '10.0.0.2', 'orders')
+    const mixed = ['plain', 'dedup', 'dedup', 'batch', 'delayed', 'delayed'] as const
+    this.#producers = [
+      this.#payments,
+      new ProducerActor(world, { name: 'shop', address: '10.0.0.3', topic: 'orders', kinds: mixed, pauseMs: 2_000 }),
+      new ProducerActor(world, {
+        name: 'clerk',
+        address: '10.0.0.4',
+        topic: 'ledger',
+        kinds: ['ordered'],
+        pauseMs: 3_000,
+      }),
+      new ProducerActor(world, {
+        name: 'guide',
+        address: '10.0.0.5',
+        topic: 'fleeting',
+        kinds: ['plain', 'delayed'],
+        pauseMs: 6_000,
+      }),
+    ]
+    this.#operator = new OperatorActor(world, this.#groups, ['fleeting'], '10.0.0.6')
+    this.#faults = new Faults(world, this.#groups, this.#producers)
+  }
+
+  static async run(options: SimulationOptions): Promise<SimulationResult> {
+    const simulation = new Simulation(options)
+    const { clock } = simulation.#world
+    return clock.run(simulation.#day(), options.minutes * 60_000 + 24 * 3_600_000)
+  }
+
+  async #day(): Promise<SimulationResult> {
+    const world = this.#world
+    const { orders, ledger, fleeting } = world.settings.queues
+    await world.startBroker()
+    await this.#operator.start({ orders, ledger, fleeting })
+    for (const producer of this.#producers) producer.start()
+    for (const group of this.#groups) for (const member of group.members) void group.start(member)
+    void this.#operator.work()
+    const random = world.random('day')
+    let wrong: SimulationResult['wrong'] = []
+    do wrong = await this.#round(30_000 + random.next() * 60_000)
+    while (wrong.length === 0 && world.clock.monotonic() < this.#options.minutes * 60_000)
+    return this.#end(wrong)
+  }
+
+  /** @returns what is wrong with all that happened so far */
+  async #round(stormMs: number): Promise<SimulationResult['wrong']> {
+    const world = this.#world
+    await this.#faults.storm(stormMs)
+    world.isSettling = true
+    await world.sleep(SETTLE_MS)
+    world.isSettling = false
+    await world.sleep(CALM_MS)
+    world.isDraining = true
+    await this.#drain()
+    const problems: { text: string; ids: string[] }[] = []
+    try {
+      await this.#operator.audit(['orders', 'ledger', 'fleeting'], this.#payments.undecided)
+    } catch (error) {
+      problems.push({ text: `the audit failed: ${String(error)}`, ids: [] })
+    }
+    this.#take()
+    world.isDraining = false
+    problems.push(...world.crashes.map((text) => ({ text: `crash of ${text}`, ids: [] })))
+    for (const { rule, text, ids } of this.#checker.report().violations) {
+      problems.push({ text: `${rule}: ${text}`, ids: [...ids] })
+    }
+    return problems
+  }
+
+  async #drain(): Promise<void> {
+    const until = this.#world.clock.monotonic() + DRAIN_MS
+    do {
+      await this.#world.sleep(LOOK_MS)
+      this.#take()
+    } while (!this.#isDone() && this.#world.clock.monotonic() < until)
+    await this.#world.sleep(COMMIT_MS)
+  }
+
+  #isDone(): boolean {
+    const { broker } = this.#world
+    if (broker === undefined || broker.stats().delay.pending > 0) return false
+    return this.#checker.missing().length === 0 && this.#checker.unfinished().length === 0
+  }
+
+  #take(): void {
+    const { events } = this.#world
+    for (; this.#taken < events.length; this.#taken++) this.#checker.take(events[this.#taken] as HistoryEvent)
+  }
+
+  async #end(wrong: SimulationResult['wrong']): Promise<SimulationResult> {
+    const world = this.#world
+    const virtualMs = world.clock.monotonic()
+    const digest = createHash('sha256').update(JSON.stringify(world.events)).update(world.digest()).digest('hex')
+    const { seed } = world
+    const { events } = world
+    world.isOver = true
+    return { seed, virtualMs, events, digest, report: this.#checker.report(), wrong, faults: this.#faults.count }
+  }
+}
+
+/** One group for certain, each other one in most seeds, with one to three members. */
+function drawGroups(world: World): GroupPlan[] {
+  const random = world.random('groups')
+  const drawn = GROUPS.map((plan, at) => {
+    const isThere = random.next() < 0.75
+    const members = random.between(1, 3)
+    const addresses = Array.from({ length: members }, (_, n) => `10.0.${at + 1}.${n + 1}`)
+    return { isThere, plan: { ...plan, addresses } }
+  })
+  const there = drawn.filter(({ isThere }) => isThere)
+  return (there.length > 0 ? there : drawn.slice(0, 1)).map(({ plan }) => plan)
+}
