@@ -1,4 +1,4 @@
-import { encodeProperties, PropertyScan } from '@tandemmq/protocol'
+import { DEFAULT_DELAY_LEVELS, encodeProperties, PropertyScan } from '@tandemmq/protocol'
 import { expect, test } from 'vitest'
 import { deliverAtOf } from './deliver-at.ts'
 import { parseRecallHandle, recallHandle } from './recall-handle.ts'
@@ -42,8 +42,26 @@ test.each([
   expect(() => deliverAt(properties)).toThrow('MESSAGE_ILLEGAL')
 })
 
-test('the longest delay is allowed', () => {
-  expect(deliverAt({ TIMER_DELAY_MS: '86400000' })).toBe(NOW + 86_400_000)
+test.each([
+  ['TIMER_DELAY_SEC', (ms: number) => `${ms / 1_000}`, 1_000],
+  ['TIMER_DELAY_MS', (ms: number) => `${ms}`, 1],
+  ['TIMER_DELIVER_MS', (ms: number) => `${NOW + ms}`, 1],
+])('%s reaches to the horizon, one step below and not one beyond', (name, valueOf, step) => {
+  const { horizonMs } = rules
+  for (const ms of [step, horizonMs - step, horizonMs]) expect(deliverAt({ [name]: valueOf(ms) })).toBe(NOW + ms)
+  expect(() => deliverAt({ [name]: valueOf(horizonMs + step) })).toThrow('MESSAGE_ILLEGAL')
+})
+
+test('the 18 levels are those of RocketMQ, also when they reach beyond the horizon', () => {
+  const seconds = [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200]
+  for (const [n, delay] of seconds.entries()) {
+    const bytes = encodeProperties({ DELAY: `${n + 1}` })
+    const scan = new PropertyScan()
+    scan.scan(bytes, 0, bytes.length)
+    const limits = { levels: DEFAULT_DELAY_LEVELS, horizonMs: 1_000 }
+    expect(deliverAtOf(scan, bytes, NOW, limits), `level ${n + 1}`).toBe(NOW + delay * 1_000)
+  }
+  expect(DEFAULT_DELAY_LEVELS).toHaveLength(18)
 })
 
 test('a recall handle is the one of RocketMQ 5.3.3', () => {

@@ -8,6 +8,9 @@ import type { TimerTable } from './timer-table.ts'
 
 /** Deliveries per turn: a backlog of overdue messages must not hold up everybody else. */
 const FIRES_PER_SLICE = 500
+/** And not for longer: records read from a slow disk take their time. */
+const SLICE_MS = 4
+const LOOK_AT_CLOCK_EVERY = 32
 /** Deliveries on their way to the disk. */
 const FIRES_IN_FLIGHT_MAX = 4_096
 /** The wall clock may be set forward while the timer sleeps by the other one: look at least so often. */
@@ -103,6 +106,7 @@ export class Deliveries {
       if (id < 0) break
       fired++
       this.#fire(id, now)
+      if (fired % LOOK_AT_CLOCK_EVERY === 0 && this.#clock.monotonic() - steady > SLICE_MS) break
     }
     this.#arm()
   }

@@ -31,7 +31,10 @@ export class QueueLocks {
   /** Takes or renews locks on one broker. @returns queues now held by key, by what it holds them */
   async lock(brokerName: string, queues: readonly MessageQueue[]): Promise<Map<string, HeldLock>> {
     const address = this.#core.brokerAddress(brokerName)
-    const init = { code: RequestCode.LOCK_BATCH_MQ, body: this.#body(queues, { withEpochs: true }) }
+    const init = {
+      code: RequestCode.LOCK_BATCH_MQ,
+      body: this.#body(queues, this.#isClaim ? { handover: true } : { withEpochs: true }),
+    }
     const answer = await this.#core.ask(address, init, `lock queues of ${this.#group}`)
     const body = asObject(parseLenientJson(answer.body.toString('utf8')))
     const epochs = asArray(body['epochs'])
@@ -52,22 +55,21 @@ export class QueueLocks {
   /** Gives locks back, so that the next owner need not wait for them to expire (60 s). */
   async unlock(queue: MessageQueue): Promise<void> {
     const address = this.#core.brokerAddress(queue.brokerName)
-    const init = { code: RequestCode.UNLOCK_BATCH_MQ, body: this.#body([queue]) }
+    const init = {
+      code: RequestCode.UNLOCK_BATCH_MQ,
+      body: this.#body([queue], this.#isClaim ? { handover: true } : {}),
+    }
     await this.#core.ask(address, init, `unlock ${queueKey(queue)}`)
   }
 
-  #body(queues: readonly MessageQueue[], more: { withEpochs?: true } = {}): Buffer {
+  #body(queues: readonly MessageQueue[], more: { withEpochs?: true; handover?: true } = {}): Buffer {
     return Buffer.from(
       JSON.stringify({
         clientId: this.#core.settings.clientId,
         consumerGroup: this.#group,
         mqSet: queues.map(({ brokerName, queueId, topic }) => ({ brokerName, queueId, topic })),
         onlyThisBroker: false,
-<<<<<<< HEAD
-        ...(this.#isClaim ? { handover: true } : { withEpochs: true }),
-=======
         ...more,
->>>>>>> retry
       }),
     )
   }

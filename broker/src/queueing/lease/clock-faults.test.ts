@@ -1,0 +1,29 @@
+import { ResponseCode } from '@tandemmq/protocol'
+import type { VirtualClock } from '@tandemmq/remoting/simulation'
+import { expect, test } from 'vitest'
+import { Pops } from './lease-test-kit.ts'
+
+const HOUR = 3_600_000
+
+test.each([
+  ['an hour forward', (clock: VirtualClock) => clock.jumpWall(HOUR)],
+  ['an hour back', (clock: VirtualClock) => clock.jumpWall(-HOUR)],
+  ['ten times as fast', (clock: VirtualClock) => clock.setWallRate(10)],
+  ['a tenth as fast', (clock: VirtualClock) => clock.setWallRate(0.1)],
+  ['to 1970', (clock: VirtualClock) => clock.setWall(0)],
+  ['to 2106', (clock: VirtualClock) => clock.setWall(4_294_967_296_000)],
+])('F38: the wall clock goes %s: a lease holds for its time, its receipt is good until then', async (_, strike) => {
+  const pops = await Pops.start()
+  const { clock } = pops.rooms
+  await pops.send(['a', 'b'])
+  const first = await pops.pop({ invisibleTime: 30_000 })
+  expect(first.bodies).toEqual(['a', 'b'])
+  await clock.advance(5_000)
+  strike(clock)
+  await clock.advance(24_000)
+  expect((await pops.pop({ invisibleTime: 30_000 })).bodies).toEqual([])
+  expect((await pops.ack(first.receipts[0] ?? '')).code).toBe(ResponseCode.SUCCESS)
+  await clock.advance(2_000)
+  const again = await pops.pop({ invisibleTime: 30_000 })
+  expect(again.bodies).toEqual(['b'])
+})
