@@ -7,7 +7,11 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'deliver a timer 1 s early',
     patches: [
-      { file: 'delay/deliveries.js', from: 'this.#table.takeDue(now);', to: 'this.#table.takeDue(now + 1000);' },
+      {
+        file: 'delay/deliveries.js',
+        from: 'this.#table.takeDue(now, steady);',
+        to: 'this.#table.takeDue(now + 1000, steady + 1000);',
+      },
     ],
   },
   {
