@@ -7,32 +7,8 @@ import { repositoryRoot } from './source-files.ts'
 /** Faults that one broker and its clients have to answer; each has a test that makes it happen. */
 const rows = [
   ...['F01', 'F02', 'F04', 'F05', 'F06', 'F07', 'F08', 'F09', 'F11', 'F12', 'F13', 'F14', 'F15', 'F16', 'F17'],
-<<<<<<< HEAD
-  ...[
-    'F18',
-    'F19',
-    'F20',
-    'F21',
-    'F22',
-    'F24',
-    'F25',
-    'F26',
-    'F28',
-    'F30',
-    'F33',
-    'F34',
-    'F35',
-    'F37',
-    'F42',
-    'F61',
-    'F62',
-    'F63',
-    'F65',
-  ],
-=======
-  ...['F18', 'F19', 'F20', 'F21', 'F25', 'F26', 'F28', 'F30', 'F33', 'F34', 'F35', 'F37', 'F38', 'F42', 'F56', 'F57'],
-  ...['F62', 'F63', 'F65'],
->>>>>>> timers
+  ...['F18', 'F19', 'F20', 'F21', 'F22', 'F24', 'F25', 'F26', 'F28', 'F30', 'F33', 'F34', 'F35', 'F37', 'F38', 'F42'],
+  ...['F56', 'F57', 'F61', 'F62', 'F63', 'F65'],
 ]
 
 const tests = faultTests()

@@ -206,21 +206,12 @@ export class TimerTable {
     const physical = new Float64Array(count)
     const dueAt = new Float64Array(count)
     const hashes = new Int32Array(count)
-<<<<<<< HEAD
     let next = 0
     for (let id = 0; id < this.#used; id++) {
       if (!isMeant(id)) continue
       physical[next] = this.#physical[id] as number
       dueAt[next] = this.#dueAt[id] as number
       hashes[next++] = this.#byHash.hashOf(id)
-=======
-    let row = 0
-    for (let id = 0; id < this.#used; id++) {
-      if (!isMeant(id)) continue
-      physical[row] = this.#physical[id] as number
-      dueAt[row] = this.#dueAt[id] as number
-      hashes[row++] = this.#byHash.hashOf(id)
->>>>>>> timers
     }
     writer.number(count).column(physical).column(dueAt).column(hashes)
     const settled = this.#settled.slice(this.#settledHead)
