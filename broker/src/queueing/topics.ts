@@ -215,9 +215,13 @@ export class Topics {
     const topic = this.require(name)
     if (!this.#persistent.has(name)) throw new BrokerError('ILLEGAL_OPERATION', `${name} is the broker's own topic`)
     this.#remove(topic)
-    this.#store?.deleteTopic(name)
-    this.#announce(topic, 'deleted')
-    this.#stored = storeSoon(this.#journal, TABLE, { delete: name } satisfies Entry)
+    try {
+      this.#store?.deleteTopic(name)
+      this.#announce(topic, 'deleted')
+    } finally {
+      // A fenced store throws: whoever asks again must hear of it too.
+      this.#stored = storeSoon(this.#journal, TABLE, { delete: name } satisfies Entry)
+    }
     await this.stored()
   }
 
