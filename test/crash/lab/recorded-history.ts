@@ -46,6 +46,8 @@ export function brokerOptions(clock: VirtualClock, network: MemoryNetwork, disk:
     segmentBytes: (8 << 10) + (128 << 10),
     checkpointBytes: 1 << 20,
     retentionBytes: 1 << 20,
+    // Records of application keys are kept for it, whatever retention wants.
+    dedupWindowMs: 100_000,
     transactionTimeoutMs: 1_000,
     transactionCheckIntervalMs: 2_000,
   }
