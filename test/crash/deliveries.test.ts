@@ -213,3 +213,68 @@ test('what an operator passed over need not come', () => {
   rest.push({ event: 'rewind.start', t: 9e12, group: 'billing', topic: 'orders', to: -1 })
   expect(rulesOf(rest)).toEqual([])
 })
+
+const WALL_MS = 1_000
+
+/** One message of `mail`, handed out when a move to `to` ended, and never finished: its lease was gone. */
+function handedOutIn(move: { to: number; storedWall: number; begunAfterMs: number }): Event[] {
+  const { to, storedWall, begunAfterMs } = move
+  const place = { id: 'm', group: 'mail', topic: 'orders', queueId: 0, offset: 0 }
+  const begin = 2e9 + begunAfterMs * 1e6
+  return [
+    { event: 'join', t: 0, group: 'mail', topic: 'orders', policy: policies['mail'] },
+    { event: 'send.start', t: 1e9, id: 'm', topic: 'orders', kind: 'plain', hash: 'h' },
+    { event: 'send.ok', t: 1.1e9, id: 'm', queueId: 0, offset: 0 },
+    { event: 'rewind.start', t: 1.5e9, wall: WALL_MS - 500, group: 'mail', topic: 'orders', to },
+    { event: 'rewind.ok', t: 2e9, wall: WALL_MS, group: 'mail', topic: 'orders', to },
+    { event: 'recv', t: begin, hash: 'h', ...place },
+    { event: 'handle.start', t: begin, ...place, op: 1, stored: 'orders', attempt: 1, member: 'one', storedWall },
+    { event: 'handle.end', t: begin + 1, op: 1, id: 'm', group: 'mail', outcome: 'retry' },
+  ]
+}
+
+test('what was on its way when the group was moved past it need not be finished, all else must', () => {
+  const [before, after] = [WALL_MS - 1, WALL_MS + 1]
+  expect(rulesOf(handedOutIn({ to: -1, storedWall: before, begunAfterMs: 140 }))).toEqual([])
+  expect(rulesOf(handedOutIn({ to: -1, storedWall: after, begunAfterMs: 140 }))).toEqual(['AtLeastOnce'])
+  expect(rulesOf(handedOutIn({ to: -1, storedWall: before, begunAfterMs: 31_000 }))).toEqual(['AtLeastOnce'])
+  expect(rulesOf(handedOutIn({ to: 500, storedWall: 499, begunAfterMs: 140 }))).toEqual([])
+  expect(rulesOf(handedOutIn({ to: 500, storedWall: 500, begunAfterMs: 140 }))).toEqual(['AtLeastOnce'])
+  expect(rulesOf(handedOutIn({ to: 500, storedWall: 500, begunAfterMs: -10 }))).toEqual(['AtLeastOnce'])
+  expect(rulesOf(handedOutIn({ to: 0, storedWall: before, begunAfterMs: 140 }))).toEqual(['AtLeastOnce'])
+})
+
+/** `mail` is moved back while a retry of a message waits: the message begins anew, and the retry comes all the same. */
+function twoLives(deliveries: readonly [t: number, attempt: number, outcome: string, forMs?: number][]): Event[] {
+  const place = { id: 'm', group: 'mail', topic: 'orders', queueId: 0, offset: 0 }
+  const events: Event[] = [
+    { event: 'join', t: 0, group: 'mail', topic: 'orders', policy: policies['mail'] },
+    { event: 'send.start', t: 1e9, id: 'm', topic: 'orders', kind: 'plain', hash: 'h' },
+    { event: 'send.ok', t: 1.1e9, id: 'm', queueId: 0, offset: 0 },
+    { event: 'recv', t: 2e9, hash: 'h', ...place },
+    { event: 'rewind.start', t: 20e9, group: 'mail', topic: 'orders', to: 0 },
+    { event: 'rewind.ok', t: 21e9, group: 'mail', topic: 'orders', to: 0 },
+  ]
+  for (const [op, [s, attempt, outcome, forMs = 1]] of deliveries.entries()) {
+    const stored = attempt === 1 ? 'orders' : '%RETRY%mail'
+    const t = s * 1e9
+    events.push({ event: 'handle.start', t, ...place, op, stored, attempt, member: 'one', storedWall: 0 })
+    events.push({ event: 'handle.end', t: t + forMs * 1e6, op, id: 'm', group: 'mail', outcome })
+  }
+  return events.toSorted((a, b) => a.t - b.t)
+}
+
+test('a message a group was moved back to has two lives, and no third', () => {
+  const first = [2, 1, 'retry'] as const
+  const anew = [22, 1, 'retry'] as const
+  const ends: [number, number, string][] = [
+    [60, 2, 'ok'],
+    [66, 2, 'ok'],
+  ]
+  expect(rulesOf(twoLives([[...first], [...anew], ...ends]))).toEqual([])
+  expect(rulesOf(twoLives([[...first], [...anew], [60, 2, 'ok', 8_000], [66, 2, 'ok']]))).toEqual([])
+  expect(rulesOf(twoLives([[...first], [...anew], ...ends, [70, 2, 'ok']]))).toEqual(['NoResurrect'])
+  const third = twoLives([[...first], [...anew], [60, 2, 'ok'], [66, 2, 'ok', 8_000], [70, 2, 'ok']])
+  expect(rulesOf(third)).toEqual(['LeaseExclusive'])
+  expect(rulesOf(twoLives([[...first], ...ends]))).toEqual(['NoResurrect'])
+})

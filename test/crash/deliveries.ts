@@ -1,5 +1,6 @@
 import { CalmTimes } from './calm-times.ts'
 import type { GroupPolicy, HistoryEvent } from './history.ts'
+import { Moves } from './moves.ts'
 
 export type DeliveryRule =
   | 'AtLeastOnce'
@@ -39,21 +40,11 @@ type DeliveryEvent = HistoryEvent & {
     | 'handle.end'
 }
 
-/** A group moved by an operator; `untilWall`: what was stored by then may have been passed over. */
-interface Move {
-  readonly topic: string
-  readonly from: number
-  untilWall: number
-}
-
 interface Group {
   readonly policy: GroupPolicy
   readonly byId: Map<string, Delivery[]>
   readonly dead: Set<string>
-  /** Messages sent before may have been passed over: an operator moved the group. By topic, ns. */
-  readonly skippedUntil: Map<string, number>
-  /** What operators did to its positions. */
-  readonly moves: Move[]
+  readonly moves: Moves
   /** Deliveries begun before may never be finished: the group was deleted. */
   forgottenUntil: number
 }
@@ -72,8 +63,8 @@ export class Deliveries {
     if (event.event === 'join') {
       const { group, policy } = event
       if (policy === undefined || this.#groups.has(group)) return
-      const [byId, skippedUntil, dead] = [new Map(), new Map(), new Set<string>()]
-      this.#groups.set(group, { policy, byId, dead, skippedUntil, moves: [], forgottenUntil: -1 })
+      const [byId, dead, moves] = [new Map(), new Set<string>(), new Moves()]
+      this.#groups.set(group, { policy, byId, dead, moves, forgottenUntil: -1 })
       return
     }
     const group = this.#groups.get(event.group)
@@ -81,19 +72,11 @@ export class Deliveries {
     if (event.event === 'handle.start') this.#begin(group, event)
     else if (event.event === 'handle.end') this.#end(event)
     else if (event.event === 'dead') group.dead.add(event.id)
-    else if (event.event === 'forget.start') group.forgottenUntil = Number.POSITIVE_INFINITY
-    else if (event.event === 'forget.ok') group.forgottenUntil = event.t
-    else if (event.event === 'rewind.start' || event.event === 'rewind.ok') this.#move(group, event)
-  }
-
-  #move({ moves, skippedUntil }: Group, event: HistoryEvent & { event: 'rewind.start' | 'rewind.ok' }): void {
-    const { topic, to, t, wall } = event
-    const isOver = event.event === 'rewind.ok'
-    const last = moves.at(-1)
-    const isForward = to !== 0
-    if (!isOver) moves.push({ topic, from: t, untilWall: isForward ? Number.POSITIVE_INFINITY : 0 })
-    else if (isForward && last !== undefined) last.untilWall = wall
-    if (isForward) skippedUntil.set(topic, isOver ? t : Number.POSITIVE_INFINITY)
+    else if (event.event !== 'member') {
+      group.moves.take(event)
+      if (event.event === 'forget.start') group.forgottenUntil = Number.POSITIVE_INFINITY
+      else if (event.event === 'forget.ok') group.forgottenUntil = event.t
+    }
   }
 
   /** Whether deliveries of the group are begun and ended. */
@@ -105,19 +88,19 @@ export class Deliveries {
   mayMiss(name: string, id: string, message: { topic: string; startedAt: number }): boolean {
     const group = this.#groups.get(name)
     if (group === undefined) return false
-    return group.dead.has(id) || message.startedAt <= (group.skippedUntil.get(message.topic) ?? -1)
+    return group.dead.has(id) || message.startedAt <= group.moves.skippedUntil(message.topic)
   }
 
   /** @param isGone messages that nobody must get any more */
   unfinished(isGone: (id: string) => boolean): { id: string; group: string }[] {
     const found: { id: string; group: string }[] = []
-    for (const [group, { policy, byId, dead, forgottenUntil, skippedUntil }] of this.#groups) {
+    for (const [group, { policy, byId, dead, forgottenUntil, moves }] of this.#groups) {
       if (policy.mode === 'broadcasting') continue
       for (const [id, deliveries] of byId) {
         if (dead.has(id) || deliveries.some(({ end }) => end?.outcome === 'ok')) continue
         if (deliveries.some((one) => isGivenUp(one, policy)) || isGone(id)) continue
         const first = (deliveries[0] as Delivery).start
-        if (first.t > Math.max(forgottenUntil, skippedUntil.get(first.topic) ?? -1)) found.push({ id, group })
+        if (first.t > forgottenUntil && !moves.mayPass(first)) found.push({ id, group })
       }
     }
     return found
@@ -151,30 +134,44 @@ export class Deliveries {
   }
 
   #judgeEach(name: string, group: Group, found: DeliveryViolation[], isGone: (id: string) => boolean): void {
-    const { policy, byId, dead, forgottenUntil, skippedUntil } = group
+    const { policy, byId, dead, forgottenUntil, moves } = group
     for (const [id, deliveries] of byId) {
-      const lostUntil = Math.max(forgottenUntil, skippedUntil.get((deliveries[0] as Delivery).start.topic) ?? -1)
       const isDone = dead.has(id) || deliveries.some(({ end }) => end?.outcome === 'ok')
       const givenUp = deliveries.find((one) => isGivenUp(one, policy))
-      if (givenUp !== undefined && !isDone && !isGone(id) && givenUp.start.t > lostUntil) {
+      const isExcused = givenUp !== undefined && (givenUp.start.t <= forgottenUntil || moves.mayPass(givenUp.start))
+      if (givenUp !== undefined && !isDone && !isGone(id) && !isExcused) {
         found.push({ rule: 'DeadLetter', text: `${name} gave ${id} up, and it is no dead letter`, ids: [id] })
       }
-      this.#judgePairs(name, id, deliveries, found)
+      this.#judgePairs(name, group, id, deliveries, found)
       this.#judgeSchedule(name, policy, id, deliveries, found)
     }
   }
 
-  #judgePairs(name: string, id: string, deliveries: readonly Delivery[], found: DeliveryViolation[]): void {
+  #judgePairs(
+    name: string,
+    { policy, moves }: Group,
+    id: string,
+    deliveries: readonly Delivery[],
+    found: DeliveryViolation[],
+  ): void {
     for (let at = 1; at < deliveries.length; at++) {
       const [before, after] = [deliveries[at - 1] as Delivery, deliveries[at] as Delivery]
       if (!this.#calm.isCalm(name, before.start.t, after.start.t)) continue
       const overlap = before.end === undefined || before.end.t > after.start.t
+      if (!overlap && before.end?.outcome !== 'ok') continue
+      // In order nothing is copied: a message has one life, wherever the group is.
+      const starts = policy.ordered ? [] : deliveries.slice(0, at + 1).map(({ start }) => start)
+      const others = deliveries.slice(0, at - 1).filter((one) => this.#isFinished(name, one)).length
+      if (others + 1 < moves.livesOf(starts)) continue
       const members = `${before.start.member} and ${after.start.member}`
       if (overlap) found.push({ rule: 'LeaseExclusive', text: `${members} of ${name} both had ${id}`, ids: [id] })
-      else if (before.end?.outcome === 'ok') {
-        found.push({ rule: 'NoResurrect', text: `${name} finished ${id} and got it again`, ids: [id] })
-      }
+      else found.push({ rule: 'NoResurrect', text: `${name} finished ${id} and got it again`, ids: [id] })
     }
+  }
+
+  /** For good: while faults are about, the acknowledgement may have been lost. */
+  #isFinished(name: string, { start, end }: Delivery): boolean {
+    return end?.outcome === 'ok' && this.#calm.isCalm(name, start.t, end.t)
   }
 
   /** Delivery n + 1 against the earliest failure of delivery n: any of several copies may come again. */
@@ -245,9 +242,9 @@ export class Deliveries {
 
 /** Why a message may be finished at `doneAt`, and one behind it begin at `t` before that. */
 function isPassedOver({ moves, dead }: Group, { id, topic, storedWall }: Start, t: number, doneAt: number): boolean {
-  if (moves.some((move) => move.topic === topic && move.from <= t && storedWall <= move.untilWall)) return true
+  if (moves.mayHavePassed(topic, storedWall, t)) return true
   // Given up when its deliveries had begun and none had ended; an operator who moves the group back brings it again.
-  return dead.has(id) && (doneAt === Number.POSITIVE_INFINITY || moves.some(({ from }) => from > t && from < doneAt))
+  return dead.has(id) && (doneAt === Number.POSITIVE_INFINITY || moves.isBetween(t, doneAt))
 }
 
 function isGivenUp({ start, end }: Delivery, policy: GroupPolicy): boolean {

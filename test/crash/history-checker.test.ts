@@ -213,6 +213,19 @@ test('deliveries again are counted and no violation', () => {
   expect([report.groups['b']?.again, report.violations]).toEqual([9, []])
 })
 
+test('a message that was stored when its topic was deleted does not come back, one without an answer may', () => {
+  const sent = { event: 'send.start', t: 1e9, id: 'm', topic: 'orders', kind: 'plain', hash: 'h' }
+  const place = { queueId: 0, offset: 0 }
+  const rest = [
+    { event: 'delete.start', t: 3e9, topic: 'orders' },
+    { event: 'delete.ok', t: 4e9, topic: 'orders' },
+    { event: 'recv', t: 9e9, id: 'm', hash: 'h', group: 'a', topic: 'orders', ...place },
+  ]
+  expect(rulesOf([sent, { event: 'send.ok', t: 2e9, id: 'm', ...place }, ...rest])).toEqual(['Deleted'])
+  expect(rulesOf([sent, { event: 'send.ok', t: 3.5e9, id: 'm', ...place }, ...rest])).toEqual([])
+  expect(rulesOf([sent, { event: 'send.unknown', t: 5e9, id: 'm', code: 'CONNECTION_CLOSED' }, ...rest])).toEqual([])
+})
+
 test('checker and logs know nothing of the product', () => {
   for (const file of [
     'history-checker.ts',
@@ -221,6 +234,7 @@ test('checker and logs know nothing of the product', () => {
     'removals.ts',
     'settings-kept.ts',
     'deliveries.ts',
+    'moves.ts',
     'queue-offsets.ts',
     'calm-times.ts',
     'cancellations.ts',

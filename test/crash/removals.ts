@@ -57,7 +57,9 @@ export class Removals {
     if (deletion !== undefined) {
       // What waits elsewhere, parked or half, goes to whatever has the name when its time comes.
       const isParked = message.kind === 'delayed' || message.kind === 'half'
-      const isBack = !isParked && message.okAt < deletion.from && message.lastReceivedAt > deletion.to
+      // A send without an answer may reach the topic that has the name afterwards.
+      const wasThere = message.okAt > 0 && message.okAt < deletion.from
+      const isBack = !isParked && wasThere && message.lastReceivedAt > deletion.to
       return isBack
         ? { rule: 'Deleted', text: `${id} arrived after its topic ${message.topic} was deleted` }
         : undefined

@@ -137,15 +137,17 @@ export class Simulation {
   async #drain(): Promise<void> {
     const until = this.#world.clock.monotonic() + DRAIN_MS
     do {
-      await this.#world.sleep(LOOK_MS)
-      this.#take()
+      do await this.#world.sleep(LOOK_MS)
+      while (!this.#isDone() && this.#world.clock.monotonic() < until)
+      await this.#world.sleep(COMMIT_MS)
     } while (!this.#isDone() && this.#world.clock.monotonic() < until)
-    await this.#world.sleep(COMMIT_MS)
   }
 
   #isDone(): boolean {
-    const { broker } = this.#world
-    if (broker === undefined || broker.stats().delay.pending > 0) return false
+    this.#take()
+    const stats = this.#world.broker?.stats()
+    // A message the group was moved back to may be finished, and a retry of its first life still wait.
+    if (stats === undefined || stats.delay.pending + stats.leases.live > 0) return false
     return this.#checker.missing().length === 0 && this.#checker.unfinished().length === 0
   }
 
