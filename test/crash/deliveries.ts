@@ -1,4 +1,4 @@
-import { CalmTimes } from './calm-times.ts'
+import { CalmTimes, topicKey } from './calm-times.ts'
 import type { GroupPolicy, HistoryEvent } from './history.ts'
 
 export type DeliveryRule =
@@ -35,6 +35,8 @@ type DeliveryEvent = HistoryEvent & {
     | 'rewind.ok'
     | 'forget.start'
     | 'forget.ok'
+    | 'delete.start'
+    | 'delete.ok'
     | 'handle.start'
     | 'handle.end'
 }
@@ -68,7 +70,7 @@ export class Deliveries {
 
   take(event: DeliveryEvent): void {
     this.#calm.take(event)
-    if (event.event === 'fault' || event.event === 'heal') return
+    if (!('group' in event)) return
     if (event.event === 'join') {
       const { group, policy } = event
       if (policy === undefined || this.#groups.has(group)) return
@@ -167,7 +169,7 @@ export class Deliveries {
   #judgePairs(name: string, id: string, deliveries: readonly Delivery[], found: DeliveryViolation[]): void {
     for (let at = 1; at < deliveries.length; at++) {
       const [before, after] = [deliveries[at - 1] as Delivery, deliveries[at] as Delivery]
-      if (!this.#calm.isCalm(name, before.start.t, after.start.t)) continue
+      if (!this.#isCalm(name, before.start, after.start)) continue
       const overlap = before.end === undefined || before.end.t > after.start.t
       const members = `${before.start.member} and ${after.start.member}`
       if (overlap) found.push({ rule: 'LeaseExclusive', text: `${members} of ${name} both had ${id}`, ids: [id] })
@@ -175,6 +177,12 @@ export class Deliveries {
         found.push({ rule: 'NoResurrect', text: `${name} finished ${id} and got it again`, ids: [id] })
       }
     }
+  }
+
+  #isCalm(name: string, from: Start, to: Start): boolean {
+    // Who leases a message has it alone whatever becomes of the queues.
+    const sharesQueues = this.#groups.get(name)?.policy.mode !== 'lease'
+    return this.#calm.isCalm(sharesQueues ? [name, topicKey(from.topic)] : [name], from.t, to.t)
   }
 
   /** Delivery n + 1 against the earliest failure of delivery n: any of several copies may come again. */
@@ -190,7 +198,7 @@ export class Deliveries {
       const failed = deliveries.filter((one) => one.start.attempt === start.attempt - 1 && one.start.t < start.t)
       const first = failed[0]
       // A lease that ran out, or could not be given back, comes again by another rule.
-      if (first === undefined || (policy.mode === 'lease' && !this.#calm.isCalm(name, first.start.t, start.t))) continue
+      if (first === undefined || (policy.mode === 'lease' && !this.#isCalm(name, first.start, start))) continue
       if (failed.some(({ end }) => end?.outcome !== 'retry')) continue
       const dueAt = Math.min(...failed.map(({ end }) => (end as End).t + pauseNs(end as End, policy, start.attempt)))
       if (start.t >= dueAt - RESOLUTION_NS) continue
@@ -236,7 +244,7 @@ export class Deliveries {
     for (let at = 1; at < inTime.length; at++) {
       const [one, next] = [inTime[at - 1] as Delivery, inTime[at] as Delivery]
       if (one.end !== undefined && one.end.t <= next.start.t) continue
-      if (one.start.id === next.start.id || !this.#calm.isCalm(name, one.start.t, next.start.t)) continue
+      if (one.start.id === next.start.id || !this.#isCalm(name, one.start, next.start)) continue
       const text = `${one.start.member} and ${next.start.member} of ${name} worked at once (${lane})`
       found.push({ rule, text, ids: [one.start.id, next.start.id] })
     }
