@@ -30,10 +30,11 @@ export class CalmTimes {
     else if (kind === 'delete.start' || kind === 'delete.ok') this.#add(topicKey(event.topic), t, t + TOPIC_SETTLE_NS)
   }
 
-  /** @param groups names, and keys of topics */
-  isCalm(groups: readonly string[], from: number, to: number): boolean {
+  /** @param topic given: it must not have been deleted either */
+  isCalm(group: string, from: number, to: number, topic?: string): boolean {
     const meets = (one: { from: number; to: number }): boolean => one.from <= to && one.to >= from
-    return ![OF_ALL, ...groups].some((name) => this.#disturbed.get(name)?.some(meets))
+    const names = [OF_ALL, group, ...(topic === undefined ? [] : [topicKey(topic)])]
+    return !names.some((name) => this.#disturbed.get(name)?.some(meets))
   }
 
   #add(group: string, from: number, to: number): void {
@@ -43,6 +44,6 @@ export class CalmTimes {
   }
 }
 
-export function topicKey(topic: string): string {
+function topicKey(topic: string): string {
   return `topic ${topic}`
 }

@@ -1,4 +1,4 @@
-import { CalmTimes, topicKey } from './calm-times.ts'
+import { CalmTimes } from './calm-times.ts'
 import type { GroupPolicy, HistoryEvent } from './history.ts'
 
 export type DeliveryRule =
@@ -179,12 +179,6 @@ export class Deliveries {
     }
   }
 
-  #isCalm(name: string, from: Start, to: Start): boolean {
-    // Who leases a message has it alone whatever becomes of the queues.
-    const sharesQueues = this.#groups.get(name)?.policy.mode !== 'lease'
-    return this.#calm.isCalm(sharesQueues ? [name, topicKey(from.topic)] : [name], from.t, to.t)
-  }
-
   /** Delivery n + 1 against the earliest failure of delivery n: any of several copies may come again. */
   #judgeSchedule(
     name: string,
@@ -248,6 +242,12 @@ export class Deliveries {
       const text = `${one.start.member} and ${next.start.member} of ${name} worked at once (${lane})`
       found.push({ rule, text, ids: [one.start.id, next.start.id] })
     }
+  }
+
+  #isCalm(name: string, from: Start, to: Start): boolean {
+    // Who leases a message has it alone whatever becomes of the queues.
+    const sharesQueues = this.#groups.get(name)?.policy.mode !== 'lease'
+    return this.#calm.isCalm(name, from.t, to.t, sharesQueues ? from.topic : undefined)
   }
 }
 
