@@ -4,11 +4,13 @@ import type { HistoryEvent } from './history.ts'
 const SETTLE_NS = 100e9
 /** After a member came or went, or an operator moved the group. */
 const GROUP_SETTLE_NS = 30e9
+/** After a topic was deleted and made anew: each member hears of its queues at its own refresh (30 s), and shares then (20 s). */
+const TOPIC_SETTLE_NS = 60e9
 const OF_ALL = ''
 
 /** When nothing disturbs a group: then a message comes once, and to one member. */
 export class CalmTimes {
-  /** Begin and end of each disturbance with what it takes to settle, in order of their begins; by group. */
+  /** Begin and end of each disturbance with what it takes to settle, in order of their begins; by group or topic. */
   readonly #disturbed = new Map<string, { from: number; to: number }[]>()
   #isHealed = true
 
@@ -25,11 +27,14 @@ export class CalmTimes {
     } else if (kind === 'member' || kind === 'rewind.ok' || kind === 'forget.ok') {
       this.#add(event.group, t, t + GROUP_SETTLE_NS)
     } else if (kind === 'rewind.start' || kind === 'forget.start') this.#add(event.group, t, t + GROUP_SETTLE_NS)
+    else if (kind === 'delete.start' || kind === 'delete.ok') this.#add(topicKey(event.topic), t, t + TOPIC_SETTLE_NS)
   }
 
-  isCalm(group: string, from: number, to: number): boolean {
+  /** @param topic given: it must not have been deleted either */
+  isCalm(group: string, from: number, to: number, topic?: string): boolean {
     const meets = (one: { from: number; to: number }): boolean => one.from <= to && one.to >= from
-    return ![OF_ALL, group].some((name) => this.#disturbed.get(name)?.some(meets))
+    const names = [OF_ALL, group, ...(topic === undefined ? [] : [topicKey(topic)])]
+    return !names.some((name) => this.#disturbed.get(name)?.some(meets))
   }
 
   #add(group: string, from: number, to: number): void {
@@ -37,4 +42,8 @@ export class CalmTimes {
     times.push({ from, to })
     this.#disturbed.set(group, times)
   }
+}
+
+function topicKey(topic: string): string {
+  return `topic ${topic}`
 }

@@ -204,6 +204,24 @@ test('while faults are about, a message may come again or to two; an operator ma
   }
 })
 
+test('two members may have a message for a minute after its topic was made anew, not later, not of another topic, and no lease', () => {
+  const told = (topic: string, agoMs: number, group = 'billing'): string[] => {
+    const events = trueHistory(1)
+    const start = events.findLast(finished(events, group)) as Event
+    again(events, start, 1, { member: 'two' })
+    const t = start.t - agoMs * 1e6
+    // Nothing that was sent before the deletion is judged by it here.
+    const kept = events.filter((event) => !['send.start', 'send.ok', 'recv'].includes(event.event))
+    kept.push({ event: 'delete.start', topic, t }, { event: 'delete.ok', topic, t: t + 1 })
+    kept.sort((a, b) => a.t - b.t)
+    return rulesOf(kept).filter((rule) => rule === 'LeaseExclusive')
+  }
+  expect(told('orders', 50_000)).toEqual([])
+  expect(told('orders', 61_000)).toEqual(['LeaseExclusive'])
+  expect(told('orders', 50_000, 'mail')).toEqual(['LeaseExclusive'])
+  expect(told('others', 50_000)).toEqual(['LeaseExclusive'])
+})
+
 test('what an operator passed over need not come', () => {
   const events = trueHistory(1)
   const start = events.find(finished(events, 'billing')) as Event

@@ -36,6 +36,8 @@ type DeliveryEvent = HistoryEvent & {
     | 'rewind.ok'
     | 'forget.start'
     | 'forget.ok'
+    | 'delete.start'
+    | 'delete.ok'
     | 'handle.start'
     | 'handle.end'
 }
@@ -59,7 +61,7 @@ export class Deliveries {
 
   take(event: DeliveryEvent): void {
     this.#calm.take(event)
-    if (event.event === 'fault' || event.event === 'heal') return
+    if (!('group' in event)) return
     if (event.event === 'join') {
       const { group, policy } = event
       if (policy === undefined || this.#groups.has(group)) return
@@ -156,7 +158,7 @@ export class Deliveries {
   ): void {
     for (let at = 1; at < deliveries.length; at++) {
       const [before, after] = [deliveries[at - 1] as Delivery, deliveries[at] as Delivery]
-      if (!this.#calm.isCalm(name, before.start.t, after.start.t)) continue
+      if (!this.#isCalm(name, before.start, after.start)) continue
       const overlap = before.end === undefined || before.end.t > after.start.t
       if (!overlap && before.end?.outcome !== 'ok') continue
       // In order nothing is copied: a message has one life, wherever the group is.
@@ -187,7 +189,7 @@ export class Deliveries {
       const failed = deliveries.filter((one) => one.start.attempt === start.attempt - 1 && one.start.t < start.t)
       const first = failed[0]
       // A lease that ran out, or could not be given back, comes again by another rule.
-      if (first === undefined || (policy.mode === 'lease' && !this.#calm.isCalm(name, first.start.t, start.t))) continue
+      if (first === undefined || (policy.mode === 'lease' && !this.#isCalm(name, first.start, start))) continue
       if (failed.some(({ end }) => end?.outcome !== 'retry')) continue
       const dueAt = Math.min(...failed.map(({ end }) => (end as End).t + pauseNs(end as End, policy, start.attempt)))
       if (start.t >= dueAt - RESOLUTION_NS) continue
@@ -233,10 +235,16 @@ export class Deliveries {
     for (let at = 1; at < inTime.length; at++) {
       const [one, next] = [inTime[at - 1] as Delivery, inTime[at] as Delivery]
       if (one.end !== undefined && one.end.t <= next.start.t) continue
-      if (one.start.id === next.start.id || !this.#calm.isCalm(name, one.start.t, next.start.t)) continue
+      if (one.start.id === next.start.id || !this.#isCalm(name, one.start, next.start)) continue
       const text = `${one.start.member} and ${next.start.member} of ${name} worked at once (${lane})`
       found.push({ rule, text, ids: [one.start.id, next.start.id] })
     }
+  }
+
+  #isCalm(name: string, from: Start, to: Start): boolean {
+    // Who leases a message has it alone whatever becomes of the queues.
+    const sharesQueues = this.#groups.get(name)?.policy.mode !== 'lease'
+    return this.#calm.isCalm(name, from.t, to.t, sharesQueues ? from.topic : undefined)
   }
 }
 

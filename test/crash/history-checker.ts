@@ -141,6 +141,7 @@ export class HistoryChecker {
         return
       case 'delete.start':
       case 'delete.ok':
+        this.#deliveries.take(event)
         return this.#removals.takeDeletion(event)
       case 'commit.start':
       case 'commit.ok':

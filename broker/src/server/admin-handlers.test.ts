@@ -86,6 +86,22 @@ test('groups are configured, listed and deleted', async () => {
   expect([rooms.groups.find('billing'), rooms.offsets.committed('billing', 'orders', 0)]).toEqual([undefined, -1])
 })
 
+test('a group is not behind in a topic made anew that holds nothing', async () => {
+  const rooms = await start()
+  const client = rooms.client()
+  rooms.topics.create({ name: 'orders', readQueues: 1, writeQueues: 1 })
+  rooms.append('orders', 0)
+  rooms.append('orders', 0)
+  await rooms.settle()
+  await client.request(RequestCode.HEART_BEAT, {}, { body: heartbeatBody() })
+  rooms.offsets.commit('billing', 'orders', 0, 1)
+  const progress = async () => text(await client.request(208, { consumerGroup: 'billing', topic: 'orders' }))
+  expect(await progress()).toContain('"brokerOffset":2,"consumerOffset":1')
+  expect((await client.request(215, { topic: 'orders' })).code).toBe(0)
+  rooms.topics.create({ name: 'orders', readQueues: 1, writeQueues: 1 })
+  expect(await progress()).toContain('"brokerOffset":2,"consumerOffset":2')
+})
+
 test('statistics list every queue of a fresh topic, and every read queue of a fresh group', async () => {
   const rooms = await start()
   rooms.topics.create({ name: 'orders', readQueues: 2, writeQueues: 2 })

@@ -40,6 +40,8 @@ export class QueueConsumer implements DeliverySource<Delivery> {
   isQueued = false
   /** What was last told to the offset store; -1 = nothing. */
   committed = -1
+  /** A pull failed and none has succeeded since: the topic may be deleted and made anew, and its positions be forgotten. */
+  mayBeForgotten = false
   /** Monotonic ms until which the broker's lock surely holds; ordered consumption only. */
   lockedUntil = Number.NEGATIVE_INFINITY
   /** Of that lock; 0 = the broker has none. */
@@ -211,12 +213,15 @@ export class QueueConsumer implements DeliverySource<Delivery> {
         const answer = await pulling
         if (generation !== this.#generation) continue
         errors = 0
+        if (this.mayBeForgotten) this.committed = -1
+        this.mayBeForgotten = false
         this.lastPullAt = core.clock.now()
         // A broker that does not hold the request must not be asked in a busy loop.
         const wasHeld = core.clock.monotonic() - asked >= NOT_HELD_MS
         pauseMs = this.#take(answer) || wasHeld ? 0 : NOT_HELD_PAUSE_MS
       } catch (error) {
         if (generation !== this.#generation) continue
+        this.mayBeForgotten = true
         pauseMs = await this.#onError(error, errors++)
       }
       if (pauseMs > 0) await sleep(core.clock, pauseMs, this.#pulling.signal).catch(() => undefined)

@@ -95,7 +95,7 @@ export class QueueSet {
     const isFull = ++this.#commits % FULL_COMMIT_EVERY === 0
     for (const queue of this.#queues.values()) {
       const offset = queue.commitOffset
-      if (offset === queue.committed && !isFull) continue
+      if (offset === queue.committed && !isFull && !queue.mayBeForgotten) continue
       this.#options.offsets.writeSoon(queue.queue, offset, queue.lockEpoch)
       queue.committed = offset
     }
