@@ -14,6 +14,7 @@ import { elapse, until } from '../kit/waiting.ts'
 import { encodeFrame, FrameReader, isResponse } from './frames.ts'
 
 const SEND_MESSAGE_V2 = 310
+const SEND_BATCH_MESSAGE = 320
 const slowly = { timeout: 90_000 }
 const patience: Partial<ProducerOptions> = { sendTimeoutMs: 30_000, retriesMax: 60, requestTimeoutMs: 1_000 }
 
@@ -191,25 +192,39 @@ test(
     await using run = await world()
     const { proxy, producer } = run
     await producer.send({ topic: 't', body: 'first' })
-    const hasty = await run.started(new Producer({ nameServers: proxy.address, group: 'hasty', sendTimeoutMs: 700 }))
-    await hasty.send({ topic: 't', body: 'second' })
-    const keyed = { topic: 't', body: 'lost 0', dedupKey: 'payment-42' }
-    const unheard = proxy.dropReply(1, SEND_MESSAGE_V2)
-    await expect(hasty.send(keyed)).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT', retryable: true })
-    await unheard
-    const repeated = await hasty.send(keyed)
-    expect(repeated.duplicate).toBe(true)
-    // Without a key of its own the repeat is the SDK's, when the connection ends with the answer in it.
+    // Without a key of its own the repeat is the SDK's, within the time of the send and on the same connection.
+    const plain = await run.started(new Producer({ nameServers: proxy.address, group: 'plain' }))
+    const swallowed = proxy.dropReply(1, SEND_MESSAGE_V2)
+    expect((await plain.send({ topic: 't', body: 'lost 0' })).duplicate).toBe(true)
+    await swallowed
+    const lostBatch = proxy.dropReply(1, SEND_BATCH_MESSAGE)
+    const members = await plain.sendAll(['batch 0', 'batch 1'].map((body) => ({ topic: 't', body })))
+    expect(members.map(({ duplicate }) => duplicate)).toEqual([true, true])
+    await lostBatch
+    // Nor does it matter that the connection ends with the answer in it.
     const dropped = proxy.dropReply(1, SEND_MESSAGE_V2)
     const sending = producer.send({ topic: 't', body: 'lost 1' })
     await dropped
     proxy.reset()
     expect((await sending).duplicate).toBe(true)
+    // Who wants no repeats repeats the key itself.
+    const hasty = await run.started(
+      new Producer({ nameServers: proxy.address, group: 'hasty', sendTimeoutMs: 700, retriesMax: 0 }),
+    )
+    await hasty.send({ topic: 't', body: 'second' })
+    const keyed = { topic: 't', body: 'lost 2', dedupKey: 'payment-42' }
+    const unheard = proxy.dropReply(1, SEND_MESSAGE_V2)
+    await expect(hasty.send(keyed)).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT', retryable: true })
+    await unheard
+    const repeated = await hasty.send(keyed)
+    expect(repeated.duplicate).toBe(true)
     // The application forgot as well, and a process that never saw the first answer repeats the key.
     const other = await run.started(new Producer({ nameServers: proxy.address, group: 'q' }))
     const again = await other.send({ topic: 't', body: 'another body', dedupKey: 'payment-42' })
     expect(again).toMatchObject({ duplicate: true, queueId: repeated.queueId, queueOffset: repeated.queueOffset })
-    expect((await stored(proxy.address, 't')).toSorted()).toEqual(['first', 'lost 0', 'lost 1', 'second'])
+    expect((await stored(proxy.address, 't')).toSorted()).toEqual([
+      ...['batch 0', 'batch 1', 'first', 'lost 0', 'lost 1', 'lost 2', 'second'],
+    ])
   },
 )
 

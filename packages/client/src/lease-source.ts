@@ -7,6 +7,7 @@ import { ClientError, messageOf } from './client-error.ts'
 import type { PopSource } from './consumption.ts'
 import type { LeaseOrigin } from './lease.ts'
 import { Lease } from './lease.ts'
+import { LeaseClock } from './lease-clock.ts'
 import { LeaseLane } from './lease-lane.ts'
 import type { PopAnswer, PoppedMessage } from './pop-request.ts'
 import { pop } from './pop-request.ts'
@@ -57,6 +58,9 @@ export class LeaseSource implements PopSource, LeaseOrigin {
   #attemptId = ''
   /** Broker's clock less ours: the broker judges by its own whether a question has waited long enough. */
   #skewMs = 0
+  readonly #leaseClock = new LeaseClock()
+  /** Of a broker that does not tell its time nothing will be known, however often it is asked. */
+  #isTimeTold = true
 
   constructor(port: LeaseSourcePort, topic: string, brokerName: string) {
     this.#port = port
@@ -107,9 +111,11 @@ export class LeaseSource implements PopSource, LeaseOrigin {
       let pauseMs: number
       try {
         const askedAt = core.clock.monotonic()
-        const answer = await this.#pop(room)
+        // The broker's clock is learnt from an answer it gives at once.
+        const mayHold = this.#leaseClock.isKnown || !this.#isTimeTold
+        const answer = await this.#pop(room, mayHold ? this.#port.holdMs : 0)
         errors = 0
-        pauseMs = this.#take(answer, core.clock.monotonic() - askedAt >= NOT_HELD_MS)
+        pauseMs = this.#take(answer, askedAt, mayHold)
       } catch (error) {
         pauseMs = await this.#onError(error, errors++)
       }
@@ -129,8 +135,8 @@ export class LeaseSource implements PopSource, LeaseOrigin {
     )
   }
 
-  #pop(messagesMax: number): Promise<PopAnswer> {
-    const { core, group, invisibleMs, holdMs, isOrdered, isByKey } = this.#port
+  #pop(messagesMax: number, holdMs: number): Promise<PopAnswer> {
+    const { core, group, invisibleMs, isOrdered, isByKey } = this.#port
     const { topic, brokerName } = this.queue
     const subscription = this.#port.subscriptionOf(topic)
     if (subscription === undefined) return Promise.reject(new ClientError('SUBSCRIPTION_NOT_EXIST', topic))
@@ -152,25 +158,40 @@ export class LeaseSource implements PopSource, LeaseOrigin {
   }
 
   /** @returns pause before the next question, ms */
-  #take(answer: PopAnswer, wasHeld: boolean): number {
+  #take(answer: PopAnswer, askedAt: number, mayHold: boolean): number {
     const { clock } = this.#port.core
+    const arrivedAt = clock.monotonic()
     this.#attemptId = ''
     this.lastPopAt = clock.now()
     if (answer.popTime > 0) {
       const skewMs = answer.popTime - clock.now()
       this.#skewMs = Math.abs(skewMs) > SKEW_MS_MIN ? skewMs : 0
     }
-    for (const popped of answer.messages) this.#add(popped)
+    const deadline = this.#deadlineOf(answer, askedAt, arrivedAt, mayHold)
+    for (const popped of answer.messages) this.#add(popped, deadline)
     if (answer.status === 'full') return jittered(clock, FULL_PAUSE_MS)
     if (answer.status === 'throttled') return honoured(clock, answer.retryAfterMs ?? THROTTLED_PAUSE_MS)
     // A broker that does not hold the request must not be asked in a busy loop.
-    return answer.messages.length > 0 || wasHeld ? 0 : NOT_HELD_PAUSE_MS
+    const wasHeld = arrivedAt - askedAt >= NOT_HELD_MS
+    return answer.messages.length > 0 || wasHeld || !mayHold ? 0 : NOT_HELD_PAUSE_MS
   }
 
-  #add({ message, receipt }: PoppedMessage): void {
-    const { core, invisibleMs } = this.#port
-    const lease = new Lease(message, this.queue.topic, receipt, core.clock.monotonic() + invisibleMs, this)
-    if (this.isStopped) {
+  /** Monotonic ms, not after the broker's. */
+  #deadlineOf({ popTime }: PopAnswer, askedAt: number, arrivedAt: number, mayHold: boolean): number {
+    const { invisibleMs } = this.#port
+    const isGuess = mayHold && !this.#leaseClock.isKnown
+    this.#isTimeTold = popTime > 0
+    const beganAt = this.#isTimeTold ? this.#leaseClock.beganAt(popTime, askedAt, arrivedAt) : askedAt
+    // Nobody knows how long the question was held. With half a lease left the keeper's next look extends it.
+    return Math.max(beganAt, isGuess ? arrivedAt - invisibleMs / 2 : beganAt) + invisibleMs
+  }
+
+  #add({ message, receipt }: PoppedMessage, deadline: number): void {
+    const { core } = this.#port
+    const lease = new Lease(message, this.queue.topic, receipt, deadline, this)
+    const isOver = deadline <= core.clock.monotonic()
+    if (isOver) core.logger.warn(`lease of ${message.messageId} was over when it arrived, the message comes again`)
+    if (this.isStopped || isOver) {
       this.#port.dropped(lease)
       return
     }
@@ -183,6 +204,7 @@ export class LeaseSource implements PopSource, LeaseOrigin {
   async #onError(error: unknown, errors: number): Promise<number> {
     const { core } = this.#port
     const { topic, brokerName } = this.queue
+    this.#leaseClock.forget()
     if (this.isStopped) return 0
     const code = error instanceof ClientError ? error.code : undefined
     core.logger.warn(`pop of ${topic} from ${brokerName} failed: ${messageOf(error)}`)

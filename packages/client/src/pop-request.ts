@@ -47,6 +47,8 @@ const ANY_QUEUE = -1
 const FROM_THE_BEGINNING = 0
 /** As Java: what the client waits longer than the broker may hold the request. */
 const ANSWER_MARGIN_MS = 10_000
+/** A filter may take a broker 10 s, also when it is not to hold the request. */
+const ANSWER_MS_MIN = 15_000
 
 const statusOfCode = new Map<number, PopStatus>([
   [ResponseCode.SUCCESS, 'found'],
@@ -83,7 +85,8 @@ export async function pop(core: ClientCore, request: PopRequest): Promise<PopAns
       ...(request.isByKey ? { orderByKey: true } : {}),
     },
   }
-  const answer = await core.request(core.brokerAddress(brokerName), init, holdMs + ANSWER_MARGIN_MS)
+  const answerMs = Math.max(holdMs + ANSWER_MARGIN_MS, ANSWER_MS_MIN)
+  const answer = await core.request(core.brokerAddress(brokerName), init, answerMs)
   const status = statusOfCode.get(answer.code)
   if (status === undefined) throw errorOfAnswer(answer.code, answer.remark, `pop ${topic} of ${brokerName}`)
   const popTime = longOf(answer, 'popTime')

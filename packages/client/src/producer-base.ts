@@ -1,6 +1,7 @@
 import { RequestCode } from '@tandemmq/protocol'
 import type { HeaderView } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
+import { AttemptWatch } from './attempt-watch.ts'
 import { ClientCore } from './client-core.ts'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
 import type { Compression } from './compression.ts'
@@ -64,6 +65,8 @@ export abstract class ProducerBase {
       isWatched: this.hooks !== undefined,
       selector: new QueueSelector(settings.clock),
       gate: new BusyGate(settings.clock),
+      watch: new AttemptWatch(settings.clock, () => this.#channel.inFlight.all()),
+      attemptMsMax: positive('attemptTimeoutMs', options.attemptTimeoutMs ?? settings.requestTimeoutMs),
       template: (topic, brokerName, code) => this.#template(topic, brokerName, code),
       inFlight: new InFlight(() => this.#whenIdle?.()),
     }
@@ -302,6 +305,7 @@ export abstract class ProducerBase {
     for (const task of this.#channel.inFlight.all()) {
       task.fail(new ClientError('CLOSED', `producer ${this.group} was closed while sending to ${task.topic}`))
     }
+    this.#channel.watch.stop()
     await this.hooks?.idle()
     await this.#observation.trace?.close(core.settings.drainTimeoutMs)
     await core.close()

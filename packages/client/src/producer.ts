@@ -19,6 +19,8 @@ import { cancelKey, cancelReceipt, rescheduleKey, rescheduleReceipt } from './ti
  *
  * A send that fails in a retryable way is repeated up to `retriesMax` times within `sendTimeoutMs`, always with the same
  * message id: TandemMQ recognises the repeat, Apache RocketMQ stores it again.
+ * An attempt without an answer is repeated after its part of that time (`attemptTimeoutMs`). The second attempt goes to the same
+ * queue; the third may go to another broker, which cannot know what the first one holds.
  */
 export class Producer extends ProducerBase {
   readonly #requester: Requester

@@ -2,6 +2,8 @@ import type { ErrorCode, HeaderView } from '@tandemmq/protocol'
 import { fieldName } from '@tandemmq/protocol'
 import type { Connection, ReplyHandler } from '@tandemmq/remoting'
 import { sleep } from '@tandemmq/remoting'
+import type { AttemptWatch, Watched } from './attempt-watch.ts'
+import { attemptMs } from './attempt-watch.ts'
 import type { BusyGate, Waiting } from './busy-gate.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer, toClientError } from './client-error.ts'
@@ -19,6 +21,9 @@ export interface SendChannel {
   /** Hooks look on. */
   readonly isWatched: boolean
   readonly gate: BusyGate
+  readonly watch: AttemptWatch
+  /** Most that an attempt is waited for before it is repeated, ms. */
+  readonly attemptMsMax: number
   template(topic: string, brokerName: string, code: number): SendTemplate
   /** A send began or ended; `close()` waits for all of them. */
   readonly inFlight: InFlight<SendTask>
@@ -47,14 +52,38 @@ const faultCodes: ReadonlySet<string> = new Set<ErrorCode>([
   'SERVICE_NOT_AVAILABLE',
 ])
 
+/** An attempt after the first, which is the task's own so that a send that goes well costs no object more. */
+class Repeat implements ReplyHandler {
+  readonly #task: SendTask
+  readonly #attempt: number
+  readonly #brokerName: string
+
+  constructor(task: SendTask, attempt: number, brokerName: string) {
+    this.#task = task
+    this.#attempt = attempt
+    this.#brokerName = brokerName
+  }
+
+  onReply(header: HeaderView): void {
+    this.#task.answered(header, this.#attempt, this.#brokerName)
+  }
+
+  onFailure(error: Error): void {
+    this.#task.unanswered(error, this.#attempt)
+  }
+}
+
 /**
  * One message on its way: attempts, retries, and the promise of the caller. When the first attempt may have been stored the second
  * goes to the same queue, because that broker is the one that can recognise its unique key; later ones, and all after a sure
- * failure, go to another broker if the topic has one.
+ * failure, go to another broker if the topic has one. An attempt that is slow is repeated and still listened to: the first answer
+ * that tells of a stored message counts, whichever attempt it belongs to.
  */
-export class SendTask implements Placed, ReplyHandler, Waiting {
+export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
   readonly topic: string
   place = -1
+  attemptUntil = Number.POSITIVE_INFINITY
+  turn = 0
   /** Called once, when the caller is about to be answered. */
   onEnd: (() => void) | undefined
   readonly #channel: SendChannel
@@ -67,6 +96,7 @@ export class SendTask implements Placed, ReplyHandler, Waiting {
   readonly #reject: (error: ClientError) => void
   #queue: MessageQueue | undefined
   #attempt = 0
+  #firstBroker = ''
   /** The next attempt chooses again. */
   #isLeaving = false
   #isDone = false
@@ -113,7 +143,17 @@ export class SendTask implements Placed, ReplyHandler, Waiting {
   }
 
   onReply(header: HeaderView): void {
+    this.answered(header, 0, this.#firstBroker)
+  }
+
+  onFailure(error: Error): void {
+    this.unanswered(error, 0)
+  }
+
+  answered(header: HeaderView, attempt: number, brokerName: string): void {
     if (!isStored(header.code)) {
+      // A later attempt is under way, and its answer is the newer one.
+      if (attempt !== this.#attempt) return
       const at = header.find(retryAfterField)
       const retryAfter = at < 0 ? undefined : header.text(at)
       this.#failed(errorOfAnswer(header.code, header.remark(), `send to ${this.topic}`, retryAfter))
@@ -123,16 +163,20 @@ export class SendTask implements Placed, ReplyHandler, Waiting {
     try {
       answer = sendAnswerOf(header, this.#channel.isWatched)
     } catch (error) {
-      this.#failed(toClientError(error, `answer of a send to ${this.topic}`))
+      if (attempt === this.#attempt) this.#failed(toClientError(error, `answer of a send to ${this.topic}`))
       return
     }
-    const brokerName = this.#queue?.brokerName ?? ''
     this.#channel.selector.faults.succeeded(brokerName)
+    this.#channel.watch.answered(this.turn)
     if (this.#finish()) this.#resolve(answer, brokerName)
   }
 
-  onFailure(error: Error): void {
-    this.#failed(toClientError(error, `send to ${this.topic}`))
+  unanswered(error: Error, attempt: number): void {
+    if (attempt === this.#attempt) this.#failed(toClientError(error, `send to ${this.topic}`))
+  }
+
+  slow(): void {
+    this.#failed(new ClientError('REQUEST_TIMEOUT', `send to ${this.topic}: no answer yet`), true)
   }
 
   #sendBy(route: TopicRoute): void {
@@ -174,13 +218,23 @@ export class SendTask implements Placed, ReplyHandler, Waiting {
 
   #sendOn(connection: Connection, queue: MessageQueue): void {
     if (this.#isDone) return
-    const remaining = this.#deadline - this.#channel.core.clock.monotonic()
+    const now = this.#channel.core.clock.monotonic()
+    const remaining = this.#deadline - now
     if (remaining <= 0) return this.fail(new ClientError('REQUEST_TIMEOUT', `send to ${this.topic}: no time left`))
+    const { watch, attemptMsMax } = this.#channel
+    const patienceMs = attemptMs(remaining, this.#retriesMax - this.#attempt, attemptMsMax)
+    if (patienceMs < remaining) watch.expect((this.attemptUntil = now + patienceMs))
+    this.turn = watch.nextTurn()
+    const isFirst = this.#attempt === 0
+    if (isFirst) this.#firstBroker = queue.brokerName
+    const reply = isFirst ? this : new Repeat(this, this.#attempt, queue.brokerName)
     this.#frame.queueId = queue.queueId
-    this.#channel.template(this.topic, queue.brokerName, this.#code).write(connection, this.#frame, remaining, this)
+    this.#channel.template(this.topic, queue.brokerName, this.#code).write(connection, this.#frame, remaining, reply)
   }
 
-  #failed(error: ClientError): void {
+  /** @param isSlow the attempt may still be answered, and has used up its pause by waiting */
+  #failed(error: ClientError, isSlow = false): void {
+    this.attemptUntil = Number.POSITIVE_INFINITY
     if (this.#isDone) return
     const { core, selector } = this.#channel
     const brokerName = this.#queue?.brokerName
@@ -196,7 +250,7 @@ export class SendTask implements Placed, ReplyHandler, Waiting {
     const attempt = this.#attempt + 1
     this.#isLeaving = (isSure && hasOther) || attempt > 1
     const isElsewhere = this.#isLeaving && hasOther
-    const pauseMs = isElsewhere ? 0 : (PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)] ?? 0)
+    const pauseMs = isElsewhere || isSlow ? 0 : (PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)] ?? 0)
     const isHopeful = error.retryable || (isSure && hasOther)
     if (!isHopeful || attempt > this.#retriesMax || core.clock.monotonic() + pauseMs >= this.#deadline) {
       this.fail(error)
