@@ -217,6 +217,16 @@ test('records of keys of applications are pinned for their time, those of unique
   expect(window.earliestPinned()).toBe(Number.POSITIVE_INFINITY)
 })
 
+test('a key stored late in a second is known to the end of its window, also after what had its time was let go', async () => {
+  const { clock, window, findOwn, sendOwn } = setUp({ windowMs: 20_000 })
+  await clock.advance(1_529 - (clock.now() % 1_000))
+  const at = sendOwn('orders', 'k1')
+  await clock.advance(19_650)
+  window.expire()
+  expect(window.earliestPinned()).toBe(at)
+  expect(findOwn('orders', 'k1')).toBe(at)
+})
+
 test('memory follows the number of keys, and goes back when they had their time', async () => {
   const { clock, send, window } = setUp({ windowMs: 60_000 })
   expect(window.stats().bytes).toBe(0)

@@ -123,7 +123,7 @@ export class DedupWindow implements DerivedState {
    */
   admit(keys: number): void {
     if (this.#own.size + keys <= this.#own.entriesMax) return
-    this.#own.expire(this.#clock.now() / 1000)
+    this.#own.expire(Math.floor(this.#clock.now() / 1000))
     if (this.#own.size + keys <= this.#own.entriesMax) return
     this.#counts.refused++
     const what = `${this.#own.size} dedup keys are held, dedupOwnKeysMax is ${this.#own.entriesMax}`
@@ -150,7 +150,7 @@ export class DedupWindow implements DerivedState {
 
   /** Gives back the memory of keys that had their time; otherwise that happens as others come. */
   expire(): void {
-    const second = this.#clock.now() / 1000
+    const second = Math.floor(this.#clock.now() / 1000)
     this.#ids.expire(second)
     this.#own.expire(second)
   }
@@ -172,7 +172,7 @@ export class DedupWindow implements DerivedState {
     const reader = new SnapshotReader(snapshot)
     const [k0, k1] = reader.int32(2)
     this.#hash.key = [k0 as number, k1 as number]
-    const second = this.#clock.now() / 1000
+    const second = Math.floor(this.#clock.now() / 1000)
     this.#ids.load(reader, first, second)
     this.#own.load(reader, first, second)
   }
