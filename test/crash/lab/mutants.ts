@@ -100,7 +100,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a delivered delayed message is delivered again',
     patches: [
-      { file: 'delay/delay-service.js', from: 'this.#table.settle(settled, state, record.storeTimestamp);', to: '' },
+      { file: 'delay/delay-service.js', from: 'this.#table.settle(settled, state, record.storeTimestamp);', to: ';' },
     ],
   },
   {
