@@ -190,7 +190,7 @@ export class BrokerRooms {
         routeHandlers({ nameServer, kvConfig }),
         registryHandlers({ nameServer, instanceId: 'self' }),
         clientHandlers({ consumers: groups, producers, sql }),
-        offsetHandlers({ topics, groups, offsets, locks: this.locks, read }),
+        offsetHandlers({ topics, groups, offsets, locks: this.locks, read, requireOpen: () => store.requireOpen() }),
         lockHandlers({ locks, topics }),
         pullHandlers(pulls, guard),
         popHandlers(leases, guard),

@@ -80,7 +80,10 @@ export function createHandlers(
       pop: popHandlers(rooms.leases, guard),
       assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: (topic) => rooms.queues.of(topic) }),
       client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
-      offset: offsetHandlers({ topics, groups, offsets, locks: rooms.locks, read }),
+      offset: offsetHandlers({
+        ...{ topics, groups, offsets, locks: rooms.locks, read },
+        requireOpen: () => rooms.store.requireOpen(),
+      }),
       lock: lockHandlers({ locks: rooms.locks, topics }),
       route: routeHandlers(rooms),
       registry: registryHandlers(rooms),
