@@ -12,7 +12,7 @@ consumer.subscribe(topic, '*', async (message) => {
   process.stdout.write(`begin ${text} ${message.attempt} @${process.hrtime.bigint()}\n`)
   if (message.text() === dieOn) {
     const hoard = []
-    while (dieBy === 'memory') hoard.push(new Array(100_000).fill({}))
+    if (dieBy === 'memory') for (;;) hoard.push(Array.from({ length: 100_000 }, () => ({})))
     process.kill(process.pid, 'SIGKILL')
   }
   if (workMs > 0) await new Promise((resolve) => setTimeout(resolve, workMs))
