@@ -25,6 +25,8 @@ class World {
   /** Handlers at work, by key: more than one is a violation. */
   readonly atWork = new Map<string, string>()
   readonly violations: string[] = []
+  /** `key n` of messages that were handled to their end, or given up after their attempts. */
+  readonly settled = new Set<string>()
   /** Longest a handler takes, above 5 ms. */
   workMsMax = 40
   address = ''
@@ -76,18 +78,23 @@ class World {
       const { n } = message.json<{ n: number }>()
       const other = this.atWork.get(key)
       if (other !== undefined) this.violations.push(`${name} begins ${key} ${n} while ${other} is at work`)
+      const before = n - 1
+      if (before >= 0 && before < PER_KEY && !this.settled.has(`${key} ${before}`))
+        this.violations.push(`${name} begins ${key} ${n} while ${before} is not settled`)
       this.atWork.set(key, `${name} ${n}`)
       this.seen.push({ member: name, key, n, attempt: message.attempt, at: clock.monotonic() })
       await new Promise<void>((resolve) => clock.setTimer(5 + clock.random() * this.workMsMax, resolve))
       this.atWork.delete(key)
-      if (fails(message, n)) throw new Error(`not ${n}`)
+      const isFailed = fails(message, n)
+      if (!isFailed || message.attempt >= (options.attemptsMax ?? Infinity)) this.settled.add(`${key} ${n}`)
+      if (isFailed) throw new Error(`not ${n}`)
     })
     await clock.run(consumer.start())
     this.#stop.push(() => consumer.close())
     return consumer
   }
 
-  /** Of each key: message n+1 is never begun before n was. */
+  /** Of each key: message n+1 is never begun before n was settled. */
   order(except: ReadonlySet<string> = new Set()): void {
     expect(this.violations).toEqual([])
     for (let key = 0; key < KEYS; key++) {
