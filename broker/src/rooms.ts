@@ -12,6 +12,7 @@ import {
   LeaseService,
   Offsets,
   openLeaseTables,
+  ProducerDomains,
   ProducerGroups,
   PullService,
   type QueueLookup,
@@ -36,6 +37,7 @@ export interface Rooms {
   topics: Topics
   groups: ConsumerGroups
   producers: ProducerGroups
+  domains: ProducerDomains
   offsets: Offsets
   locks: QueueLocks
   pulls: PullService
@@ -67,8 +69,9 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   const { clock } = options
   const measured = new Measurements()
   const producers = new ProducerGroups({ clock, channelExpiryMs: options.channelExpiryMs })
+  const domains = new ProducerDomains({ clock, channelExpiryMs: options.channelExpiryMs, groups: producers })
   const log = new StoreLogWriter(clock)
-  const replayed = openReplayed(options, log, producers)
+  const replayed = openReplayed(options, log, domains)
   let tables: ReturnType<typeof openTables> | undefined
   const store = MessageStore.open({
     disk: options.disk,
@@ -130,7 +133,8 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     find: (name) => topics.find(name) ?? topics.promised(name),
     list: () => topics.list(),
   })
-  producers.onJoined = (group) => replayed.transactions.producerOnline(group)
+  producers.onJoined = (group) => replayed.transactions.producerOnline({ group })
+  domains.onJoined = (domain) => replayed.transactions.producerOnline({ domain })
   groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
@@ -160,6 +164,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     topics,
     groups,
     producers,
+    domains,
     offsets,
     locks,
     pulls,
@@ -187,7 +192,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
 }
 
 /** Rooms whose state is a function of the log: they exist before it is read. */
-function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: ProducerGroups) {
+function openReplayed(options: ResolvedOptions, log: StoreLogWriter, domains: ProducerDomains) {
   const { clock, brokerName } = options
   const logOrphan = limitedLog(clock, options.log)
   const transactions = new TransactionService({
@@ -197,7 +202,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     checkIntervalMs: options.transactionCheckIntervalMs,
     verify: (properties, bytes) => void delay.deliverAt(properties, bytes, clock.now()),
     ask: (half, record) => {
-      const producer = producers.pick(half.group, half.connectionId, half.attempts)
+      const producer = domains.pick(half, half.asked)
       producer?.oneway(checkTransactionRequest(half, record, brokerName))
       return producer !== undefined
     },

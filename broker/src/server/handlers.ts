@@ -79,7 +79,7 @@ export function createHandlers(
       pull: pullHandlers(pulls, guard),
       pop: popHandlers(rooms.leases, guard),
       assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: (topic) => rooms.queues.of(topic) }),
-      client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
+      client: clientHandlers({ consumers: groups, producers, domains: rooms.domains, sql: rooms.sql }),
       offset: offsetHandlers({
         ...{ topics, groups, offsets, locks: rooms.locks, read },
         requireOpen: () => rooms.store.requireOpen(),
@@ -109,6 +109,7 @@ export function createHandlers(
       rooms.leases.connectionClosed(connection)
       groups.connectionClosed(connection)
       producers.connectionClosed(connection)
+      rooms.domains.connectionClosed(connection)
       rooms.nameServer.registry.connectionClosed(connection)
     },
   }

@@ -164,7 +164,7 @@ export function checkTransactionRequest(half: HalfMessage, record: Buffer, broke
   const textOf = (start: number | undefined, end: number | undefined): string | undefined =>
     start === undefined || start < 0 ? undefined : record.toString('utf8', start, end)
   const msgId = textOf(uniqKeyAt, ends[3])
-  rewriter.putNumber(checkTimesHead, half.attempts + 1)
+  rewriter.putNumber(checkTimesHead, half.asked + 1)
   fields.topic = Buffer.from(record.subarray(topicAt, ends[0]))
   fields.queueId = decimalAt(record, queueAt as number, ends[1] as number)
   fields.queueOffset = half.queueOffset

@@ -10,7 +10,7 @@ const SLICE_PAUSE_MS = 10
 
 /**
  * Asks producers what became of their undecided half messages, each again and again with growing pauses, until they say.
- * Only asks handed to a live producer count as attempts.
+ * Only answered asks count as attempts.
  */
 export class CheckBack {
   readonly #clock: Clock
@@ -21,8 +21,12 @@ export class CheckBack {
   #timer: Timer | undefined
   #timerAt = Number.POSITIVE_INFINITY
   #running = false
+  /** Halves about which nobody could be asked. */
+  #missed = 0
   /** Check-backs handed to a live producer. */
   sent = 0
+  /** Answers to check-backs, whatever they say. */
+  answers = 0
   /** Check-backs for which there was none. */
   unanswerable = 0
 
@@ -50,7 +54,14 @@ export class CheckBack {
 
   /** A decision was taken. */
   forget(half: HalfMessage): void {
+    this.#miss(half, false)
     this.#schedule.remove(half)
+  }
+
+  /** A producer said something about `half`, even if only that it does not know. */
+  answered(half: HalfMessage): void {
+    half.attempts++
+    this.answers++
   }
 
   /** Until the next check; undefined when there will be none. */
@@ -58,12 +69,18 @@ export class CheckBack {
     return half.queued === 'no' ? undefined : Math.max(0, half.dueAt - this.#clock.monotonic())
   }
 
-  /** Those of `halves` about which nobody of `group` could be asked are due now. */
-  producerOnline(halves: Iterable<HalfMessage>, group: string): void {
+  /**
+   * Those of `halves` about which nobody could be asked, and about which somebody of this group or domain may be asked,
+   * are due now.
+   */
+  producerOnline(halves: Iterable<HalfMessage>, who: { group: string } | { domain: string }): void {
+    // Nobody was missed, which is nearly always so: a thousand producers that come back cost nothing.
+    if (this.#missed === 0) return
     const now = this.#clock.monotonic()
     for (const half of halves) {
-      if (!half.missed || half.group !== group || half.queued === 'no') continue
-      half.missed = false
+      if (!half.missed || half.queued === 'no') continue
+      if ('group' in who ? half.group !== who.group : half.domain !== who.domain) continue
+      this.#miss(half, false)
       half.step = 0
       this.#schedule.add(half, now)
     }
@@ -111,12 +128,17 @@ export class CheckBack {
     if (half.state !== 'pending') return
     const handed = this.#hand(half)
     if (handed) {
-      half.attempts++
+      half.asked++
       this.sent++
     } else this.unanswerable++
-    half.missed = !handed
+    this.#miss(half, !handed)
     const pause = BACK_OFF_MS[Math.min(half.step++, BACK_OFF_MS.length - 1)] as number
     this.#schedule.add(half, now + Math.min(pause, this.#intervalMs))
+  }
+
+  #miss(half: HalfMessage, missed: boolean): void {
+    if (half.missed !== missed) this.#missed += missed ? 1 : -1
+    half.missed = missed
   }
 
   #hand(half: HalfMessage): boolean {

@@ -31,9 +31,19 @@ const DELAYS = [
   PropertyName.TIMER_DELAY_MS,
   PropertyName.TIMER_DELIVER_MS,
 ]
-const NOTED = [PGROUP, TRANSACTION_ID, UNIQ_KEY, IMMUNITY, KEYS, ...DELAYS]
+const NOTED = [PGROUP, TRANSACTION_ID, UNIQ_KEY, IMMUNITY, KEYS, PropertyName.TANDEM_DOMAIN, ...DELAYS]
 /** Places of the noted properties in the rewriter. */
-const AT = { topic: 0, queue: 1, group: 4, transactionId: 5, uniqKey: 6, immunity: 7, keys: 8, firstDelay: 9 }
+const AT = {
+  topic: 0,
+  queue: 1,
+  group: 4,
+  transactionId: 5,
+  uniqKey: 6,
+  immunity: 7,
+  keys: 8,
+  domain: 9,
+  firstDelay: 10,
+}
 
 /** Half records in the log: how a message becomes one, what one says, and what is written when it is settled. */
 export class HalfRecords {
@@ -43,10 +53,11 @@ export class HalfRecords {
   readonly #copy = new RecordCopy()
   readonly #parking = new PropertyRewriter({ drop: BROKERS_OWN, note: NOTED })
   #scratch = Buffer.allocUnsafe(8_192)
-  /** Of the message handled last: CHECK_IMMUNITY_TIME_IN_SECONDS in ms, hash of the transaction id, has it a delay. */
+  /** Of the message handled last: CHECK_IMMUNITY_TIME_IN_SECONDS in ms, hash of the transaction id, has it a delay, domain. */
   immunityMs: number | undefined
   idHash = 0
   delayed = false
+  domain: string | undefined
 
   constructor(log: LogWriter, names: NameCache) {
     this.#log = log
@@ -85,7 +96,9 @@ export class HalfRecords {
     record: RecordView,
     bytes: Buffer,
   ):
-    | (Pick<HalfMessage, 'group' | 'topic' | 'queueId' | 'delayed' | 'idHash'> & { immunityMs: number | undefined })
+    | (Pick<HalfMessage, 'group' | 'topic' | 'queueId' | 'domain' | 'delayed' | 'idHash'> & {
+        immunityMs: number | undefined
+      })
     | undefined {
     const { starts, ends } = this.#parking
     this.#parking.load(bytes, record.propertiesStart, record.propertiesEnd)
@@ -98,6 +111,7 @@ export class HalfRecords {
       group: textOf(AT.group),
       topic: textOf(AT.topic),
       queueId,
+      domain: this.domain,
       delayed: this.delayed,
       idHash: this.idHash,
       immunityMs: this.immunityMs,
@@ -173,6 +187,9 @@ export class HalfRecords {
     this.idHash = hashOf(source, starts[id] as number, ends[id] as number)
     const seconds = decimalAt(source, starts[AT.immunity] as number, ends[AT.immunity] as number)
     this.immunityMs = Number.isNaN(seconds) ? undefined : seconds * 1000
+    const domainAt = starts[AT.domain] as number
+    const domainEnd = ends[AT.domain] as number
+    this.domain = domainAt < domainEnd ? this.#names.text(source, domainAt, domainEnd) : undefined
     this.delayed = false
     for (let at = AT.firstDelay; at < starts.length; at++) if ((starts[at] as number) >= 0) this.delayed = true
   }

@@ -87,6 +87,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       group: owner,
       topic,
       queueId,
+      domain: this.#records.domain,
       connectionId,
       firstCheckMs: this.#records.immunityMs ?? this.#timeoutMs,
       delayed: this.#records.delayed,
@@ -115,7 +116,10 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     } else if (half.queueOffset !== request.queueOffset || half.group !== request.group) {
       this.#foreignEnds++
       done('unknown', false)
-    } else this.#decide(half, request.decision, done)
+    } else {
+      if (request.fromCheck) this.#checkBack.answered(half)
+      this.#decide(half, request.decision, done)
+    }
   }
 
   /** Settles a half message by an operator's word; the same rules as {@link end}, without its group check. */
@@ -151,16 +155,18 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     const listed: PendingTransaction[] = []
     for (const half of this.#pending.values()) {
       if (listed.length >= limit) break
-      const { physicalOffset, queueOffset, group, topic, queueId, storedAt, attempts, state } = half
+      const { physicalOffset, queueOffset, group, topic, queueId, domain, storedAt, asked, attempts, state } = half
       listed.push({
         physicalOffset,
         queueOffset,
         group,
         topic,
         queueId,
+        ...(domain !== undefined && { domain }),
         ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
         storedAt,
         ageMs: Math.max(0, now - storedAt),
+        asked,
         attempts,
         nextCheckInMs: this.#checkBack.dueInMs(half),
         state,
@@ -169,9 +175,9 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     return listed
   }
 
-  /** A producer of `group` came online after there was none: what nobody could be asked about is due now. */
-  producerOnline(group: string): void {
-    this.#checkBack.producerOnline(this.#pending.values(), group)
+  /** Somebody came online who may answer for this group or domain: what nobody could be asked about is due now. */
+  producerOnline(who: { group: string } | { domain: string }): void {
+    this.#checkBack.producerOnline(this.#pending.values(), who)
   }
 
   /** Rebuilds the table from one record of the log; records come in log order, before {@link start}. */
@@ -255,6 +261,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       foreignEnds: this.#foreignEnds,
       repeatedEnds: this.#repeatedEnds,
       checksSent: this.#checkBack.sent,
+      checksAnswered: this.#checkBack.answers,
       checksUnanswerable: this.#checkBack.unanswerable,
       oldestPendingMs: oldest === undefined ? 0 : Math.max(0, this.#clock.now() - oldest.storedAt),
     }

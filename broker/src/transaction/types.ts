@@ -26,7 +26,11 @@ export interface PendingTransaction {
   keys: string
   storedAt: number
   ageMs: number
-  /** Check-backs a live producer received. */
+  /** Property TANDEM_DOMAIN: who may be asked. */
+  domain?: string
+  /** Check-backs that a live producer received. */
+  asked: number
+  /** Check-backs that were answered; only these count. */
   attempts: number
   /** Undefined while a decision is on its way to the disk. */
   nextCheckInMs: number | undefined
@@ -48,6 +52,8 @@ export interface TransactionStats {
   /** END repeated after the outcome was recorded, or while it was. */
   repeatedEnds: number
   checksSent: number
+  /** Answers to them, also those that only say "not known". */
+  checksAnswered: number
   /** Checks that found no live producer; they do not count as attempts. */
   checksUnanswerable: number
   oldestPendingMs: number

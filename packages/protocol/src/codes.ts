@@ -235,7 +235,7 @@ export const ResponseCode = {
   POLICY_NOT_EXIST: 3002,
 } as const
 
-/** TandemMQ's own requests, bodies are JSON. An Apache broker answers them with REQUEST_CODE_NOT_SUPPORTED (3). */
+/** TandemMQ's own requests, bodies are JSON unless transaction-batch.ts says otherwise. An Apache broker answers them with REQUEST_CODE_NOT_SUPPORTED (3). */
 export const TandemRequestCode = {
   PENDING_TRANSACTIONS: 9101,
   LIST_TRANSACTIONS: 9102,
