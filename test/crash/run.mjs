@@ -16,7 +16,7 @@ const tests = {
     figures: true,
   },
   broker: { files: ['test/crash/broker-kill.test.ts'], defaults: { kills: '50' } },
-  outbox: { files: ['test/crash/outbox-kill.test.ts'], defaults: { rounds: '10' } },
+  outbox: { files: ['test/crash/outbox/outbox-kill.test.ts'], defaults: { rounds: '10' } },
   chaos: { files: ['test/crash/chaos.test.ts'], defaults: { minutes: '10' } },
   powercut: { files: ['test/crash/power-cut.test.ts'], defaults: { cycles: '500', strict: '1' } },
 }
