@@ -1,6 +1,6 @@
 // The crash tests at length: `npm run crash -- --seed 2` (the laboratory of test/crash/lab, all of it follows from the seed),
-// `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`, `npm run powercut -- --cycles 500`,
-// `npm run chaos -- --minutes 10`. A run
+// `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`,
+// `npm run crash:outbox -- chaos --minutes 10`, `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`. A run
 // with the same seed chooses the same moments; what the machine does in between is its own.
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -16,7 +16,8 @@ const tests = {
     figures: true,
   },
   broker: { files: ['test/crash/broker-kill.test.ts'], defaults: { kills: '50' } },
-  outbox: { files: ['test/crash/outbox-kill.test.ts'], defaults: { rounds: '10' } },
+  outbox: { files: ['test/crash/outbox/outbox-kill.test.ts'], defaults: { rounds: '10' } },
+  'outbox chaos': { files: ['test/crash/outbox/outbox-chaos.test.ts'], defaults: { minutes: '10' } },
   chaos: { files: ['test/crash/chaos.test.ts'], defaults: { minutes: '10' } },
   powercut: { files: ['test/crash/power-cut.test.ts'], defaults: { cycles: '500', strict: '1' } },
 }
@@ -33,7 +34,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
   },
 })
-const chosen = tests[positionals[0]]
+const chosen = tests[positionals.join(' ')]
 if (chosen === undefined) {
   console.error(
     `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--seed N]`,
