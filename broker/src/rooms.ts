@@ -20,6 +20,7 @@ import {
   RequestModes,
   SqlExpressions,
   Topics,
+  tellTopicNews,
 } from './queueing/index.ts'
 import { recoveryLines } from './recovery-log.ts'
 import { RedriveService, RetryService } from './retry/index.ts'
@@ -132,6 +133,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   })
   producers.onJoined = (group) => replayed.transactions.producerOnline(group)
   groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
+  tellTopicNews({ clock, topics, groups })
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
