@@ -21,6 +21,7 @@ import {
   RequestModes,
   SqlExpressions,
   Topics,
+  tellTopicNews,
 } from './queueing/index.ts'
 import { recoveryLines } from './recovery-log.ts'
 import { RedriveService, RetryService } from './retry/index.ts'
@@ -136,6 +137,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   producers.onJoined = (group) => replayed.transactions.producerOnline({ group })
   domains.onJoined = (domain) => replayed.transactions.producerOnline({ domain })
   groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
+  tellTopicNews({ clock, topics, groups })
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })

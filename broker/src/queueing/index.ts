@@ -1,6 +1,7 @@
 export { allocate, RequestModes } from './assignment/index.ts'
 export type { AssignedQueue, RequestMode } from './assignment/index.ts'
 export { ConsumerGroups } from './consumer-groups.ts'
+export { tellTopicNews } from './topic-news.ts'
 export type { ConsumerGroup, ConsumerMember } from './consumer-groups.ts'
 export { GroupNeeds } from './group-needs.ts'
 export { defaultGroupConfig, groupConfigOf } from './group-config.ts'
