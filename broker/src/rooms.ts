@@ -25,7 +25,7 @@ import {
 } from './queueing/index.ts'
 import { recoveryLines } from './recovery-log.ts'
 import { RedriveService, RetryService } from './retry/index.ts'
-import { checkTransactionRequest } from './server/transaction-handlers.ts'
+import { CheckRequests } from './server/check-requests.ts'
 import { Statistics } from './statistics/index.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
 import { TransactionService } from './transaction/index.ts'
@@ -135,6 +135,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     list: () => topics.list(),
   })
   producers.onJoined = (group) => replayed.transactions.producerOnline({ group })
+  domains.isSilent = (connectionId) => replayed.transactions.isSilent(connectionId)
   domains.onJoined = (domain) => replayed.transactions.producerOnline({ domain })
   groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
   tellTopicNews({ clock, topics, groups })
@@ -197,17 +198,15 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
 function openReplayed(options: ResolvedOptions, log: StoreLogWriter, domains: ProducerDomains) {
   const { clock, brokerName } = options
   const logOrphan = limitedLog(clock, options.log)
+  const checks = new CheckRequests({ domains, brokerName })
   const transactions = new TransactionService({
     clock,
     log,
     timeoutMs: options.transactionTimeoutMs,
     checkIntervalMs: options.transactionCheckIntervalMs,
     verify: (properties, bytes) => void delay.deliverAt(properties, bytes, clock.now()),
-    ask: (half, record) => {
-      const producer = domains.pick(half, half.asked)
-      producer?.oneway(checkTransactionRequest(half, record, brokerName))
-      return producer !== undefined
-    },
+    ask: (half, record) => checks.ask(half, record),
+    peerOf: (half) => checks.peerOf(half),
   })
   const delay = new DelayService({
     clock,

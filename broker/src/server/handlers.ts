@@ -110,6 +110,7 @@ export function createHandlers(
       groups.connectionClosed(connection)
       producers.connectionClosed(connection)
       rooms.domains.connectionClosed(connection)
+      transactions.connectionClosed(connection.id)
       rooms.nameServer.registry.connectionClosed(connection)
     },
   }

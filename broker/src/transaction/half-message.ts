@@ -1,4 +1,5 @@
 import type { AppendCompletion } from '../store/index.ts'
+import type { CheckLane } from './check-lanes.ts'
 import { type HalfEvent, type HalfState, nextState } from './half-rules.ts'
 
 /** What became of a transaction's message. */
@@ -62,7 +63,9 @@ export class HalfMessage implements AppendCompletion {
   dueAt = 0
   step = 0
   missed = false
-  queued: 'no' | 'list' | 'heap' = 'no'
+  /** In the schedule; or in the waiting line of a client; or in a request to one. */
+  queued: 'no' | 'list' | 'heap' | 'lane' | 'asked' = 'no'
+  lane: CheckLane | undefined = undefined
   previous: HalfMessage | undefined = undefined
   next: HalfMessage | undefined = undefined
 

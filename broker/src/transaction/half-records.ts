@@ -167,9 +167,36 @@ export class HalfRecords {
     return { transactionId: textOf(AT.transactionId) || messageId, messageId, keys: textOf(AT.keys) }
   }
 
+  /**
+   * Undefined when the record cannot be read, or is not what was stored: a wrong id would decide another transaction, so it
+   * is compared with the hash taken when the half came.
+   */
+  transactionIdOf(half: HalfMessage): string | undefined {
+    if (half.size > this.#scratch.length) this.#scratch = Buffer.allocUnsafe(2 * half.size)
+    const record = this.#scratch
+    if (!this.#readableInto(half, record)) return undefined
+    const { view } = this.#copy
+    if (!view.at(record, 0)) return undefined
+    const { starts, ends } = this.#parking
+    this.#parking.load(record, view.propertiesStart, view.propertiesEnd)
+    this.#note(record)
+    if (this.idHash !== half.idHash) return undefined
+    const id = (ends[AT.transactionId] as number) > (starts[AT.transactionId] as number) ? AT.transactionId : AT.uniqKey
+    return (starts[id] as number) < 0 ? undefined : record.toString('utf8', starts[id] as number, ends[id] as number)
+  }
+
   hashOfId(id: string): number {
     const bytes = Buffer.from(id, 'utf8')
     return hashOf(bytes, 0, bytes.length)
+  }
+
+  #readableInto(half: HalfMessage, record: Buffer): boolean {
+    try {
+      return this.#log.readInto(half.physicalOffset, half.size, record, 0)
+    } catch (error) {
+      if (error instanceof TandemError) return false
+      throw error
+    }
   }
 
   #readable(physicalOffset: number): Buffer | undefined {

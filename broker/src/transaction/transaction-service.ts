@@ -13,6 +13,8 @@ import { type Decision, endAction } from './half-rules.ts'
 import { SettledWindow } from './settled-window.ts'
 import type { EndRequest, PendingTransaction, TransactionServiceOptions, TransactionStats } from './types.ts'
 
+const nobodyWaits: EndDone = () => {}
+
 /**
  * Half messages and what became of them. State machine: half-rules.ts. A commit is one append (the real message, which
  * names its half), a rollback is one append (an op record), so a crash at any byte leaves the half either settled or
@@ -48,6 +50,9 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       log: options.log,
       intervalMs: options.checkIntervalMs ?? 30_000,
       ask: (half, record) => options.ask(half, record),
+      peerOf: (half) => options.peerOf?.(half),
+      transactionIdOf: (half) => this.#records.transactionIdOf(half),
+      decide: (half, decision) => this.#decide(half, decision, nobodyWaits),
       find: (physicalOffset) => this.#pending.get(physicalOffset),
     })
     this.#verify = options.verify === undefined ? undefined : (scan, bytes) => options.verify?.(scan, bytes)
@@ -117,7 +122,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       this.#foreignEnds++
       done('unknown', false)
     } else {
-      if (request.fromCheck) this.#checkBack.answered(half)
+      if (request.fromCheck) this.#checkBack.heard(half)
       this.#decide(half, request.decision, done)
     }
   }
@@ -178,6 +183,15 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   /** Somebody came online who may answer for this group or domain: what nobody could be asked about is due now. */
   producerOnline(who: { group: string } | { domain: string }): void {
     this.#checkBack.producerOnline(this.#pending.values(), who)
+  }
+
+  connectionClosed(connectionId: number): void {
+    this.#checkBack.connectionClosed(connectionId)
+  }
+
+  /** A client that left its last batched check-back unanswered. */
+  isSilent(connectionId: number): boolean {
+    return this.#checkBack.isSilent(connectionId)
   }
 
   /** Rebuilds the table from one record of the log; records come in log order, before {@link start}. */
@@ -262,6 +276,9 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       repeatedEnds: this.#repeatedEnds,
       checksSent: this.#checkBack.sent,
       checksAnswered: this.#checkBack.answers,
+      checkRequests: this.#checkBack.requests,
+      checksNotMine: this.#checkBack.notMine,
+      checksUnanswered: this.#checkBack.lost,
       checksUnanswerable: this.#checkBack.unanswerable,
       oldestPendingMs: oldest === undefined ? 0 : Math.max(0, this.#clock.now() - oldest.storedAt),
     }
@@ -279,14 +296,20 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   inDoubt(_half: HalfMessage): void {}
 
   #decide(half: HalfMessage, decision: Decision, done: EndDone): void {
-    switch (endAction(half.state, decision)) {
+    const { state } = half
+    switch (endAction(state, decision)) {
       case 'settle':
         return this.#settle(half, decision as 'commit' | 'rollback', done)
       case 'join':
         this.#repeatedEnds++
         return half.join(done, false)
+      case 'repeat':
+        // A check-back that was under way when somebody else settled it.
+        this.#repeatedEnds++
+        return done(state as 'committed' | 'rolledBack', false)
       case 'refuse':
         this.#countConflict(decision)
+        if (state === 'committed' || state === 'rolledBack') return done(state, true)
         return half.join(done, true)
       default:
         return done('pending', false)

@@ -1,6 +1,7 @@
 import type { PropertyScan } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import type { LogWriter } from '../log-writer.ts'
+import type { CheckPeer } from './check-lanes.ts'
 import type { HalfMessage } from './half-message.ts'
 import type { Decision } from './half-rules.ts'
 
@@ -54,6 +55,12 @@ export interface TransactionStats {
   checksSent: number
   /** Answers to them, also those that only say "not known". */
   checksAnswered: number
+  /** Requests that carried many of them. */
+  checkRequests: number
+  /** Answers of a producer whose database it is not. */
+  checksNotMine: number
+  /** Half messages of batched requests that were not answered in time, or whose connection broke. */
+  checksUnanswered: number
   /** Checks that found no live producer; they do not count as attempts. */
   checksUnanswerable: number
   oldestPendingMs: number
@@ -68,6 +75,8 @@ export interface TransactionServiceOptions {
   checkIntervalMs?: number
   /** Hands a check-back to a live producer of `half.group`; false when there is none. `record` is the stored half. */
   ask(half: HalfMessage, record: Buffer): boolean
+  /** Whoever is to be asked about `half` next, if it takes many in one request. Default: nobody does. */
+  peerOf?(half: HalfMessage): CheckPeer | undefined
   /** Refuses (by throwing) a half message whose commit would be refused later: a delay that is no number, or too long. */
   verify?(scan: PropertyScan, properties: Buffer): void
   /** Outcomes kept for repeated ENDs: so many, for so long. Defaults 1,000,000 and one hour. */
