@@ -58,8 +58,12 @@ export class BatchHandler {
     const distinct = keys.size === entries.length
     if (own > 0 && topic.dedupWindowMs !== 0) send.options.dedup.admit(own)
     send.readFields(connection, header, topic)
+    const { queueId } = send.fields
     const placed: Placed[] = []
     for (const entry of entries) {
+      // A member that is held leaves the fields of the held record.
+      send.fields.topic = topic.nameBytes
+      send.fields.queueId = queueId
       properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd, now)
       send.takeProperties()
       send.fields.flag = entry.flag

@@ -50,7 +50,7 @@ export function createHandlers(
   // A quarter: above half of it all are refused, and the other half is for answers under way.
   const guard = { measured: rooms.measured, outputBytes, relieve, outputBytesHigh: options.outputBytesMax / 4 }
   const { brokerName, clock } = options
-  const { store, topics, groups, producers, offsets, pulls, transactions, delay, dedup, retry } = rooms
+  const { store, topics, groups, producers, offsets, pulls, transactions, order, delay, dedup, retry } = rooms
   const uniqueIds = new UniqueIdGenerator(LOOPBACK, 0, Math.floor(clock.random() * ID_SEED_MAX))
   const send = new SendHandler({
     clock,
@@ -58,6 +58,7 @@ export function createHandlers(
     topics,
     delay,
     transactions,
+    order,
     dedup,
     retry,
     put: rooms.statistics.put,
