@@ -144,15 +144,24 @@ class BatchReply implements AppendCompletion {
         transactionId: this.#batchKey,
         MSG_REGION: 'DefaultRegion',
         TRACE_ON: 'true',
-        // Ours: places of the members that an earlier send had stored, and the place of each.
+        // Ours: which members an earlier send had stored, and where each is when they are not one behind the other.
         ...(duplicates.length > 0 && {
           dedup: duplicates.length === this.#placed.length ? '1' : undefined,
           duplicates: duplicates.join(','),
+        }),
+        ...((duplicates.length > 0 || this.#isScattered) && {
           queueIds: this.#placed.map(({ queueId }) => queueId).join(','),
           queueOffsets: this.#placed.map(({ queueOffset }) => queueOffset).join(','),
         }),
       },
     })
+  }
+
+  get #isScattered(): boolean {
+    const first = this.#placed[0] as Placed
+    return this.#placed.some(
+      ({ queueId, queueOffset }, n) => queueId !== first.queueId || queueOffset !== first.queueOffset + n,
+    )
   }
 
   failed(error: StoreError): void {

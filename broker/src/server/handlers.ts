@@ -11,6 +11,7 @@ import { clientHandlers } from './client-handlers.ts'
 import type { DeliveryGuardOptions } from './delivery-guard.ts'
 import type { Figure } from '../metrics/index.ts'
 import type { Handler } from './handler.ts'
+import { heldGroupHandlers } from './held-group-handlers.ts'
 import { lockHandlers } from './lock-handlers.ts'
 import { MessageProperties } from './message-properties.ts'
 import { offsetHandlers } from './offset-handlers.ts'
@@ -91,6 +92,7 @@ export function createHandlers(
       recall: recallHandlers({ delay, brokerName }),
       timer: timerHandlers({ delay, brokerName }),
       transaction: transactionHandlers({ transactions, audit: options.log }),
+      heldGroup: heldGroupHandlers({ order, transactions }),
       admin: adminHandlers({
         ...rooms,
         read,

@@ -156,27 +156,18 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
 
   /** Oldest first. */
   list(limit = 1000): PendingTransaction[] {
-    const now = this.#clock.now()
     const listed: PendingTransaction[] = []
     for (const half of this.#pending.values()) {
       if (listed.length >= limit) break
-      const { physicalOffset, queueOffset, group, topic, queueId, storedAt, attempts, state } = half
-      listed.push({
-        physicalOffset,
-        queueOffset,
-        group,
-        topic,
-        queueId,
-        ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
-        storedAt,
-        ageMs: Math.max(0, now - storedAt),
-        attempts,
-        nextCheckInMs: this.#checkBack.dueInMs(half),
-        state,
-        holdsBack: this.#order?.heldBackBy(physicalOffset) ?? 0,
-      })
+      listed.push(this.#describe(half))
     }
     return listed
+  }
+
+  /** The undecided half message at this offset. */
+  find(physicalOffset: number): PendingTransaction | undefined {
+    const half = this.#pending.get(physicalOffset)
+    return half && this.#describe(half)
   }
 
   /** A producer of `group` came online after there was none: what nobody could be asked about is due now. */
@@ -324,6 +315,24 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     if (conflict) this.#countConflict(request.decision)
     else this.#repeatedEnds++
     done(outcome, conflict)
+  }
+
+  #describe(half: HalfMessage): PendingTransaction {
+    const { physicalOffset, queueOffset, group, topic, queueId, storedAt, attempts, state } = half
+    return {
+      physicalOffset,
+      queueOffset,
+      group,
+      topic,
+      queueId,
+      ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
+      storedAt,
+      ageMs: Math.max(0, this.#clock.now() - storedAt),
+      attempts,
+      nextCheckInMs: this.#checkBack.dueInMs(half),
+      state,
+      holdsBack: this.#order?.heldBackBy(physicalOffset) ?? 0,
+    }
   }
 
   #countConflict(decision: Decision): void {

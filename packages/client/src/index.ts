@@ -58,6 +58,7 @@ export type {
   QueueOffsets,
   QueueProgress,
 } from './admin-views.ts'
+export type { HeldGroup } from './admin-held-groups.ts'
 export type {
   DeadLetter,
   DeadLetterQuery,
