@@ -151,7 +151,7 @@ test('chance: cut and restarted anywhere, with and without a checkpoint, nothing
           open.delete(chosen)
         }
       } else if (roll === 10) {
-        await world.turn()
+        if (below(2) === 0) await world.turn()
         if (below(2) === 0) world.log.takeCheckpoint(world.service, world.order, world.delay)
       } else if (below(2) === 0) {
         const durable = world.log.entries.filter(({ offset }) => offset < world.log.durableOffset).length

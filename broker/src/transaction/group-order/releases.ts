@@ -64,6 +64,7 @@ export class Releases implements AppendCompletion {
 
   /** A message was held. */
   grew(bytes: number): void {
+    if (this.#ready.size === 0 && this.#waiting === 0) return
     this.#grewBy++
     this.#grewBytes += bytes
   }
