@@ -36,9 +36,9 @@ test('a line that is being released does not hold up another one', async () => {
   end(long, 'commit')
   end(short, 'commit')
   await turn()
-  const now = seen()
-  expect(now.slice(now.indexOf('short')).includes('s')).toBe(true)
-  expect(now.length).toBeLessThan(3_000)
+  // Within two slices, not behind all the others.
+  expect(seen().indexOf('s')).toBeLessThan(1_100)
+  expect(seen()).toHaveLength(3_003)
 })
 
 test('a disk without room delays a release and does not disturb the end of the transaction', async () => {
