@@ -11,6 +11,7 @@ import { clientHandlers } from './client-handlers.ts'
 import type { DeliveryGuardOptions } from './delivery-guard.ts'
 import type { Figure } from '../metrics/index.ts'
 import type { Handler } from './handler.ts'
+import { heldGroupHandlers } from './held-group-handlers.ts'
 import { lockHandlers } from './lock-handlers.ts'
 import { MessageProperties } from './message-properties.ts'
 import { offsetHandlers } from './offset-handlers.ts'
@@ -50,7 +51,7 @@ export function createHandlers(
   // A quarter: above half of it all are refused, and the other half is for answers under way.
   const guard = { measured: rooms.measured, outputBytes, relieve, outputBytesHigh: options.outputBytesMax / 4 }
   const { brokerName, clock } = options
-  const { store, topics, groups, producers, offsets, pulls, transactions, delay, dedup, retry } = rooms
+  const { store, topics, groups, producers, offsets, pulls, transactions, order, delay, dedup, retry } = rooms
   const uniqueIds = new UniqueIdGenerator(LOOPBACK, 0, Math.floor(clock.random() * ID_SEED_MAX))
   const send = new SendHandler({
     clock,
@@ -58,6 +59,7 @@ export function createHandlers(
     topics,
     delay,
     transactions,
+    order,
     dedup,
     retry,
     put: rooms.statistics.put,
@@ -93,6 +95,7 @@ export function createHandlers(
       recall: recallHandlers({ delay, brokerName }),
       timer: timerHandlers({ delay, brokerName }),
       transaction: transactionHandlers({ transactions, audit: options.log }),
+      heldGroup: heldGroupHandlers({ order, transactions }),
       admin: adminHandlers({
         ...rooms,
         read,

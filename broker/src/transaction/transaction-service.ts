@@ -7,6 +7,7 @@ import { sourceOf } from '../settles.ts'
 import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
 import type { AppendCompletion, DerivedState } from '../store/index.ts'
 import { CheckBack } from './check-back.ts'
+import type { GroupOrder } from './group-order/index.ts'
 import { type EndDone, HalfMessage, type HalfMessageOwner, type Outcome } from './half-message.ts'
 import { HalfRecords } from './half-records.ts'
 import { type Decision, endAction } from './half-rules.ts'
@@ -29,6 +30,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   readonly #verify: ((scan: PropertyScan, properties: Buffer) => void) | undefined
   readonly #names = new NameCache()
   readonly #records: HalfRecords
+  readonly #order: GroupOrder | undefined
   /** By physical offset, in log order. */
   readonly #pending = new Map<number, HalfMessage>()
   readonly #settled: SettledWindow
@@ -56,7 +58,8 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       find: (physicalOffset) => this.#pending.get(physicalOffset),
     })
     this.#verify = options.verify === undefined ? undefined : (scan, bytes) => options.verify?.(scan, bytes)
-    this.#records = new HalfRecords(options.log, this.#names)
+    this.#order = options.order
+    this.#records = new HalfRecords(options.log, this.#names, options.order)
     this.#settled = new SettledWindow({
       entriesMax: options.outcomesMax ?? 1_000_000,
       windowMs: options.outcomesWindowMs ?? 3_600_000,
@@ -105,6 +108,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     half.storedAt = fields.storeTimestamp
     this.#pending.set(half.physicalOffset, half)
     this.#checkBack.add(half, half.firstCheckMs)
+    if (!half.delayed) this.#order?.reserve(topic, scan, half.physicalOffset)
   }
 
   /**
@@ -154,30 +158,25 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     return transactionIds.filter((id) => found.delete(id))
   }
 
+  /** Whether the half message at this offset is not settled durably. */
+  isPending(physicalOffset: number): boolean {
+    return this.#pending.has(physicalOffset)
+  }
+
   /** Oldest first. */
   list(limit = 1000): PendingTransaction[] {
-    const now = this.#clock.now()
     const listed: PendingTransaction[] = []
     for (const half of this.#pending.values()) {
       if (listed.length >= limit) break
-      const { physicalOffset, queueOffset, group, topic, queueId, domain, storedAt, asked, attempts, state } = half
-      listed.push({
-        physicalOffset,
-        queueOffset,
-        group,
-        topic,
-        queueId,
-        ...(domain !== undefined && { domain }),
-        ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
-        storedAt,
-        ageMs: Math.max(0, now - storedAt),
-        asked,
-        attempts,
-        nextCheckInMs: this.#checkBack.dueInMs(half),
-        state,
-      })
+      listed.push(this.#describe(half))
     }
     return listed
+  }
+
+  /** The undecided half message at this offset. */
+  find(physicalOffset: number): PendingTransaction | undefined {
+    const half = this.#pending.get(physicalOffset)
+    return half && this.#describe(half)
   }
 
   /** Somebody came online who may answer for this group or domain: what nobody could be asked about is due now. */
@@ -344,6 +343,26 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     if (conflict) this.#countConflict(request.decision)
     else this.#repeatedEnds++
     done(outcome, conflict)
+  }
+
+  #describe(half: HalfMessage): PendingTransaction {
+    const { physicalOffset, queueOffset, group, topic, queueId, domain, storedAt, asked, attempts, state } = half
+    return {
+      physicalOffset,
+      queueOffset,
+      group,
+      topic,
+      queueId,
+      ...(domain !== undefined && { domain }),
+      ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
+      storedAt,
+      ageMs: Math.max(0, this.#clock.now() - storedAt),
+      asked,
+      attempts,
+      nextCheckInMs: this.#checkBack.dueInMs(half),
+      state,
+      holdsBack: this.#order?.heldBackBy(physicalOffset) ?? 0,
+    }
   }
 
   #countConflict(decision: Decision): void {

@@ -61,6 +61,7 @@ export type {
   QueueOffsets,
   QueueProgress,
 } from './admin-views.ts'
+export type { HeldGroup } from './admin-held-groups.ts'
 export type {
   DeadLetter,
   DeadLetterQuery,
