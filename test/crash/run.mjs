@@ -1,5 +1,5 @@
 // The crash tests at length: `npm run crash -- --seed 2` (the laboratory of test/crash/lab, all of it follows from the seed),
-// `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`, `npm run powercut -- --cycles 500`,
+// `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`, `npm run crash:outbox -- drain --rows 1000000`, `npm run powercut -- --cycles 500`,
 // `npm run chaos -- --minutes 10`. A run
 // with the same seed chooses the same moments; what the machine does in between is its own.
 import { spawn } from 'node:child_process'
@@ -17,6 +17,7 @@ const tests = {
   },
   broker: { files: ['test/crash/broker-kill.test.ts'], defaults: { kills: '50' } },
   outbox: { files: ['test/crash/outbox-kill.test.ts'], defaults: { rounds: '10' } },
+  'outbox-drain': { files: ['test/crash/outbox-drain.test.ts'], defaults: { rows: '1000000' } },
   chaos: { files: ['test/crash/chaos.test.ts'], defaults: { minutes: '10' } },
   powercut: { files: ['test/crash/power-cut.test.ts'], defaults: { cycles: '500', strict: '1' } },
 }
@@ -30,13 +31,14 @@ const { values, positionals } = parseArgs({
     cycles: { type: 'string' },
     minutes: { type: 'string' },
     flips: { type: 'string' },
+    rows: { type: 'string' },
     seed: { type: 'string' },
   },
 })
-const chosen = tests[positionals[0]]
+const chosen = tests[positionals.join('-')]
 if (chosen === undefined) {
   console.error(
-    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--seed N]`,
+    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--rows N] [--seed N]`,
   )
   process.exit(2)
 }

@@ -37,7 +37,10 @@ const DIRECT_BYTES_MAX = 8 * 1_048_576
 const AWAY_MS = 1_000
 const BACKOFF_FIRST_MS = 500
 const BACKOFF_LAST_MS = 60_000
-const COUNT_MS = 1_000
+const MEASURE_MS = 1_000
+/** An empty table is given back to the disk when its files are larger, and again only after a minute. */
+const TRUNCATE_BYTES = 786_432
+const TRUNCATE_MS = 60_000
 
 interface Failure {
   row: OutboxRow
@@ -59,7 +62,8 @@ export class Relay {
   #wake: (() => void) | undefined
   #woken = false
   #loop: Promise<void> = Promise.resolve()
-  #countedAt = Number.NEGATIVE_INFINITY
+  #measuredAt = Number.NEGATIVE_INFINITY
+  #truncatedAt = Number.NEGATIVE_INFINITY
 
   constructor(options: RelayOptions) {
     this.#options = options
@@ -131,7 +135,7 @@ export class Relay {
 
   async #round(): Promise<number> {
     const { breaker, clock } = this.#options
-    await this.#count()
+    await this.#measure()
     if (breaker.isOpen && !breaker.allows()) return 0
     const rowsMax = breaker.isOpen ? 1 : ROWS_PER_BATCH
     const until = clock.monotonic() + SEND_MS
@@ -217,12 +221,17 @@ export class Relay {
     }
   }
 
-  async #count(): Promise<void> {
+  async #measure(): Promise<void> {
     const { clock, cap } = this.#options
-    if (clock.monotonic() - this.#countedAt < COUNT_MS) return
-    this.rows = await this.#table.count(cap?.rowsCounted)
-    this.#countedAt = clock.monotonic()
-    cap?.counted(this.rows)
+    const now = clock.monotonic()
+    if (now - this.#measuredAt < MEASURE_MS) return
+    this.#measuredAt = now
+    const { rows, bytes } = await this.#table.measure(cap?.rowsCounted)
+    this.rows = rows
+    cap?.counted(rows)
+    if (rows > 0 || bytes < TRUNCATE_BYTES || now - this.#truncatedAt < TRUNCATE_MS) return
+    this.#truncatedAt = now
+    await this.#table.truncateEmpty()
   }
 }
 
