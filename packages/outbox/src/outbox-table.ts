@@ -4,7 +4,7 @@ import type { OutboxRow } from './outbox-rows.ts'
 import type { Schema } from './schema.ts'
 
 /** A claim holds at most so many bytes of messages, and one message more. */
-const BATCH_BYTES = 8 * 1_048_576
+const BATCH_BYTES = 4 * 1_048_576
 const ROWS_COUNTED_MAX = 100_000
 const HISTORY_MAX = 10
 const FREE = '(o.lease_until is null or o.lease_until < clock_timestamp())'

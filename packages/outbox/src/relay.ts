@@ -29,6 +29,8 @@ export interface RelayOptions {
 }
 
 const ROWS_PER_BATCH = 1_000
+/** Claimed at once by one relay. */
+const BATCHES = 2
 const LEASE_MS = 30_000
 /** A run is given up this long after its claim: its lease must not end while messages of it are still sent. */
 const SEND_MS = LEASE_MS / 2
@@ -41,6 +43,14 @@ const MEASURE_MS = 1_000
 /** An empty table is given back to the disk when its files are larger, and again only after a minute. */
 const TRUNCATE_BYTES = 786_432
 const TRUNCATE_MS = 60_000
+
+interface Claim {
+  free: readonly OutboxRow[]
+  /** Each in the order of its key. */
+  runs: readonly OutboxRow[][]
+  /** Monotonic time after which nothing more of a run is sent. */
+  until: number
+}
 
 interface Failure {
   row: OutboxRow
@@ -109,15 +119,27 @@ export class Relay {
     await this.#remover.flush()
   }
 
+  /** The next claim is under way while a batch is sent and deleted. */
   async #run(): Promise<void> {
     const { logger } = this.#options
+    const batches = new Set<Promise<number>>()
+    const failed = (error: unknown): number => {
+      logger.warn(`relay: ${messageOf(error)}`)
+      return 0
+    }
     while (!this.#stop.signal.aborted) {
-      const moved = await this.#round().catch((error: unknown) => {
-        logger.warn(`relay: ${messageOf(error)}`)
-        return 0
-      })
+      const claim = await this.#claim().catch(failed)
+      if (typeof claim === 'object') {
+        const batch = this.#forward(claim).catch(failed)
+        batches.add(batch)
+        void batch.then(() => batches.delete(batch))
+      }
+      const hasRoom = typeof claim === 'object' && batches.size < BATCHES
+      if (hasRoom && !this.#options.breaker.isOpen) continue
+      const moved = batches.size > 0 ? await Promise.race(batches) : 0
       if (moved === 0) await this.#pause()
     }
+    await Promise.all(batches)
   }
 
   async #pause(): Promise<void> {
@@ -133,7 +155,7 @@ export class Relay {
     this.#woken = false
   }
 
-  async #round(): Promise<number> {
+  async #claim(): Promise<Claim | 0> {
     const { breaker, clock } = this.#options
     await this.#measure()
     if (breaker.isOpen && !breaker.allows()) return 0
@@ -141,15 +163,14 @@ export class Relay {
     const until = clock.monotonic() + SEND_MS
     const free = await this.#table.claimFree(rowsMax)
     const keyed = free.length < rowsMax || !breaker.isOpen ? await this.#table.claimRuns(rowsMax) : []
-    if (free.length + keyed.length === 0) return 0
-    const moved = await this.#publish(
-      free,
-      groups(keyed, (row) => row.group_key),
-      until,
-    )
-    // What was sent is deleted before the next claim could find its lease over.
+    return free.length + keyed.length === 0 ? 0 : { free, runs: groups(keyed, (row) => row.group_key), until }
+  }
+
+  async #forward({ free, runs, until }: Claim): Promise<number> {
+    const settled = await this.#publish(free, runs, until)
+    // What was sent is deleted before another claim could find its lease over.
     await this.#remover.flush()
-    return moved
+    return settled
   }
 
   /** @returns how many rows are settled */
