@@ -1,6 +1,7 @@
 // The crash tests at length: `npm run crash -- --seed 2` (the laboratory of test/crash/lab, all of it follows from the seed),
 // `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`,
-// `npm run crash:outbox -- chaos --minutes 10`, `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`,
+// `npm run crash:outbox -- chaos --minutes 10`, `npm run crash:outbox -- drain --rows 1000000`,
+// `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`,
 // `npm run chaos -- --mutants` (mistakes made on purpose, which it must find). A run with the same seed chooses the same
 // moments; what the machine does in between is its own.
 import { spawn } from 'node:child_process'
@@ -19,6 +20,7 @@ const tests = {
   broker: { files: ['test/crash/broker-kill.test.ts'], defaults: { kills: '50' } },
   outbox: { files: ['test/crash/outbox/outbox-kill.test.ts'], defaults: { rounds: '10' } },
   'outbox chaos': { files: ['test/crash/outbox/outbox-chaos.test.ts'], defaults: { minutes: '10' } },
+  'outbox drain': { files: ['test/crash/outbox-drain.test.ts'], defaults: { rows: '1000000' } },
   chaos: {
     files: ['test/crash/chaos.test.ts'],
     mutants: ['test/crash/chaos-mutants.test.ts'],
@@ -36,6 +38,7 @@ const { values, positionals } = parseArgs({
     cycles: { type: 'string' },
     minutes: { type: 'string' },
     flips: { type: 'string' },
+    rows: { type: 'string' },
     seed: { type: 'string' },
     mutants: { type: 'boolean' },
   },
@@ -43,7 +46,7 @@ const { values, positionals } = parseArgs({
 const chosen = tests[positionals.join(' ')]
 if (chosen === undefined) {
   console.error(
-    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--seed N] [--mutants]`,
+    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--rows N] [--seed N] [--mutants]`,
   )
   process.exit(2)
 }

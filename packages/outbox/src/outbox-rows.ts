@@ -70,13 +70,13 @@ export async function hasRowsOf(client: QueryClient, schema: Schema, groupKeys: 
   return rowsOf(results).rows[0]?.['yes'] === true
 }
 
-/** In one order for everybody, or two transactions with the same two keys would wait for each other. */
+/**
+ * Keys share 256 locks, so that a transaction of many keys does not use up the server's. Taken in one order by everybody, or
+ * two transactions with the same two keys would wait for each other.
+ */
 function locks(name: string, schema: Schema, groupKeys: readonly string[]): string {
-  const numbers = groupKeys.map((key) =>
-    createHash('sha256').update(`tandemmq outbox ${schema.name} ${key}`).digest().readBigInt64BE(),
-  )
-  return `select ${numbers
-    .toSorted((a, b) => (a < b ? -1 : 1))
-    .map((number) => `${name}(${number})`)
-    .join(', ')}`
+  const hash = (text: string): Buffer => createHash('sha256').update(text).digest()
+  const space = hash(`tandemmq outbox ${schema.name}`).readInt32BE()
+  const buckets = [...new Set(groupKeys.map((key) => hash(key)[0] ?? 0))].toSorted((a, b) => a - b)
+  return `select count(*) from unnest('{${buckets.join(',')}}'::int[]) bucket, lateral (select ${name}(${space}, bucket)) held`
 }

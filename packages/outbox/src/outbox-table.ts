@@ -1,9 +1,10 @@
 import type { Pool } from 'pg'
+import { sqlState } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
 import type { Schema } from './schema.ts'
 
 /** A claim holds at most so many bytes of messages, and one message more. */
-const BATCH_BYTES = 8 * 1_048_576
+const BATCH_BYTES = 4 * 1_048_576
 const ROWS_COUNTED_MAX = 100_000
 const HISTORY_MAX = 10
 const FREE = '(o.lease_until is null or o.lease_until < clock_timestamp())'
@@ -119,13 +120,38 @@ select id, tx_id, n, topic, group_key, deliver_at, headers, body, least(attempts
     )
   }
 
-  /** Rows in the table, 100,000 at most unless `rowsMax` says more. */
-  async count(rowsMax = ROWS_COUNTED_MAX): Promise<number> {
-    const { rows } = await this.#pool.query<{ count: string }>(
-      `select count(*) from (select from ${this.#schema.outbox} limit $1) s`,
+  /** Rows in the table, 100,000 at most unless `rowsMax` says more, and the bytes of its files with all indexes. */
+  async measure(rowsMax = ROWS_COUNTED_MAX): Promise<{ rows: number; bytes: number }> {
+    const { outbox } = this.#schema
+    const { rows } = await this.#pool.query<{ count: string; bytes: string }>(
+      `select count(*), pg_total_relation_size('${outbox}') as bytes from (select from ${outbox} limit $1) s`,
       [rowsMax],
     )
-    return Number(rows[0]?.count ?? 0)
+    return { rows: Number(rows[0]?.count ?? 0), bytes: Number(rows[0]?.bytes ?? 0) }
+  }
+
+  /**
+   * Gives the disk back after an outage, if the table is empty: VACUUM shrinks no index, and nothing as long as an old
+   * snapshot is open. Whoever writes or holds the table wins: the lock is waited for 100 ms at most.
+   * @returns false when somebody did, or the role may not
+   */
+  async truncateEmpty(): Promise<boolean> {
+    const { outbox } = this.#schema
+    const client = await this.#pool.connect()
+    try {
+      await client.query(`begin isolation level read committed; set local lock_timeout='100ms'`)
+      await client.query(`lock table ${outbox} in access exclusive mode`)
+      const { rows } = await client.query<{ yes: boolean }>(`select exists (select from ${outbox}) as yes`)
+      if (rows[0]?.yes !== true) await client.query(`truncate ${outbox}`)
+      await client.query('commit')
+      return rows[0]?.yes !== true
+    } catch (error) {
+      await client.query('rollback')
+      if (['55P03', '42501'].includes(sqlState(error))) return false
+      throw error
+    } finally {
+      client.release()
+    }
   }
 }
 

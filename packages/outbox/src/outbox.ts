@@ -92,7 +92,7 @@ export class Outbox<D extends Database = Database> {
 
   async #start(): Promise<void> {
     const options = this.#options
-    const pool = await ownPool(options.database, 2).catch((error: unknown) => {
+    const pool = await ownPool(options.database, 3).catch((error: unknown) => {
       throw databaseError(error, 'connection settings')
     })
     try {

@@ -29,6 +29,8 @@ export interface RelayOptions {
 }
 
 const ROWS_PER_BATCH = 1_000
+/** Claimed at once by one relay. */
+const BATCHES = 2
 const LEASE_MS = 30_000
 /** A run is given up this long after its claim: its lease must not end while messages of it are still sent. */
 const SEND_MS = LEASE_MS / 2
@@ -37,7 +39,18 @@ const DIRECT_BYTES_MAX = 8 * 1_048_576
 const AWAY_MS = 1_000
 const BACKOFF_FIRST_MS = 500
 const BACKOFF_LAST_MS = 60_000
-const COUNT_MS = 1_000
+const MEASURE_MS = 1_000
+/** An empty table is given back to the disk when its files are larger, and again only after a minute. */
+const TRUNCATE_BYTES = 786_432
+const TRUNCATE_MS = 60_000
+
+interface Claim {
+  free: readonly OutboxRow[]
+  /** Each in the order of its key. */
+  runs: readonly OutboxRow[][]
+  /** Monotonic time after which nothing more of a run is sent. */
+  until: number
+}
 
 interface Failure {
   row: OutboxRow
@@ -59,7 +72,8 @@ export class Relay {
   #wake: (() => void) | undefined
   #woken = false
   #loop: Promise<void> = Promise.resolve()
-  #countedAt = Number.NEGATIVE_INFINITY
+  #measuredAt = Number.NEGATIVE_INFINITY
+  #truncatedAt = Number.NEGATIVE_INFINITY
 
   constructor(options: RelayOptions) {
     this.#options = options
@@ -105,15 +119,27 @@ export class Relay {
     await this.#remover.flush()
   }
 
+  /** The next claim is under way while a batch is sent and deleted. */
   async #run(): Promise<void> {
     const { logger } = this.#options
+    const batches = new Set<Promise<number>>()
+    const failed = (error: unknown): number => {
+      logger.warn(`relay: ${messageOf(error)}`)
+      return 0
+    }
     while (!this.#stop.signal.aborted) {
-      const moved = await this.#round().catch((error: unknown) => {
-        logger.warn(`relay: ${messageOf(error)}`)
-        return 0
-      })
+      const claim = await this.#claim().catch(failed)
+      if (typeof claim === 'object') {
+        const batch = this.#forward(claim).catch(failed)
+        batches.add(batch)
+        void batch.then(() => batches.delete(batch))
+      }
+      const hasRoom = typeof claim === 'object' && batches.size < BATCHES
+      if (hasRoom && !this.#options.breaker.isOpen) continue
+      const moved = batches.size > 0 ? await Promise.race(batches) : 0
       if (moved === 0) await this.#pause()
     }
+    await Promise.all(batches)
   }
 
   async #pause(): Promise<void> {
@@ -129,23 +155,22 @@ export class Relay {
     this.#woken = false
   }
 
-  async #round(): Promise<number> {
+  async #claim(): Promise<Claim | 0> {
     const { breaker, clock } = this.#options
-    await this.#count()
+    await this.#measure()
     if (breaker.isOpen && !breaker.allows()) return 0
     const rowsMax = breaker.isOpen ? 1 : ROWS_PER_BATCH
     const until = clock.monotonic() + SEND_MS
     const free = await this.#table.claimFree(rowsMax)
     const keyed = free.length < rowsMax || !breaker.isOpen ? await this.#table.claimRuns(rowsMax) : []
-    if (free.length + keyed.length === 0) return 0
-    const moved = await this.#publish(
-      free,
-      groups(keyed, (row) => row.group_key),
-      until,
-    )
-    // What was sent is deleted before the next claim could find its lease over.
+    return free.length + keyed.length === 0 ? 0 : { free, runs: groups(keyed, (row) => row.group_key), until }
+  }
+
+  async #forward({ free, runs, until }: Claim): Promise<number> {
+    const settled = await this.#publish(free, runs, until)
+    // What was sent is deleted before another claim could find its lease over.
     await this.#remover.flush()
-    return moved
+    return settled
   }
 
   /** @returns how many rows are settled */
@@ -217,12 +242,17 @@ export class Relay {
     }
   }
 
-  async #count(): Promise<void> {
+  async #measure(): Promise<void> {
     const { clock, cap } = this.#options
-    if (clock.monotonic() - this.#countedAt < COUNT_MS) return
-    this.rows = await this.#table.count(cap?.rowsCounted)
-    this.#countedAt = clock.monotonic()
-    cap?.counted(this.rows)
+    const now = clock.monotonic()
+    if (now - this.#measuredAt < MEASURE_MS) return
+    this.#measuredAt = now
+    const { rows, bytes } = await this.#table.measure(cap?.rowsCounted)
+    this.rows = rows
+    cap?.counted(rows)
+    if (rows > 0 || bytes < TRUNCATE_BYTES || now - this.#truncatedAt < TRUNCATE_MS) return
+    this.#truncatedAt = now
+    await this.#table.truncateEmpty()
   }
 }
 
