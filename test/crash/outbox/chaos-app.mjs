@@ -8,10 +8,11 @@ import { Outbox } from '@tandemmq/outbox'
 import knexFactory from 'knex'
 import pg from 'pg'
 import { controlOf } from './controls.mjs'
+import { Gate } from './gate.mjs'
 import { OrderMaker } from './order-maker.mjs'
 
 const settings = JSON.parse(process.argv[2])
-const { name, url, broker, via, design, driver, workers, directory, firstId, lastId, seed } = settings
+const { name, url, broker, via, design, group, driver, workers, directory, firstId, lastId, seed } = settings
 
 const addressOf = (text) => ({ host: text.slice(0, text.lastIndexOf(':')), port: Number(text.split(':').at(-1)) })
 const [direct, proxied] = [addressOf(broker), addressOf(via)]
@@ -38,7 +39,7 @@ const shared = {
   database,
   network,
   nameServers: broker,
-  group: 'orders',
+  group,
   logger: { debug: ignore, info: ignore, warn: ignore, error: report },
 }
 const outbox =
@@ -54,10 +55,13 @@ setInterval(() => {
 
 const over = new AbortController()
 let next = firstId
-const maker = new OrderMaker({ isKnex: driver === 'knex', seed, ...settings.mix })
+const gate = new Gate(workers, (state) => console.log(state))
+process.on('SIGUSR1', () => gate.advance())
+const maker = new OrderMaker({ isKnex: driver === 'knex', seed, gate, ...settings.mix })
 
 async function work() {
   while (!over.signal.aborted && next < lastId) {
+    await gate.before()
     const id = next++
     const { mode, run } = maker.make(id)
     try {

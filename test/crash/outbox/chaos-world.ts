@@ -9,6 +9,7 @@ import { freePort } from '../../kit/free-port.ts'
 import type { SeededRandom } from '../../kit/seeded-random.ts'
 import { tandemUp } from '../../kit/tandem-program.ts'
 import { temporaryDirectory } from '../../kit/temporary-directory.ts'
+import { elapse } from '../../kit/waiting.ts'
 import { type CommittedOrder, OrderLedger } from './order-ledger.ts'
 import { StreamProxy } from './stream-proxy.ts'
 
@@ -16,10 +17,8 @@ export type Design = 'outbox' | 'half-first' | 'xid-status' | 'tag-unchecked' | 
 
 export interface WorldOptions {
   random: SeededRandom
-  /** Default `outbox`. */
-  design?: Design
-  /** Default 3. */
-  apps?: number
+  /** Who sits where, default three times `outbox`. */
+  designs?: readonly Design[]
   /** Transactions under way at once in each, default 12. */
   workers?: number
   /** Shares of kinds of transactions, see order-maker.mjs. */
@@ -33,6 +32,7 @@ export interface WorldOptions {
 /** A seat for an app process with its own ways to Postgres and broker; one process after the other sits there. */
 export interface Seat {
   readonly index: number
+  readonly design: Design
   readonly postgres: StreamProxy
   readonly broker: StreamProxy
   name: string
@@ -60,10 +60,17 @@ export class ChaosWorld implements AsyncDisposable {
   #reader: ChildProgram | undefined
   #pool!: pg.Pool
   #admin: Admin | undefined
-  #processes = 0
+  readonly #designs: Design[] = []
 
   private constructor(options: WorldOptions, brokerPort: number) {
-    this.#options = { design: 'outbox', apps: 3, workers: 12, mix: {}, postgres: {}, broker: {}, ...options }
+    this.#options = {
+      designs: ['outbox', 'outbox', 'outbox'],
+      workers: 12,
+      mix: {},
+      postgres: {},
+      broker: {},
+      ...options,
+    }
     this.directory = join(this.#folder.path, 'histories')
     mkdirSync(this.directory)
     this.ledger = new OrderLedger(this.directory)
@@ -101,9 +108,9 @@ export class ChaosWorld implements AsyncDisposable {
     const args = [this.#address, join(this.directory, 'reader.received'), ...TOPICS]
     this.#reader = new ChildProgram({ file: 'test/crash/outbox/chaos-reader.mjs', args, readyLine: /^ready$/m })
     await this.#reader.ready()
-    for (let index = 0; index < this.#options.apps; index++) {
+    for (const [index, design] of this.#options.designs.entries()) {
       const [postgres, broker] = [await StreamProxy.start(this.cluster.port), await StreamProxy.start(this.#brokerPort)]
-      const seat = { index, postgres, broker, name: '', program: undefined as unknown as ChildProgram }
+      const seat = { index, design, postgres, broker, name: '', program: undefined as unknown as ChildProgram }
       this.seats.push(seat)
       this.launch(seat)
     }
@@ -116,7 +123,12 @@ export class ChaosWorld implements AsyncDisposable {
 
   /** Processes started so far. */
   get processes(): number {
-    return this.#processes
+    return this.#designs.length
+  }
+
+  /** Who made an order, by its id. */
+  designOf(id: number): Design | undefined {
+    return this.#designs[Math.floor(id / IDS_PER_PROCESS) - 1]
   }
 
   get #address(): string {
@@ -125,15 +137,25 @@ export class ChaosWorld implements AsyncDisposable {
 
   /** Seats a new process. It is ready when it could talk to Postgres, which may be away. */
   launch(seat: Seat, settings: Readonly<Record<string, unknown>> = {}): void {
-    const { design, workers, mix, random } = this.#options
-    const number = this.#processes++
+    const { workers, mix, random } = this.#options
+    const { design } = seat
+    const number = this.#designs.length
     const driver = design === 'outbox' && (seat.index + number) % 2 === 1 ? 'knex' : 'pg'
+    this.#designs.push(design)
     seat.name = `app${seat.index}.${number}.${driver}`
     const url = new URL(this.cluster.url('postgres'))
     url.port = String(seat.postgres.port)
     const all = {
       ...{ name: seat.name, url: url.href, broker: this.#address, via: `127.0.0.1:${seat.broker.port}` },
-      ...{ design, driver, workers, mix, directory: this.directory, seed: random.between(1, 1e9) },
+      ...{
+        design,
+        driver,
+        workers,
+        group: design === 'outbox' ? 'orders' : `orders-${design}`,
+        mix,
+        directory: this.directory,
+        seed: random.between(1, 1e9),
+      },
       ...{ firstId: (number + 1) * IDS_PER_PROCESS, lastId: (number + 2) * IDS_PER_PROCESS },
       ...{ outbox: duringFaults, ...settings },
     }
@@ -152,19 +174,29 @@ export class ChaosWorld implements AsyncDisposable {
     await this.cluster.start()
   }
 
-  /**
-   * No more transactions; what is under way ends, and processes that come after answer for the dead.
-   * @returns what did not go away within `msMax`, '' when everything did
-   */
-  async quiesce(msMax: number): Promise<string> {
+  /** No more transactions; resolves when those under way have ended. The processes live on. */
+  async finishTransactions(): Promise<void> {
     for (const seat of this.seats) seat.program.signal('SIGUSR2')
     for (const { name, program } of this.seats) {
       const deadline = Date.now() + DONE_MS_MAX
       while (!program.out.includes('done\n')) {
         if (!program.isAlive || Date.now() > deadline) throw new Error(`${name} did not finish: ${program.err}`)
-        await new Promise((resolve) => setTimeout(resolve, 50))
+        await elapse(50)
       }
     }
+  }
+
+  /** Half messages nobody ended yet. */
+  async halves(): Promise<number> {
+    return (await this.#admin?.transactions())?.length ?? 0
+  }
+
+  /**
+   * No more transactions; what is under way ends, and processes that come after answer for the dead.
+   * @returns what did not go away within `msMax`, '' when everything did
+   */
+  async quiesce(msMax: number): Promise<string> {
+    await this.finishTransactions()
     for (const { name, program } of this.seats) {
       const end = await program.stop('SIGTERM', 30_000)
       if (end !== '0') throw new Error(`${name} ended with ${end}: ${program.err}`)
@@ -186,13 +218,13 @@ export class ChaosWorld implements AsyncDisposable {
       const missing = this.ledger.missing(await this.orders())
       if (left === '' && missing === 0) return ''
       if (Date.now() > deadline) return left
-      await new Promise((resolve) => setTimeout(resolve, 250))
+      await elapse(250)
     }
   }
 
   /** Halves, markers and outbox rows that wait for somebody; '' when nothing does. */
   async unsettled(): Promise<string> {
-    const halves = (await this.#admin?.transactions())?.length ?? 0
+    const halves = await this.halves()
     const { rows } = await this.#pool.query<{ markers: number; waiting: number; dead: number }>(
       `select (select count(*) from tandem.tx where state <> 'R')::int as markers,
               (select count(*) from tandem.outbox)::int as waiting,

@@ -20,9 +20,11 @@ export class OrderMaker {
   #state
   #mix
   #isKnex
+  #gate
 
-  constructor({ isKnex, seed, ...mix }) {
+  constructor({ isKnex, seed, gate, ...mix }) {
     this.#isKnex = isKnex
+    this.#gate = gate
     this.#state = seed >>> 0
     this.#mix = { ...usual, ...mix }
   }
@@ -61,6 +63,7 @@ export class OrderMaker {
     for (let n = 0; n < messages; n++) outgoing.send(messageOf(plan, n, version))
     if (plan.savepoint) await this.#savepoint(plan, trx, query, outgoing)
     if (plan.pauseMs > 0) await pause(plan.pauseMs)
+    await this.#gate?.inside()
     if (plan.defer) {
       await query('insert into unique_later values ($1)', [id])
       await query('insert into unique_later values ($1)', [id])
