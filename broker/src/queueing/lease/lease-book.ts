@@ -2,24 +2,17 @@ import type { Clock } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../../store/index.ts'
 import type { Offsets, QueueLookup } from '../offsets.ts'
 import { Deadlines } from './deadlines.ts'
-import { KEYED_REVIVE_QUEUE, KeyedLeases } from './keyed-leases.ts'
 import type { Lease, LeaseQueue } from './lease-queue.ts'
 import type { LeaseTable } from './lease-table.ts'
+import { type KeyedMessage, LeasesByKey } from './leases-by-key.ts'
+import type { Delivery } from './order-batch.ts'
 import { OrderedLeases } from './ordered-leases.ts'
 import { ORDERED_REVIVE_QUEUE, type Receipt } from './receipt.ts'
 import type { DeadEnd, Revival } from './revival.ts'
-
-const RETRY_FIRST_MS = 1_000
-const RETRY_MAX_MS = 60_000
+import { REVIVAL_PAUSE_FIRST_MS, revivalPauseMs } from './revival-pause.ts'
 
 /** `again`: settled already, by this lease as far as anybody can tell. `stale`: the lease is over or was never there. */
 export type AckOutcome = 'acked' | 'again' | 'stale' | 'notOfBatch'
-
-/** A message and its `orderBy`. */
-export interface KeyedMessage {
-  readonly offset: number
-  readonly key: string
-}
 
 /** What every lease of one pop has in common. */
 export type Epoch = Pick<Lease, 'popTime' | 'invisibleMs' | 'reviveQueueId'>
@@ -46,11 +39,11 @@ export class LeaseBook {
   readonly #table: LeaseTable
   readonly #offsets: Offsets
   readonly #revival: Revival
-  readonly #redeliveriesMax: (group: string) => number
   readonly #lookup: QueueLookup
   readonly #perQueueMax: number
   readonly #totalMax: number
   readonly #deadlines: Deadlines<Lease>
+  readonly #byKey: LeasesByKey
   #total = 0
 
   constructor(options: {
@@ -67,7 +60,6 @@ export class LeaseBook {
     this.#table = options.table
     this.#offsets = options.offsets
     this.#revival = options.revival
-    this.#redeliveriesMax = options.redeliveriesMax
     this.#lookup = options.lookup
     this.#perQueueMax = options.perQueueMax
     this.#totalMax = options.totalMax
@@ -75,6 +67,13 @@ export class LeaseBook {
     this.ordered = new OrderedLeases({
       ...options,
       onSettled: (queue) => this.#commit(queue),
+      onRoom: (queue) => this.onRoom(queue),
+    })
+    this.#byKey = new LeasesByKey({
+      ...options,
+      deadlines: this.#deadlines,
+      onAdded: () => this.#total++,
+      onSettled: (lease) => this.#settle(lease),
       onRoom: (queue) => this.onRoom(queue),
     })
     this.#offsets.onRewound = (group, topic, queueId, offset) => this.#onRewound(group, topic, queueId, offset)
@@ -143,7 +142,7 @@ export class LeaseBook {
       const lease = {
         ...{ queue, offset, ...epoch, deadline, isCounted },
         ...{ timer: 0, isReviving: false, isRestored: false, failures: 0 },
-        ...{ key: undefined, isWaiting: false, deliveries: 1 },
+        ...{ key: undefined, isWaiting: false, deliveries: 0, wasOut: true },
       }
       lease.timer = this.#deadlines.add(deadline, lease)
       queue.add(lease)
@@ -156,43 +155,27 @@ export class LeaseBook {
     this.#commit(queue)
   }
 
-  /**
-   * As {@link take}, in the order of each key.
-   * @param picks messages to hand out: waiting ones, then new ones
-   * @param behind new ones whose key has an earlier message that is not settled
-   * @returns how often each of `picks` was delivered before
-   */
+  /** As {@link take}, in the order of each key, see {@link LeasesByKey.take}. */
   takeKeyed(
     queue: LeaseQueue,
     picks: readonly KeyedMessage[],
     behind: readonly KeyedMessage[],
     epoch: Epoch & { isCounted: boolean },
     next: number,
-  ): number[] {
-    const keyed = (queue.keyed ??= new KeyedLeases())
-    const held = picks.map(({ offset, key }) => {
-      const lease = queue.find(offset) ?? this.#keyedLease(queue, offset, key, epoch)
-      Object.assign(lease, epoch, { isWaiting: false, deadline: this.#clock.monotonic() + epoch.invisibleMs })
-      keyed.handOut(offset)
-      lease.timer = this.#deadlines.add(lease.deadline, lease)
-      return lease
-    })
-    const waiting = behind.map(({ offset, key }) => this.#keyedLease(queue, offset, key, { ...epoch, invisibleMs: 0 }))
-    this.figures.popped += held.length
-    queue.next = next
-    this.#table.noteTaken(queue, held)
-    if (waiting.length > 0) this.#table.noteTaken(queue, waiting)
+  ): Delivery[] {
+    this.figures.popped += picks.length
+    const deliveries = this.#byKey.take(queue, picks, behind, epoch, next)
     this.#commit(queue)
-    return held.map((lease) => lease.deliveries++)
+    return deliveries
   }
 
-  /** As {@link take}, in order. @returns how often each message was delivered before */
+  /** As {@link take}, in order. */
   takeInOrder(
     queue: LeaseQueue,
     offsets: readonly number[],
-    epoch: Omit<Epoch, 'reviveQueueId'>,
+    epoch: Pick<Epoch, 'popTime' | 'invisibleMs'> & { isCounted: boolean },
     attemptId: string,
-  ): number[] {
+  ): Delivery[] {
     this.figures.popped += offsets.length
     return this.ordered.take(queue, offsets, epoch, attemptId)
   }
@@ -213,6 +196,9 @@ export class LeaseBook {
 
   /** A consumer begins with the message now. */
   begin(queue: LeaseQueue | undefined, offset: number, receipt: Receipt): void {
+    if (queue !== undefined && receipt.reviveQueueId === ORDERED_REVIVE_QUEUE) {
+      return this.ordered.begin(queue, offset, receipt)
+    }
     const lease = queue?.find(offset)
     if (lease !== undefined && isOf(lease, receipt)) lease.isCounted = true
   }
@@ -254,7 +240,10 @@ export class LeaseBook {
         if (error === undefined) this.#settle(lease)
         else {
           lease.isReviving = false
-          lease.timer = this.#deadlines.add(Math.max(lease.deadline, this.#clock.monotonic() + RETRY_FIRST_MS), lease)
+          lease.timer = this.#deadlines.add(
+            Math.max(lease.deadline, this.#clock.monotonic() + REVIVAL_PAUSE_FIRST_MS),
+            lease,
+          )
         }
       }
       done(error)
@@ -322,7 +311,7 @@ export class LeaseBook {
     this.#end([lease])
     this.#table.noteSettled(queue, offset)
     this.#commit(queue)
-    if (lease.key !== undefined && this.#leaveKey(lease)) return this.onRoom(queue)
+    if (lease.key !== undefined && this.#byKey.leave(lease)) return this.onRoom(queue)
     if (!queue.isHungry) return
     queue.isHungry = false
     this.onRoom(queue)
@@ -330,60 +319,15 @@ export class LeaseBook {
 
   #onExpired(lease: Lease): void {
     lease.timer = 0
-    if (lease.key !== undefined) return this.#onKeyedExpired(lease)
-    if (lease.failures === 0) this.figures.expired++
+    if (lease.failures === 0 && lease.wasOut) this.figures.expired++
+    if (lease.key !== undefined) return this.#byKey.expired(lease)
     lease.isReviving = true
     this.#revival.revive(lease, (error) => {
       if (lease.queue.find(lease.offset) !== lease) return
       if (error === undefined) return this.#settle(lease)
       // Nobody else has the message yet, so an ack may still settle it.
       lease.isReviving = false
-      const delayMs = Math.min(RETRY_FIRST_MS * 2 ** Math.min(lease.failures++, 10), RETRY_MAX_MS)
-      lease.timer = this.#deadlines.add(this.#clock.monotonic() + delayMs, lease)
-    })
-  }
-
-  #keyedLease(queue: LeaseQueue, offset: number, key: string, epoch: Epoch): Lease {
-    const { popTime, invisibleMs, reviveQueueId } = epoch
-    const lease: Lease = {
-      ...{ queue, offset, popTime, invisibleMs, reviveQueueId, key, deadline: Number.NEGATIVE_INFINITY, timer: 0 },
-      ...{ isReviving: false, isRestored: false, isCounted: true, isWaiting: true, deliveries: 0, failures: 0 },
-    }
-    queue.add(lease)
-    queue.keyed?.add(lease)
-    this.#total++
-    return lease
-  }
-
-  /** @returns whether the next message of its key may be handed out */
-  #leaveKey(lease: Lease): boolean {
-    const { queue } = lease
-    const { keyed } = queue
-    if (keyed === undefined) return false
-    const isNext = keyed.settle(lease, queue)
-    if (!keyed.isEmpty) return isNext
-    queue.keyed = undefined
-    // Whoever does not ask for keys had to wait.
-    return true
-  }
-
-  /** Handed out again in its place, or a dead letter when it had all its deliveries: what is behind it waits meanwhile. */
-  #onKeyedExpired(lease: Lease): void {
-    const { queue, offset } = lease
-    if (lease.failures === 0 && lease.deliveries > 0) this.figures.expired++
-    if (!lease.isCounted && lease.deliveries > 1 && lease.failures === 0) lease.deliveries--
-    if (lease.deliveries <= this.#redeliveriesMax(queue.group)) {
-      lease.isWaiting = true
-      if (queue.keyed?.giveBack(lease) === true) this.onRoom(queue)
-      return
-    }
-    lease.isReviving = true
-    this.#revival.bury(queue, offset, { deliveries: lease.deliveries, reason: '' }, (error) => {
-      if (queue.find(offset) !== lease) return
-      if (error === undefined) return this.#settle(lease)
-      lease.isReviving = false
-      const delayMs = Math.min(RETRY_FIRST_MS * 2 ** Math.min(lease.failures++, 10), RETRY_MAX_MS)
-      lease.timer = this.#deadlines.add(this.#clock.monotonic() + delayMs, lease)
+      lease.timer = this.#deadlines.add(this.#clock.monotonic() + revivalPauseMs(lease), lease)
     })
   }
 
@@ -424,11 +368,10 @@ export class LeaseBook {
     const source = this.#lookup(queue.topic, queue.queueId)
     if (source !== undefined && queue.next > source.maxOffset) this.#cutTo(queue, source.maxOffset)
     for (const lease of queue.leases) {
-      if (lease.reviveQueueId === KEYED_REVIVE_QUEUE) lease.key = this.#revival.orderKeyOf(queue, lease.offset)
       lease.timer = this.#deadlines.add(lease.deadline, lease)
       this.#total++
     }
-    queue.keyed = KeyedLeases.of(queue.leases)
+    this.#byKey.recover(queue)
     this.ordered.recover(queue)
     this.#commit(queue)
   }
