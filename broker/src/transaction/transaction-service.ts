@@ -11,6 +11,7 @@ import { type EndDone, HalfMessage, type HalfMessageOwner, type Outcome } from '
 import { HalfRecords } from './half-records.ts'
 import { type Decision, endAction } from './half-rules.ts'
 import { SettledWindow } from './settled-window.ts'
+import { pendingTransaction } from './pending-transaction.ts'
 import type { EndRequest, PendingTransaction, TransactionServiceOptions, TransactionStats } from './types.ts'
 
 const nobodyWaits: EndDone = () => {}
@@ -156,28 +157,29 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
 
   /** Oldest first. */
   list(limit = 1000): PendingTransaction[] {
-    const now = this.#clock.now()
     const listed: PendingTransaction[] = []
     for (const half of this.#pending.values()) {
       if (listed.length >= limit) break
-      const { physicalOffset, queueOffset, group, topic, queueId, domain, storedAt, asked, attempts, state } = half
-      listed.push({
-        physicalOffset,
-        queueOffset,
-        group,
-        topic,
-        queueId,
-        ...(domain !== undefined && { domain }),
-        ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
-        storedAt,
-        ageMs: Math.max(0, now - storedAt),
-        asked,
-        attempts,
-        nextCheckInMs: this.#checkBack.dueInMs(half),
-        state,
-      })
+      listed.push(this.#describe(half))
     }
     return listed
+  }
+
+  /** Undefined when it is settled, or never was. */
+  pendingAt(physicalOffset: number): PendingTransaction | undefined {
+    const half = this.#pending.get(physicalOffset)
+    return half && this.#describe(half)
+  }
+
+  outcomeAt(physicalOffset: number): Outcome {
+    return this.#pending.has(physicalOffset) ? 'pending' : (this.#settled.find(physicalOffset) ?? 'unknown')
+  }
+
+  #describe(half: HalfMessage): PendingTransaction {
+    return pendingTransaction(half, this.#records.describe(half), {
+      now: this.#clock.now(),
+      nextCheckInMs: this.#checkBack.dueInMs(half),
+    })
   }
 
   /** Somebody came online who may answer for this group or domain: what nobody could be asked about is due now. */
