@@ -21,13 +21,14 @@ import {
   RequestModes,
   SqlExpressions,
   Topics,
+  tellTopicNews,
 } from './queueing/index.ts'
 import { recoveryLines } from './recovery-log.ts'
 import { RedriveService, RetryService } from './retry/index.ts'
 import { CheckRequests } from './server/check-requests.ts'
 import { Statistics } from './statistics/index.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
-import { OperatorDecisions, TransactionService } from './transaction/index.ts'
+import { GroupOrder, OperatorDecisions, TransactionService } from './transaction/index.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -50,6 +51,7 @@ export interface Rooms {
   measured: Measurements
   transactions: TransactionService
   decisions: OperatorDecisions
+  order: GroupOrder
   delay: DelayService
   dedup: DedupWindow
   retry: RetryService
@@ -107,6 +109,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     },
     onRecovered: (record, bytes) => {
       replayed.transactions.replay(record, bytes)
+      replayed.order.replay(record, bytes)
       replayed.delay.replay(record, bytes)
       replayed.retry.replay(record, bytes)
       replayed.redrives.replay(record, bytes)
@@ -126,7 +129,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   offsets.open(lookup)
   replayed.groups = groups
   replayed.store = store
-  log.open({ store, topics, delay: replayed.delay })
+  log.open({ store, topics, delay: replayed.delay, order: replayed.order })
   const local = new LocalBroker({
     brokerName: options.brokerName,
     clusterName: options.clusterName,
@@ -138,6 +141,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   domains.isSilent = (connectionId) => replayed.transactions.isSilent(connectionId)
   domains.onJoined = (domain) => replayed.transactions.producerOnline({ domain })
   groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
+  tellTopicNews({ clock, topics, groups })
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
@@ -182,6 +186,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     ...{ sql, settings, statistics, measured },
     transactions: replayed.transactions,
     decisions,
+    order: replayed.order,
     delay: replayed.delay,
     dedup: replayed.dedup,
     retry: replayed.retry,
@@ -199,9 +204,18 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, domains: Pr
   const { clock, brokerName } = options
   const logOrphan = limitedLog(clock, options.log)
   const checks = new CheckRequests({ domains, brokerName })
+  const order = new GroupOrder({
+    clock,
+    log,
+    enabled: options.transactionOrder,
+    heldMax: options.heldMessagesMax,
+    deletedBefore: (topic) => log.deletedBefore(topic),
+    onNews: limitedLog(clock, options.log),
+  })
   const transactions = new TransactionService({
     clock,
     log,
+    order,
     timeoutMs: options.transactionTimeoutMs,
     checkIntervalMs: options.transactionCheckIntervalMs,
     verify: (properties, bytes) => void delay.deliverAt(properties, bytes, clock.now()),
@@ -245,13 +259,13 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, domains: Pr
     queueOf: (topic) => rooms.store?.findQueue(topic, 0),
     firstOffset: () => rooms.store?.firstOffset ?? 0,
   })
-  return Object.assign(rooms, { transactions, delay, dedup, retry, redrives })
+  return Object.assign(rooms, { transactions, order, delay, dedup, retry, redrives })
 }
 
 /** What checkpoints hold, by the name it has there. */
 function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, DerivedState> {
-  const { transactions, delay, retry, redrives, dedup } = rooms
-  return { transactions, delay, retry, redrives, dedupKeys: dedup }
+  const { transactions, order, delay, retry, redrives, dedup } = rooms
+  return { transactions, groupOrder: order, delay, retry, redrives, dedupKeys: dedup }
 }
 
 /** Rooms whose state is in the journal. */

@@ -162,8 +162,9 @@ export class BrokerRooms {
     const lookup = (topic: string, queueId: number) => topics.find(topic)?.queues[queueId]
     offsets.open(lookup)
     const log = new StoreLogWriter(clock)
-    // Nothing is delayed here; a clock of its own leaves the random numbers of the others as they are.
-    log.open({ store, topics, delay: new DelayService({ clock: new VirtualClock({ seed: 2 }), log }) })
+    // Nothing is delayed or held here; a clock of its own leaves the random numbers of the others as they are.
+    const order = { isActive: false, holds: () => false, append: () => {} }
+    log.open({ store, topics, order, delay: new DelayService({ clock: new VirtualClock({ seed: 2 }), log }) })
     const { leasesPerQueueMax: perQueueMax } = options
     const leases = (this.leases = new LeaseService({
       ...{ clock, tables, topics, groups, offsets, sql, store, log, lookup, brokerName: 'tandemmq' },
@@ -193,7 +194,7 @@ export class BrokerRooms {
         routeHandlers({ nameServer, kvConfig }),
         registryHandlers({ nameServer, instanceId: 'self' }),
         clientHandlers({ consumers: groups, producers, domains, sql }),
-        offsetHandlers({ topics, groups, offsets, locks: this.locks, read }),
+        offsetHandlers({ topics, groups, offsets, locks: this.locks, read, requireOpen: () => store.requireOpen() }),
         lockHandlers({ locks, topics }),
         pullHandlers(pulls, guard),
         popHandlers(leases, guard),

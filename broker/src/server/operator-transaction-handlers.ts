@@ -31,7 +31,7 @@ export function operatorTransactionHandlers(options: {
   const resolve: Handler = (connection, header) => {
     const { physicalOffset, decision, by, reason } = requestOf(jsonBody(header))
     const client = `${connection.remoteAddress}:${connection.remotePort}`
-    const { group, topic, transactionId, messageId, keys, domain } = transactions.pendingAt(physicalOffset) ?? nothing
+    const { group, topic, transactionId, messageId, keys, domain } = transactions.find(physicalOffset) ?? nothing
     const line = { at: clock.now(), decision, client, by, reason, physicalOffset, group, topic, transactionId }
     const named = { ...line, messageId, keys, ...(domain !== undefined && { domain }) }
     const work = decisions

@@ -244,6 +244,7 @@ export const requestTable: readonly RequestRow[] = [
   served('LIST_TIMERS', 'timer'),
   served('DEAD_LETTER_STATE', 'redrive'),
   served('REDRIVE_DEAD_LETTERS', 'redrive'),
+  served('LIST_HELD_GROUPS', 'heldGroup'),
   served('BROKER_STATS', 'admin'),
   served('RESCHEDULE_TIMER', 'timer'),
   served('CANCEL_TIMER_BY_KEY', 'timer'),

@@ -6,6 +6,7 @@ import { OpRecords, topicIs } from '../op-record.ts'
 import { decimalAt, propertyHead, PropertyRewriter } from '../property-rewriter.ts'
 import { RecordCopy } from '../record-copy.ts'
 import { sourceMark } from '../settles.ts'
+import type { GroupOrder } from './group-order/index.ts'
 import type { HalfMessage } from './half-message.ts'
 
 const PROPERTY_END = 0x02
@@ -50,6 +51,7 @@ export class HalfRecords {
   readonly #log: LogWriter
   readonly #names: NameCache
   readonly #ops: OpRecords
+  readonly #order: GroupOrder | undefined
   readonly #copy = new RecordCopy()
   readonly #parking = new PropertyRewriter({ drop: BROKERS_OWN, note: NOTED })
   #scratch = Buffer.allocUnsafe(8_192)
@@ -59,9 +61,10 @@ export class HalfRecords {
   delayed = false
   domain: string | undefined
 
-  constructor(log: LogWriter, names: NameCache) {
+  constructor(log: LogWriter, names: NameCache, order?: GroupOrder) {
     this.#log = log
     this.#names = names
+    this.#order = order
     this.#ops = new OpRecords(log)
   }
 
@@ -134,14 +137,23 @@ export class HalfRecords {
     fields.propertiesEnd = destinationAt(record, fields.propertiesStart, fields.propertiesEnd)
     fields.sysFlag = (fields.sysFlag & ~SysFlag.TRANSACTION_MASK) | SysFlag.TRANSACTION_COMMIT
     fields.preparedTransactionOffset = sourceMark(half.physicalOffset)
+    const order = this.#order
     if (half.delayed) this.#log.publish(half.topic, half.queueId, fields, half)
-    else this.#log.append(half.topic, half.queueId, fields, half)
+    else if (order?.mustWait(half.physicalOffset)) {
+      fields.queueId = half.queueId
+      order.hold(half.physicalOffset, fields, half)
+    } else {
+      this.#log.append(half.topic, half.queueId, fields, half)
+      order?.settled(half.physicalOffset, fields.physicalOffset)
+    }
     return fields.storeTimestamp
   }
 
   /** @returns store time of the op record */
   appendRollback(half: HalfMessage, now: number): number {
-    return this.#ops.append(half.physicalOffset, now, half)
+    const storedAt = this.#ops.append(half.physicalOffset, now, half)
+    this.#order?.settled(half.physicalOffset, this.#ops.physicalOffset)
+    return storedAt
   }
 
   /** Whether the record at `physicalOffset` is the half message of `group` at `queueOffset`. */

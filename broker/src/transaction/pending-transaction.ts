@@ -5,7 +5,7 @@ import type { PendingTransaction } from './types.ts'
 export function pendingTransaction(
   half: HalfMessage,
   record: Pick<PendingTransaction, 'transactionId' | 'messageId' | 'keys'> | undefined,
-  time: { now: number; nextCheckInMs: number | undefined },
+  { now, ...more }: { now: number } & Pick<PendingTransaction, 'nextCheckInMs' | 'holdsBack'>,
 ): PendingTransaction {
   const { physicalOffset, queueOffset, group, topic, queueId, domain, storedAt, asked, attempts, state } = half
   return {
@@ -13,8 +13,8 @@ export function pendingTransaction(
     ...(domain !== undefined && { domain }),
     ...(record ?? { transactionId: '', messageId: '', keys: '' }),
     storedAt,
-    ageMs: Math.max(0, time.now - storedAt),
+    ageMs: Math.max(0, now - storedAt),
     ...{ asked, attempts, state },
-    nextCheckInMs: time.nextCheckInMs,
+    ...more,
   }
 }

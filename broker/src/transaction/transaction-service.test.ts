@@ -281,6 +281,7 @@ test('an operator sees open transactions and settles one by hand', async () => {
       attempts: 0,
       nextCheckInMs: 5_000,
       state: 'pending',
+      holdsBack: 0,
     },
   ])
   const resolved = service.resolve(at.physicalOffset, 'commit')

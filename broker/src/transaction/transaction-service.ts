@@ -7,6 +7,7 @@ import { sourceOf } from '../settles.ts'
 import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
 import type { AppendCompletion, DerivedState } from '../store/index.ts'
 import { CheckBack } from './check-back.ts'
+import type { GroupOrder } from './group-order/index.ts'
 import { type EndDone, HalfMessage, type HalfMessageOwner, type Outcome } from './half-message.ts'
 import { HalfRecords } from './half-records.ts'
 import { type Decision, endAction } from './half-rules.ts'
@@ -30,6 +31,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   readonly #verify: ((scan: PropertyScan, properties: Buffer) => void) | undefined
   readonly #names = new NameCache()
   readonly #records: HalfRecords
+  readonly #order: GroupOrder | undefined
   /** By physical offset, in log order. */
   readonly #pending = new Map<number, HalfMessage>()
   readonly #settled: SettledWindow
@@ -57,7 +59,8 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       find: (physicalOffset) => this.#pending.get(physicalOffset),
     })
     this.#verify = options.verify === undefined ? undefined : (scan, bytes) => options.verify?.(scan, bytes)
-    this.#records = new HalfRecords(options.log, this.#names)
+    this.#order = options.order
+    this.#records = new HalfRecords(options.log, this.#names, options.order)
     this.#settled = new SettledWindow({
       entriesMax: options.outcomesMax ?? 1_000_000,
       windowMs: options.outcomesWindowMs ?? 3_600_000,
@@ -106,6 +109,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     half.storedAt = fields.storeTimestamp
     this.#pending.set(half.physicalOffset, half)
     this.#checkBack.add(half, half.firstCheckMs)
+    if (!half.delayed) this.#order?.reserve(topic, scan, half.physicalOffset)
   }
 
   /**
@@ -155,6 +159,11 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     return transactionIds.filter((id) => found.delete(id))
   }
 
+  /** Whether the half message at this offset is not settled durably. */
+  isPending(physicalOffset: number): boolean {
+    return this.#pending.has(physicalOffset)
+  }
+
   /** Oldest first. */
   list(limit = 1000): PendingTransaction[] {
     const listed: PendingTransaction[] = []
@@ -165,8 +174,8 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     return listed
   }
 
-  /** Undefined when it is settled, or never was. */
-  pendingAt(physicalOffset: number): PendingTransaction | undefined {
+  /** The undecided half message at this offset. */
+  find(physicalOffset: number): PendingTransaction | undefined {
     const half = this.#pending.get(physicalOffset)
     return half && this.#describe(half)
   }
@@ -178,6 +187,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   #describe(half: HalfMessage): PendingTransaction {
     return pendingTransaction(half, this.#records.describe(half), {
       now: this.#clock.now(),
+      holdsBack: this.#order?.heldBackBy(half.physicalOffset) ?? 0,
       nextCheckInMs: this.#checkBack.dueInMs(half),
     })
   }

@@ -2,6 +2,7 @@ import type { PropertyScan } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import type { LogWriter } from '../log-writer.ts'
 import type { CheckPeer } from './check-lanes.ts'
+import type { GroupOrder } from './group-order/index.ts'
 import type { HalfMessage } from './half-message.ts'
 import type { Decision } from './half-rules.ts'
 
@@ -36,6 +37,8 @@ export interface PendingTransaction {
   /** Undefined while a decision is on its way to the disk. */
   nextCheckInMs: number | undefined
   state: HalfMessage['state']
+  /** Messages of its ordering key that wait for it; 0 while it waits for an earlier one itself. */
+  holdsBack: number
 }
 
 export interface TransactionStats {
@@ -79,6 +82,8 @@ export interface TransactionServiceOptions {
   peerOf?(half: HalfMessage): CheckPeer | undefined
   /** Refuses (by throwing) a half message whose commit would be refused later: a delay that is no number, or too long. */
   verify?(scan: PropertyScan, properties: Buffer): void
+  /** Places of half messages among others of their ordering key. Default: none are kept. */
+  order?: GroupOrder
   /** Outcomes kept for repeated ENDs: so many, for so long. Defaults 1,000,000 and one hour. */
   outcomesMax?: number
   outcomesWindowMs?: number

@@ -56,6 +56,8 @@ export interface OpenTransaction {
   /** Check-backs that were answered. */
   readonly attempts: number
   readonly state: string
+  /** Messages of its `orderBy` that wait for it; 0 while it waits for an earlier one itself. */
+  readonly holdsBack: number
 }
 
 /** A half message that an operator decided by hand. */
@@ -113,6 +115,7 @@ export function transactionOf(entry: JsonObject, brokerName: string): OpenTransa
     asked: asNumber(entry['asked']),
     attempts: asNumber(entry['attempts']),
     state: asText(entry['state']),
+    holdsBack: asNumber(entry['holdsBack']),
   }
 }
 

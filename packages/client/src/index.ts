@@ -63,6 +63,7 @@ export type {
   ResolvedTransaction,
 } from './admin-views.ts'
 export type { ResolveOptions } from './admin-transactions.ts'
+export type { HeldGroup } from './admin-held-groups.ts'
 export type {
   DeadLetter,
   DeadLetterQuery,

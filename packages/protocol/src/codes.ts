@@ -249,6 +249,7 @@ export const TandemRequestCode = {
   LIST_RESOLVED_TRANSACTIONS: 9112,
   DEAD_LETTER_STATE: 9130,
   REDRIVE_DEAD_LETTERS: 9131,
+  LIST_HELD_GROUPS: 9140,
 } as const
 
 /** Language of a peer: the name in a JSON header, the ordinal in a binary one (LanguageCode.java; 4.9 ends at RUST). */
