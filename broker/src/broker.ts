@@ -178,8 +178,20 @@ export class Broker {
     this.#retention?.cancel()
     await this.#metrics?.close()
     await this.#rooms.registrar.close()
-    const { store, pulls, leases, transactions, order, delay, offsets, groups, producers, nameServer, queues } =
-      this.#rooms
+    const {
+      store,
+      pulls,
+      leases,
+      transactions,
+      order,
+      delay,
+      offsets,
+      groups,
+      producers,
+      domains,
+      nameServer,
+      queues,
+    } = this.#rooms
     this.#rooms.statistics.close()
     transactions.close()
     order.close()
@@ -194,6 +206,7 @@ export class Broker {
     offsets.close()
     nameServer.registry.close()
     producers.close()
+    domains.close()
     await store.close()
   }
 

@@ -59,12 +59,13 @@ export class StoreLogWriter implements LogWriter {
   }
 
   append(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {
-    const { store } = this.#open
+    const { store, topics } = this.#open
     const target = this.#address(topic, queueId, fields)
     this.#scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
     const { tagsStart, tagsEnd } = this.#scan
     const tagsCode = tagsStart < 0 ? 0 : tagHash(fields.properties, tagsStart, tagsEnd)
-    store.append(target.queues[queueId] ?? store.queue(topic, queueId), fields, tagsCode, completion)
+    const queue = target.queues[queueId] ?? topics.reopen(target, queueId) ?? store.queue(topic, queueId)
+    store.append(queue, fields, tagsCode, completion)
   }
 
   deliver(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {

@@ -12,6 +12,7 @@ import {
   LeaseService,
   Offsets,
   openLeaseTables,
+  ProducerDomains,
   ProducerGroups,
   PullService,
   type QueueLookup,
@@ -20,10 +21,11 @@ import {
   RequestModes,
   SqlExpressions,
   Topics,
+  tellTopicNews,
 } from './queueing/index.ts'
 import { recoveryLines } from './recovery-log.ts'
 import { RedriveService, RetryService } from './retry/index.ts'
-import { checkTransactionRequest } from './server/transaction-handlers.ts'
+import { CheckRequests } from './server/check-requests.ts'
 import { Statistics } from './statistics/index.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
 import { GroupOrder, TransactionService } from './transaction/index.ts'
@@ -36,6 +38,7 @@ export interface Rooms {
   topics: Topics
   groups: ConsumerGroups
   producers: ProducerGroups
+  domains: ProducerDomains
   offsets: Offsets
   locks: QueueLocks
   pulls: PullService
@@ -68,8 +71,9 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   const { clock } = options
   const measured = new Measurements()
   const producers = new ProducerGroups({ clock, channelExpiryMs: options.channelExpiryMs })
+  const domains = new ProducerDomains({ clock, channelExpiryMs: options.channelExpiryMs, groups: producers })
   const log = new StoreLogWriter(clock)
-  const replayed = openReplayed(options, log, producers)
+  const replayed = openReplayed(options, log, domains)
   let tables: ReturnType<typeof openTables> | undefined
   const store = MessageStore.open({
     disk: options.disk,
@@ -132,8 +136,11 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     find: (name) => topics.find(name) ?? topics.promised(name),
     list: () => topics.list(),
   })
-  producers.onJoined = (group) => replayed.transactions.producerOnline(group)
+  producers.onJoined = (group) => replayed.transactions.producerOnline({ group })
+  domains.isSilent = (connectionId) => replayed.transactions.isSilent(connectionId)
+  domains.onJoined = (domain) => replayed.transactions.producerOnline({ domain })
   groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
+  tellTopicNews({ clock, topics, groups })
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
@@ -162,6 +169,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     topics,
     groups,
     producers,
+    domains,
     offsets,
     locks,
     pulls,
@@ -190,9 +198,10 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
 }
 
 /** Rooms whose state is a function of the log: they exist before it is read. */
-function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: ProducerGroups) {
+function openReplayed(options: ResolvedOptions, log: StoreLogWriter, domains: ProducerDomains) {
   const { clock, brokerName } = options
   const logOrphan = limitedLog(clock, options.log)
+  const checks = new CheckRequests({ domains, brokerName })
   const order = new GroupOrder({
     clock,
     log,
@@ -208,11 +217,8 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     timeoutMs: options.transactionTimeoutMs,
     checkIntervalMs: options.transactionCheckIntervalMs,
     verify: (properties, bytes) => void delay.deliverAt(properties, bytes, clock.now()),
-    ask: (half, record) => {
-      const producer = producers.pick(half.group, half.connectionId, half.attempts)
-      producer?.oneway(checkTransactionRequest(half, record, brokerName))
-      return producer !== undefined
-    },
+    ask: (half, record) => checks.ask(half, record),
+    peerOf: (half) => checks.peerOf(half),
   })
   const delay = new DelayService({
     clock,

@@ -17,6 +17,7 @@ import {
   LeaseService,
   Offsets,
   openLeaseTables,
+  ProducerDomains,
   ProducerGroups,
   PullService,
   QueueLocks,
@@ -109,6 +110,7 @@ export class BrokerRooms {
   readonly topics: Topics
   readonly groups: ConsumerGroups
   readonly producers: ProducerGroups
+  readonly domains: ProducerDomains
   readonly offsets: Offsets
   readonly pulls: PullService
   readonly leases: LeaseService
@@ -134,6 +136,7 @@ export class BrokerRooms {
     const { memberGraceMs } = options
     const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry, memberGraceMs }))
     const producers = (this.producers = new ProducerGroups({ clock, ...expiry }))
+    const domains = (this.domains = new ProducerDomains({ clock, groups: producers, ...expiry }))
     const offsets = (this.offsets = new Offsets({ clock, journal, topics }))
     const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
     const sql = new SqlExpressions({ enabled: options.enablePropertyFilter ?? true })
@@ -190,8 +193,8 @@ export class BrokerRooms {
       handlers: [
         routeHandlers({ nameServer, kvConfig }),
         registryHandlers({ nameServer, instanceId: 'self' }),
-        clientHandlers({ consumers: groups, producers, sql }),
-        offsetHandlers({ topics, groups, offsets, locks: this.locks, read }),
+        clientHandlers({ consumers: groups, producers, domains, sql }),
+        offsetHandlers({ topics, groups, offsets, locks: this.locks, read, requireOpen: () => store.requireOpen() }),
         lockHandlers({ locks, topics }),
         pullHandlers(pulls, guard),
         popHandlers(leases, guard),
@@ -209,6 +212,7 @@ export class BrokerRooms {
         leases.connectionClosed(connection)
         groups.connectionClosed(connection)
         producers.connectionClosed(connection)
+        domains.connectionClosed(connection)
         nameServer.registry.connectionClosed(connection)
       },
       log: () => {},

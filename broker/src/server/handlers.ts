@@ -81,8 +81,11 @@ export function createHandlers(
       pull: pullHandlers(pulls, guard),
       pop: popHandlers(rooms.leases, guard),
       assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: (topic) => rooms.queues.of(topic) }),
-      client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
-      offset: offsetHandlers({ topics, groups, offsets, locks: rooms.locks, read }),
+      client: clientHandlers({ consumers: groups, producers, domains: rooms.domains, sql: rooms.sql }),
+      offset: offsetHandlers({
+        ...{ topics, groups, offsets, locks: rooms.locks, read },
+        requireOpen: () => rooms.store.requireOpen(),
+      }),
       lock: lockHandlers({ locks: rooms.locks, topics }),
       route: routeHandlers(rooms),
       registry: registryHandlers(rooms),
@@ -109,6 +112,8 @@ export function createHandlers(
       rooms.leases.connectionClosed(connection)
       groups.connectionClosed(connection)
       producers.connectionClosed(connection)
+      rooms.domains.connectionClosed(connection)
+      transactions.connectionClosed(connection.id)
       rooms.nameServer.registry.connectionClosed(connection)
     },
   }

@@ -248,6 +248,8 @@ export const requestTable: readonly RequestRow[] = [
   served('BROKER_STATS', 'admin'),
   served('RESCHEDULE_TIMER', 'timer'),
   served('CANCEL_TIMER_BY_KEY', 'timer'),
+  elsewhere('CHECK_TRANSACTIONS', pushed),
+  served('END_TRANSACTIONS', 'transaction'),
 ]
 
 /** Answers of a broker to known codes that it does not serve, by code. */

@@ -1,3 +1,4 @@
+export type { CheckPeer } from './check-lanes.ts'
 export type { Decision, HalfState } from './half-rules.ts'
 export type { EndDone, HalfMessage, Outcome } from './half-message.ts'
 export { GroupOrder } from './group-order/index.ts'

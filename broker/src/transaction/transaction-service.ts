@@ -14,6 +14,8 @@ import { type Decision, endAction } from './half-rules.ts'
 import { SettledWindow } from './settled-window.ts'
 import type { EndRequest, PendingTransaction, TransactionServiceOptions, TransactionStats } from './types.ts'
 
+const nobodyWaits: EndDone = () => {}
+
 /**
  * Half messages and what became of them. State machine: half-rules.ts. A commit is one append (the real message, which
  * names its half), a rollback is one append (an op record), so a crash at any byte leaves the half either settled or
@@ -50,6 +52,9 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       log: options.log,
       intervalMs: options.checkIntervalMs ?? 30_000,
       ask: (half, record) => options.ask(half, record),
+      peerOf: (half) => options.peerOf?.(half),
+      transactionIdOf: (half) => this.#records.transactionIdOf(half),
+      decide: (half, decision) => this.#decide(half, decision, nobodyWaits),
       find: (physicalOffset) => this.#pending.get(physicalOffset),
     })
     this.#verify = options.verify === undefined ? undefined : (scan, bytes) => options.verify?.(scan, bytes)
@@ -90,6 +95,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       group: owner,
       topic,
       queueId,
+      domain: this.#records.domain,
       connectionId,
       firstCheckMs: this.#records.immunityMs ?? this.#timeoutMs,
       delayed: this.#records.delayed,
@@ -119,7 +125,10 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     } else if (half.queueOffset !== request.queueOffset || half.group !== request.group) {
       this.#foreignEnds++
       done('unknown', false)
-    } else this.#decide(half, request.decision, done)
+    } else {
+      if (request.fromCheck) this.#checkBack.heard(half)
+      this.#decide(half, request.decision, done)
+    }
   }
 
   /** Settles a half message by an operator's word; the same rules as {@link end}, without its group check. */
@@ -170,9 +179,18 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     return half && this.#describe(half)
   }
 
-  /** A producer of `group` came online after there was none: what nobody could be asked about is due now. */
-  producerOnline(group: string): void {
-    this.#checkBack.producerOnline(this.#pending.values(), group)
+  /** Somebody came online who may answer for this group or domain: what nobody could be asked about is due now. */
+  producerOnline(who: { group: string } | { domain: string }): void {
+    this.#checkBack.producerOnline(this.#pending.values(), who)
+  }
+
+  connectionClosed(connectionId: number): void {
+    this.#checkBack.connectionClosed(connectionId)
+  }
+
+  /** A client that left its last batched check-back unanswered. */
+  isSilent(connectionId: number): boolean {
+    return this.#checkBack.isSilent(connectionId)
   }
 
   /** Rebuilds the table from one record of the log; records come in log order, before {@link start}. */
@@ -256,6 +274,10 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       foreignEnds: this.#foreignEnds,
       repeatedEnds: this.#repeatedEnds,
       checksSent: this.#checkBack.sent,
+      checksAnswered: this.#checkBack.answers,
+      checkRequests: this.#checkBack.requests,
+      checksNotMine: this.#checkBack.notMine,
+      checksUnanswered: this.#checkBack.lost,
       checksUnanswerable: this.#checkBack.unanswerable,
       oldestPendingMs: oldest === undefined ? 0 : Math.max(0, this.#clock.now() - oldest.storedAt),
     }
@@ -273,14 +295,20 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   inDoubt(_half: HalfMessage): void {}
 
   #decide(half: HalfMessage, decision: Decision, done: EndDone): void {
-    switch (endAction(half.state, decision)) {
+    const { state } = half
+    switch (endAction(state, decision)) {
       case 'settle':
         return this.#settle(half, decision as 'commit' | 'rollback', done)
       case 'join':
         this.#repeatedEnds++
         return half.join(done, false)
+      case 'repeat':
+        // A check-back that was under way when somebody else settled it.
+        this.#repeatedEnds++
+        return done(state as 'committed' | 'rolledBack', false)
       case 'refuse':
         this.#countConflict(decision)
+        if (state === 'committed' || state === 'rolledBack') return done(state, true)
         return half.join(done, true)
       default:
         return done('pending', false)
@@ -318,16 +346,18 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   }
 
   #describe(half: HalfMessage): PendingTransaction {
-    const { physicalOffset, queueOffset, group, topic, queueId, storedAt, attempts, state } = half
+    const { physicalOffset, queueOffset, group, topic, queueId, domain, storedAt, asked, attempts, state } = half
     return {
       physicalOffset,
       queueOffset,
       group,
       topic,
       queueId,
+      ...(domain !== undefined && { domain }),
       ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
       storedAt,
       ageMs: Math.max(0, this.#clock.now() - storedAt),
+      asked,
       attempts,
       nextCheckInMs: this.#checkBack.dueInMs(half),
       state,

@@ -77,7 +77,8 @@ export class Admin {
   }
 
   /**
-   * Creates the topic on every broker, or changes it; settings not named stay as they are. Fewer queues than before hide messages from consumers.
+   * Creates the topic on every broker, or changes it; settings not named stay as they are. Of fewer queues than before,
+   * those that hold messages are still read from, see {@link topicSettings}; an Apache broker hides them.
    * @throws {ClientError} OPTION_INVALID for a setting out of its range
    */
   async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
