@@ -1,4 +1,4 @@
-import type { Pool } from 'pg'
+import type { ClientBase, Pool } from 'pg'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import { ClientHalfSender } from './client-half-sender.ts'
 import type { Database, TransactionOf } from './database.ts'
@@ -127,7 +127,7 @@ export class Outbox<D extends Database = Database> {
     const { markerAgeMs = 600_000, sweepIntervalMs = 60_000 } = options
     const sweeper = new Sweeper({ ...shared, intervalMs: sweepIntervalMs, markerAgeMs })
     const runner = new TransactionRunner({
-      ...{ database, resolver, cleaner, settler, relay },
+      ...{ database, resolver, cleaner, settler, relay, onAnomaly },
       mode: mode ?? 'eager',
       selfCheckTimeoutMs: selfCheckTimeoutMs ?? 30_000,
       context: { ...shared, settings, halfTimeoutMs: halfTimeoutMs ?? 300, rowLeaseMs: ROW_LEASE_MS, cap },
@@ -178,6 +178,17 @@ export class Outbox<D extends Database = Database> {
     }
   }
 
+  /**
+   * Messages of a transaction that you have begun: a knex transaction, or a connected client of pg after BEGIN. Commit and roll
+   * back as ever; the outbox sees it on the connection. COMMIT waits for the messages and rejects, as {@link transaction}
+   * does, unless the transaction is certainly committed. Nothing is sent before the first message.
+   * @param trx the same transaction gives the same messages
+   * @throws {OutboxError} OPTION_INVALID when the connection under `trx` is not to be had; NOT_STARTED; CLOSED
+   */
+  join(trx: TransactionOf<D> | ClientBase): Messages {
+    return this.#requireStarted().runner.join(trx as object)
+  }
+
   stats(): OutboxStats {
     const { settler, cleaner, relay, runner } = this.#parts ?? {}
     const running = runner?.running.size ?? 0
@@ -222,7 +233,7 @@ export class Outbox<D extends Database = Database> {
   }
 
   async #drain(parts: Parts<D>): Promise<void> {
-    await Promise.allSettled(this.#transactions)
+    await Promise.allSettled([...this.#transactions, ...parts.runner.joined])
     await Promise.all([parts.relay.close(), parts.sweeper.close()])
     await parts.settler.close()
     await parts.cleaner.flush()
