@@ -11,7 +11,9 @@ export type {
   HalfMessage,
   HalfSender,
 } from './half-sender.ts'
-export type { InboxMessage, InboxOptions } from './inbox.ts'
+export type { InboxOptions } from './inbox.ts'
+export type { InboxMessage } from './inbox-key.ts'
+export type { Upkeep } from './inbox-partitions.ts'
 export { Inbox } from './inbox.ts'
 export type { MigrateOptions } from './migrate.ts'
 export type { OutboxOptions, OutboxStats, TransactionOptions } from './outbox-options.ts'
