@@ -1,6 +1,6 @@
 // The crash tests at length: `npm run crash -- --seed 2` (the laboratory of test/crash/lab, all of it follows from the seed),
 // `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`,
-// `npm run crash:outbox -- chaos --minutes 10`, `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`. A run
+// `npm run crash:outbox -- chaos --minutes 10` (also controls; failover --rounds 20), `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`. A run
 // with the same seed chooses the same moments; what the machine does in between is its own.
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -18,6 +18,8 @@ const tests = {
   broker: { files: ['test/crash/broker-kill.test.ts'], defaults: { kills: '50' } },
   outbox: { files: ['test/crash/outbox/outbox-kill.test.ts'], defaults: { rounds: '10' } },
   'outbox chaos': { files: ['test/crash/outbox/outbox-chaos.test.ts'], defaults: { minutes: '10' } },
+  'outbox controls': { files: ['test/crash/outbox/outbox-controls.test.ts'], defaults: {} },
+  'outbox failover': { files: ['test/crash/outbox/outbox-failover.test.ts'], defaults: { rounds: '20' } },
   chaos: { files: ['test/crash/chaos.test.ts'], defaults: { minutes: '10' } },
   powercut: { files: ['test/crash/power-cut.test.ts'], defaults: { cycles: '500', strict: '1' } },
 }
