@@ -53,6 +53,11 @@ export const coveringTests: readonly CoveringTest[] = [
     ...(['PENDING_TRANSACTIONS', 'LIST_TRANSACTIONS', 'RESOLVE_TRANSACTION'] as const),
   ),
   cover(
+    server('held-groups'),
+    'operators see which keys are held, how many messages, and the half message they wait for',
+    'LIST_HELD_GROUPS',
+  ),
+  cover(
     server('redrive-handlers'),
     'dead letters of a group are sent back to it once, and the broker says which were',
     ...(['DEAD_LETTER_STATE', 'REDRIVE_DEAD_LETTERS'] as const),

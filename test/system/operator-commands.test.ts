@@ -70,6 +70,13 @@ test('a topic is created with settings, shown, changed one by one, and deleted',
   expect(await json('topics', 'show', 'invoices')).toMatchObject({
     brokers: [{ attributes: {}, perm: 6, order: true }],
   })
+  const { queues } = await json<{ queues: { queueId: number; maxOffset: string }[] }>('topics', 'show', 'invoices')
+  const last = queues.findLast(({ maxOffset }) => maxOffset !== '0')?.queueId ?? 0
+  const fewer = await text('topics', 'update', 'invoices', '--queues', '1')
+  expect(fewer.includes(`tandemmq still reads from ${last + 1} queues`)).toBe(last > 0)
+  expect(await json('topics', 'show', 'invoices')).toMatchObject({
+    brokers: [{ readQueues: last + 1, writeQueues: 1 }],
+  })
   await text('topics', 'delete', 'invoices')
   expect(await run('topics', 'show', 'invoices')).toMatchObject({
     code: 1,

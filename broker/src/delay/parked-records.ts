@@ -160,7 +160,7 @@ export class ParkedRecords {
     fields.propertiesStart = 0
     fields.propertiesEnd = rewriter.end
     fields.preparedTransactionOffset = sourceMark(physicalOffset)
-    this.#log.append(topic, Number.isNaN(queueId) ? 0 : queueId, fields, completion)
+    this.#log.deliver(topic, Number.isNaN(queueId) ? 0 : queueId, fields, completion)
     return 'appended'
   }
 

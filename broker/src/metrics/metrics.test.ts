@@ -35,6 +35,7 @@ function sources(topics: number, queuesOfEach: number, over: Partial<MetricSourc
     leases: { stats: () => ({}), leased: () => 0 },
     pulls: { stats: () => ({}) },
     transactions: { stats: () => ({}) },
+    order: { stats: () => ({}) },
     delay: { stats: () => ({}) },
     retry: { stats: () => ({}) },
     dedup: undefined,

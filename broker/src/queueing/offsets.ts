@@ -211,8 +211,19 @@ export class Offsets {
     this.#journal.append(TABLE, { deleteGroup: group } satisfies Entry)
   }
 
-  /** Hands what changed to the journal; called by itself every 100 ms while something changes, and before closing. */
+  /**
+   * Hands what changed to the journal; called by itself every 100 ms while something changes, and before closing. Not to one that takes
+   * nothing any more: that was reported when it broke, and here nobody could do anything about it.
+   */
   flush(): void {
+    try {
+      this.#flush()
+    } catch (error) {
+      if (!(error instanceof TandemError) || error.code !== 'STORE_FENCED') throw error
+    }
+  }
+
+  #flush(): void {
     this.#timer?.cancel()
     this.#timer = undefined
     const dirty = this.#dirty
@@ -225,19 +236,10 @@ export class Offsets {
     if (dirty.size > 0) this.#journal.commit()
   }
 
-  /** A journal that takes nothing any more was reported when it broke; here nobody could catch it. */
   /** {@link flush} for the last time: a position that moves after that, by a lease whose end is still being written, stays in memory. */
   close(): void {
     this.flush()
     this.#isClosed = true
-  }
-
-  #flushInTime(): void {
-    try {
-      this.flush()
-    } catch (error) {
-      if (!(error instanceof TandemError) || error.code !== 'STORE_FENCED') throw error
-    }
   }
 
   #offsetsOf(group: string, topic: string): TopicOffsets {
@@ -270,7 +272,7 @@ export class Offsets {
     offsets.dirty.add(queueId)
     this.#dirty.add(offsets)
     if (this.#isClosed) return
-    this.#timer ??= this.#clock.setTimer(JOURNAL_INTERVAL_MS, () => this.#flushInTime())
+    this.#timer ??= this.#clock.setTimer(JOURNAL_INTERVAL_MS, () => this.flush())
   }
 
   #drop(topics: Map<string, TopicOffsets>, topic: string): void {

@@ -12,7 +12,7 @@ const journal = {
 
 function rooms(topicsMax: number): { topics: Topics; groups: ConsumerGroups } {
   const topics = new Topics({ journal, autoCreate: true, topicsMax })
-  topics.open({ queue: () => ({}) as never, deleteTopic() {} })
+  topics.open({ queue: () => ({}) as never, queuesOf: () => [], deleteTopic() {} })
   return { topics, groups: new ConsumerGroups({ clock: new VirtualClock(), journal, topics }) }
 }
 

@@ -4,10 +4,10 @@ import type { ConsumeQueue } from '../store/index.ts'
 import { ByteTable } from './byte-table.ts'
 import { type Journal, storeSoon } from './state-table.ts'
 import { attributeSettings } from './topic-attributes.ts'
+import { checkNumbers, defaultConfig, pickConfig, readableQueues } from './topic-config.ts'
 import { isBrokerOwned, Perm, type Topic, type TopicConfig, topicOf } from './topic.ts'
 
 const TABLE = 'topics'
-const QUEUES_MAX = 1024
 /** About 100 MB of tables. */
 const TOPICS_MAX = 20_000
 const RETRY_PREFIX = '%RETRY%'
@@ -16,6 +16,8 @@ const DEAD_LETTER_PREFIX = '%DLQ%'
 /** What topics need of the store. */
 export interface QueueSource {
   queue(topic: string, queueId: number): ConsumeQueue
+  /** Those it has of a topic, whatever the topic's settings say. */
+  queuesOf(topic: string): readonly ConsumeQueue[]
   deleteTopic(topic: string): void
 }
 
@@ -63,7 +65,7 @@ export class Topics {
   /** Joins the topics the journal named with their queues, and creates the auto-create template. */
   open(store: QueueSource): void {
     this.#store = store
-    for (const topic of this.#byName.values()) this.#fillQueues(topic)
+    for (const topic of this.#byName.values()) this.#put(topic)
     if (this.#autoCreate) {
       const perm = Perm.INHERIT | Perm.READ | Perm.WRITE
       this.ensureInternal(SystemTopic.DEFAULT, this.#defaultQueues, perm)
@@ -149,7 +151,8 @@ export class Topics {
 
   /**
    * Creates the topic or changes it; what is not given keeps its value. Its entry is written ahead of the next batch of
-   * messages and made durable without being waited for.
+   * messages and made durable without being waited for. Queues that are written to or hold messages stay readable, so it may have more
+   * `readQueues` than asked for.
    * @throws {BrokerError} TOPIC_NAME_INVALID, INVALID_PARAMETER; NO_PERMISSION for a name of the broker's own; TOPIC_NOT_EXIST when
    *   there are too many
    */
@@ -159,14 +162,25 @@ export class Topics {
     return this.#create(config)
   }
 
+  /**
+   * A message of a transaction or a delay comes to a queue that was empty and taken away meanwhile: the topic has it again, for else
+   * nobody would read it. Not journaled: the next start finds the message.
+   */
+  reopen(topic: Topic, queueId: number): ConsumeQueue | undefined {
+    this.#put({ ...pickConfig(topic), readQueues: queueId + 1 })
+    this.#announce(topic, 'changed')
+    return topic.queues[queueId]
+  }
+
   #create(config: Partial<TopicConfig> & { name: string }): Topic {
     const before = this.#byName.get(config.name)
     if (before === undefined) this.#checkNew(config.name)
-    const next = { ...defaultConfig(config.name, this.#defaultQueues), ...pickConfig(before), ...config }
+    const known = before === undefined ? {} : pickConfig(before)
+    const next = { ...defaultConfig(config.name, this.#defaultQueues), ...known, ...config }
     checkNumbers(next)
     const topic = this.#put(next)
     this.#persistent.add(topic.name)
-    this.#stored = storeSoon(this.#journal, TABLE, { put: pickConfig(topic) })
+    this.#stored = storeSoon(this.#journal, TABLE, { put: pickConfig(topic) } satisfies Entry)
     this.#announce(topic, before === undefined ? 'created' : 'changed')
     return topic
   }
@@ -246,9 +260,9 @@ export class Topics {
   #fillQueues(topic: Topic): void {
     const store = this.#store
     if (store === undefined) return
-    const count = Math.max(topic.readQueues, topic.writeQueues)
+    topic.readQueues = readableQueues(topic, store.queuesOf(topic.name))
     topic.queues = Array.from(
-      { length: count },
+      { length: topic.readQueues },
       (_, queueId) => topic.queues[queueId] ?? store.queue(topic.name, queueId),
     )
   }
@@ -276,28 +290,7 @@ export class Topics {
   *#snapshot(): Iterable<Entry> {
     for (const name of this.#persistent) {
       const topic = this.#byName.get(name)
-      if (topic !== undefined) yield { put: pickConfig(topic) as TopicConfig }
+      if (topic !== undefined) yield { put: pickConfig(topic) }
     }
-  }
-}
-
-function defaultConfig(name: string, queues: number): TopicConfig {
-  const perm = Perm.READ | Perm.WRITE
-  return { name, readQueues: queues, writeQueues: queues, perm, order: false, sysFlag: 0, attributes: {} }
-}
-
-function pickConfig(topic: TopicConfig | undefined): Partial<TopicConfig> {
-  if (topic === undefined) return {}
-  const { name, readQueues, writeQueues, perm, order, sysFlag, attributes } = topic
-  return { name, readQueues, writeQueues, perm, order, sysFlag, attributes }
-}
-
-function checkNumbers({ name, readQueues, writeQueues, perm }: TopicConfig): void {
-  for (const [what, value] of Object.entries({ readQueueNums: readQueues, writeQueueNums: writeQueues })) {
-    if (Number.isInteger(value) && value >= 1 && value <= QUEUES_MAX) continue
-    throw new BrokerError('INVALID_PARAMETER', `${what} of topic ${name} must be 1 to ${QUEUES_MAX}, not ${value}`)
-  }
-  if (!Number.isInteger(perm) || perm < 0 || perm > 7) {
-    throw new BrokerError('INVALID_PARAMETER', `perm of topic ${name} must be 0 to 7, not ${perm}`)
   }
 }

@@ -6,15 +6,17 @@ import {
   fieldsOf,
   groupConfigOf,
   isBrokerOwned,
+  keptRemark,
   listOf,
   numberOf,
   textOf,
   type Topics,
 } from '../queueing/index.ts'
 import type { Handler } from './handler.ts'
-import { answerAfter, jsonBody } from './request-body.ts'
+import { answer, answerAfter, jsonBody } from './request-body.ts'
 
 const ENTRIES_MAX = 10_000
+const KEPT_NAMED_MAX = 10
 
 /** Many at once: topics 18, groups 225. Names are checked before the first one is created; one wrong number ends the rest. */
 export function listAdminHandlers(options: {
@@ -42,11 +44,16 @@ export function listAdminHandlers(options: {
         attributes: changedAttributes(topics.find(name)?.attributes ?? {}, attributes),
       }
     })
-    for (const config of configs) topics.create(config)
+    const kept = configs.flatMap((config) => {
+      const { readQueues } = topics.create(config)
+      return keptRemark(config.name, config.readQueues, readQueues) ?? []
+    })
     answerAfter(
       connection,
       header,
       topics.stored().then(() => announced()),
+      (_done, request) =>
+        answer(connection, request, kept.length === 0 ? {} : { remark: kept.slice(0, KEPT_NAMED_MAX).join('; ') }),
     )
   }
 

@@ -32,8 +32,10 @@ export function offsetHandlers(options: {
   offsets: Offsets
   locks: Pick<QueueLocks, 'isStale'>
   read: ReadRecord
+  /** Throws when nothing is stored any more: a commit would be gone with the process. */
+  requireOpen: () => void
 }): Map<number, Handler> {
-  const { topics, groups, offsets, locks, read } = options
+  const { topics, groups, offsets, locks, read, requireOpen } = options
   const query: Handler = (connection, header) => {
     const group = header.requireText(Field.consumerGroup)
     const topic = header.requireText(Field.topic)
@@ -44,6 +46,7 @@ export function offsetHandlers(options: {
   }
 
   const commit: Handler = (connection, header) => {
+    requireOpen()
     const group = groups.require(header.requireText(Field.consumerGroup))
     const topic = topics.require(header.requireText(Field.topic))
     const queueId = header.requireInteger(Field.queueId)

@@ -169,7 +169,7 @@ test('a check-back carries the message as the producer knows it, with the offset
   const record = log.read(at.physicalOffset) as Buffer
   const pending = transactions.list()[1]
   expect(pending).toMatchObject(at)
-  const asked = { ...at, topic: 'orders', attempts: 2 } as unknown as Parameters<typeof checkTransactionRequest>[0]
+  const asked = { ...at, topic: 'orders', asked: 2 } as unknown as Parameters<typeof checkTransactionRequest>[0]
   const init = checkTransactionRequest(asked, record, 'broker-a')
   expect(init).toMatchObject({
     code: RequestCode.CHECK_TRANSACTION_STATE,

@@ -4,6 +4,7 @@ import {
   changedAttributes,
   type ConsumerGroups,
   isBrokerOwned,
+  keptRemark,
   type Offsets,
   type ReadRecord,
   storeTimestampAt,
@@ -33,7 +34,7 @@ export function topicAdminHandlers(options: {
     const readQueues = header.requireInteger(Field.readQueueNums)
     const writeQueues = header.requireInteger(Field.writeQueueNums)
     const attributes = changedAttributes(topics.find(name)?.attributes ?? {}, textOr(header, Field.attributes, ''))
-    topics.create({
+    const topic = topics.create({
       name,
       readQueues,
       writeQueues,
@@ -47,6 +48,10 @@ export function topicAdminHandlers(options: {
       connection,
       header,
       topics.stored().then(() => announced()),
+      (_done, request) => {
+        const remark = keptRemark(name, readQueues, topic.readQueues)
+        answer(connection, request, remark === undefined ? {} : { remark })
+      },
     )
   }
 

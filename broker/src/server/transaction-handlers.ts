@@ -15,10 +15,8 @@ import { BrokerError } from '../broker-error.ts'
 import { decimalAt, propertyHead, PropertyRewriter } from '../property-rewriter.ts'
 import { RecordCopy } from '../record-copy.ts'
 import type { Decision, EndDone, EndRequest, HalfMessage, TransactionService } from '../transaction/index.ts'
+import { endDecisions, endTransactionsHandler } from './end-transactions-handler.ts'
 import type { Handler } from './handler.ts'
-
-/** EndTransactionRequestHeader.commitOrRollback (remoting.md 2C). */
-const decisions: Readonly<Record<number, Decision>> = { 0: 'unknown', 8: 'commit', 12: 'rollback' }
 
 const LIST_MAX = 1_000
 const IDS_MAX = 10_000
@@ -29,6 +27,7 @@ const limitField = fieldName('limit')
 /**
  * END_TRANSACTION, and TandemMQ's own requests about open transactions:
  *
+ * - END_TRANSACTIONS 9111: many ends in one request, {@link endTransactionsHandler}
  * - PENDING_TRANSACTIONS 9101: body `{"transactionIds": [...]}`, answer `{"pending": [...]}`, those still open
  * - LIST_TRANSACTIONS 9102: ext `limit`, answer `{"transactions": [...]}` ({@link PendingTransaction}), oldest first
  * - RESOLVE_TRANSACTION 9103: body `{"physicalOffset": n, "decision": "commit" | "rollback"}`, answer `{"outcome": ...}`
@@ -47,7 +46,7 @@ export function transactionHandlers(options: {
     [
       RequestCode.END_TRANSACTION,
       (connection, header) => {
-        const decision = decisions[header.requireInteger(Field.commitOrRollback)]
+        const decision = endDecisions[header.requireInteger(Field.commitOrRollback)]
         if (decision === undefined) throw new ProtocolError('FIELD_INVALID', 'commitOrRollback is none of 0, 8, 12')
         const fromCheck = header.find(Field.fromTransactionCheck)
         request.group = header.requireText(Field.producerGroup)
@@ -63,6 +62,7 @@ export function transactionHandlers(options: {
         })
       },
     ],
+    [TandemRequestCode.END_TRANSACTIONS, endTransactionsHandler(transactions)],
     [
       TandemRequestCode.PENDING_TRANSACTIONS,
       (connection, header) => {
@@ -164,7 +164,7 @@ export function checkTransactionRequest(half: HalfMessage, record: Buffer, broke
   const textOf = (start: number | undefined, end: number | undefined): string | undefined =>
     start === undefined || start < 0 ? undefined : record.toString('utf8', start, end)
   const msgId = textOf(uniqKeyAt, ends[3])
-  rewriter.putNumber(checkTimesHead, half.attempts + 1)
+  rewriter.putNumber(checkTimesHead, half.asked + 1)
   fields.topic = Buffer.from(record.subarray(topicAt, ends[0]))
   fields.queueId = decimalAt(record, queueAt as number, ends[1] as number)
   fields.queueOffset = half.queueOffset

@@ -160,6 +160,11 @@ export class MessageStore {
     return this.#queues.find(topic, queueId)
   }
 
+  /** Those that exist, by queue id. */
+  queuesOf(topic: string): ConsumeQueue[] {
+    return this.#queues.ofTopic(topic)
+  }
+
   /**
    * Appends one message; sets `fields.queueId`, `queueOffset`, `physicalOffset` and `storeTimestamp` (never before that of the
    * record in front of it). The bytes are taken during the call. Order of appends = order in the log = order of completions.

@@ -51,6 +51,8 @@ export interface OpenTransaction {
   readonly ageMs: number
   readonly attempts: number
   readonly state: string
+  /** Messages of its `orderBy` that wait for it; 0 while it waits for an earlier one itself. */
+  readonly holdsBack: number
 }
 
 export function progressOf(queue: JsonObject, offsets: JsonObject): QueueProgress {
@@ -85,5 +87,6 @@ export function transactionOf(entry: JsonObject, brokerName: string): OpenTransa
     ageMs: asNumber(entry['ageMs']),
     attempts: asNumber(entry['attempts']),
     state: asText(entry['state']),
+    holdsBack: asNumber(entry['holdsBack']),
   }
 }

@@ -7,6 +7,7 @@ import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } fro
 import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
 import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 import { topicGroups, topicQueues, topicSettings, updateTopic } from './admin-topics.ts'
+import { type HeldGroup, heldGroups } from './admin-held-groups.ts'
 import { openTransactions, resolveTransaction } from './admin-transactions.ts'
 import type { DeadLetter, DeadLetterQuery, RedriveOptions, RedriveResult } from './admin-dead-letters.ts'
 import { deadLetters, redrive } from './admin-dead-letters.ts'
@@ -76,7 +77,8 @@ export class Admin {
   }
 
   /**
-   * Creates the topic on every broker, or changes it; settings not named stay as they are. Fewer queues than before hide messages from consumers.
+   * Creates the topic on every broker, or changes it; settings not named stay as they are. Of fewer queues than before,
+   * those that hold messages are still read from, see {@link topicSettings}; an Apache broker hides them.
    * @throws {ClientError} OPTION_INVALID for a setting out of its range
    */
   async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
@@ -382,6 +384,14 @@ export class Admin {
    */
   async transactions(limit = 1_000): Promise<OpenTransaction[]> {
     return openTransactions(this.#core, await this.#brokers(), limit)
+  }
+
+  /**
+   * Which messages wait for an undecided transaction of their `orderBy`, by key, longest waiting first per broker.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
+   */
+  async heldGroups(limit = 1_000): Promise<HeldGroup[]> {
+    return heldGroups(this.#core, await this.#brokers(), limit)
   }
 
   /**

@@ -210,6 +210,7 @@ export class LeaseSource implements PopSource, LeaseOrigin {
     core.logger.warn(`pop of ${topic} from ${brokerName} failed: ${messageOf(error)}`)
     // The broker does not know the group: tell it now instead of within 30 s.
     if (code === 'SUBSCRIPTION_NOT_EXIST' || code === 'GROUP_NOT_EXIST') await core.heartbeat()
+    core.doubts.failed(topic, error)
     const retryAfterMs = error instanceof ClientError ? error.retryAfterMs : undefined
     return retryAfterMs === undefined ? backOffMs(core.clock, errors) : honoured(core.clock, retryAfterMs)
   }

@@ -1,4 +1,6 @@
 export type { Database, IsolationLevel, TransactionOf } from './database.ts'
+export type { DeadMessage, DeadMessagesOptions } from './dead-messages.ts'
+export { DeadMessages } from './dead-messages.ts'
 export type {
   CheckAnswer,
   CheckedMessage,

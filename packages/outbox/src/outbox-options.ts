@@ -32,6 +32,13 @@ export interface OutboxOptions<D extends Database> {
   sweepIntervalMs?: number
   /** Pause of the relay when the outbox table was empty, ms. Default 1,000. */
   relayIntervalMs?: number
+  /** A message the broker has answered with an error so often is moved to the dead table. Default 20: about 14 minutes. */
+  attemptsMax?: number
+  /**
+   * Messages that may wait in the outbox table; beyond it transactions that would add to them fail with OUTBOX_FULL, instead of a
+   * full disk for everybody. Counted once a second. Default: no limit.
+   */
+  outboxRowsMax?: number
   /** Upper bound of `close()`, ms. Default 10,000. */
   drainTimeoutMs?: number
   /** Time and chance. Default: the machine's. */

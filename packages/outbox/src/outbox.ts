@@ -16,6 +16,7 @@ import type { OutboxOptions, OutboxStats, TransactionOptions } from './outbox-op
 import { probe } from './probe.ts'
 import { Relay } from './relay.ts'
 import { Resolver } from './resolver.ts'
+import { RowCap } from './row-cap.ts'
 import { Schema } from './schema.ts'
 import type { Messages } from './scope.ts'
 import { Settler } from './settler.ts'
@@ -39,7 +40,7 @@ const nothing = (): void => undefined
 const silent: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
 
 /** How long relays of other processes leave a fallback row to the process that wrote it. */
-const ROW_LEASE_MS = 10_000
+const ROW_LEASE_MS = 2_000
 
 /**
  * Messages of a Postgres transaction: delivered if and only if it commits, whoever dies and whenever. The protocol is
@@ -93,7 +94,7 @@ export class Outbox<D extends Database = Database> {
 
   async #start(): Promise<void> {
     const options = this.#options
-    const pool = await ownPool(options.database, 2).catch((error: unknown) => {
+    const pool = await ownPool(options.database, 3).catch((error: unknown) => {
       throw databaseError(error, 'connection settings')
     })
     try {
@@ -123,14 +124,16 @@ export class Outbox<D extends Database = Database> {
     const resolver = new Resolver(shared)
     const cleaner = new MarkerCleaner(shared)
     const settler = new Settler(shared)
-    const relay = new Relay({ ...shared, intervalMs: options.relayIntervalMs ?? 1_000 })
+    const cap = options.outboxRowsMax === undefined ? undefined : new RowCap(options.outboxRowsMax)
+    const { relayIntervalMs = 1_000, attemptsMax = 20 } = options
+    const relay = new Relay({ ...shared, intervalMs: relayIntervalMs, attemptsMax, cap })
     const { markerAgeMs = 600_000, sweepIntervalMs = 60_000 } = options
     const sweeper = new Sweeper({ ...shared, intervalMs: sweepIntervalMs, markerAgeMs })
     const runner = new TransactionRunner({
       ...{ database, resolver, cleaner, settler, relay },
       mode: mode ?? 'eager',
       selfCheckTimeoutMs: selfCheckTimeoutMs ?? 30_000,
-      context: { ...shared, settings, halfTimeoutMs: halfTimeoutMs ?? 300, rowLeaseMs: ROW_LEASE_MS },
+      context: { ...shared, settings, halfTimeoutMs: halfTimeoutMs ?? 300, rowLeaseMs: ROW_LEASE_MS, cap },
     })
     const timeline = new TimelineWatch(shared)
     return { pool, resolver, cleaner, settler, relay, sweeper, timeline, runner, domainId }

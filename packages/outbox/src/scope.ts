@@ -12,6 +12,7 @@ import { halfOf, isDelayed, recordMessage } from './message.ts'
 import { OutboxError } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
 import { hasRowsOf, insertRows } from './outbox-rows.ts'
+import type { RowCap } from './row-cap.ts'
 import { SavepointScopes } from './savepoint-scopes.ts'
 import type { Schema } from './schema.ts'
 import { SYNCHRONOUS_COMMIT } from './schema.ts'
@@ -29,6 +30,7 @@ export interface ScopeContext {
   settings: string
   /** How long relays of other processes leave our fallback rows to us. */
   rowLeaseMs: number
+  cap?: RowCap | undefined
 }
 
 /** What the user's callback sends messages with. */
@@ -42,8 +44,6 @@ export interface Messages {
 }
 
 type Sent = { half: Half } | { error: unknown }
-
-const LEASE_WHILE_COMMITTING_MS = 10_000
 
 /** One transaction: marker, halves, and what COMMIT answered. States: open, then closed to messages, then committed or not. */
 export class TransactionScope<Trx> {
@@ -191,7 +191,8 @@ export class TransactionScope<Trx> {
    * half of this key back, also one still on its way. Exactly one copy is left.
    */
   async #fallBack(): Promise<void> {
-    const { schema, rowLeaseMs } = this.#context
+    const { schema, rowLeaseMs, cap } = this.#context
+    cap?.add(this.#recorded.length)
     const { client } = this.#session
     // No half was sent: nothing to flag.
     if (this.#pending.length > 0) {
@@ -199,7 +200,7 @@ export class TransactionScope<Trx> {
       if (flagged.rowCount !== 1)
         throw new OutboxError('TRANSACTION_ROLLED_BACK', 'the marker of this transaction is gone')
     }
-    const leaseMs = this.#context.breaker.isOpen ? 0 : Math.max(rowLeaseMs, LEASE_WHILE_COMMITTING_MS)
+    const leaseMs = this.#context.breaker.isOpen ? 0 : rowLeaseMs
     this.rows = await insertRows(client as never, schema, this.transactionId, this.#recorded, leaseMs)
   }
 

@@ -59,6 +59,7 @@ export const errorTable = {
   TRANSACTION_ROLLED_BACK: { remote: undefined, retryable: false },
   TRANSACTION_IN_DOUBT: { remote: undefined, retryable: false },
   DOMAIN_MISMATCH: { remote: undefined, retryable: false },
+  OUTBOX_FULL: { remote: undefined, retryable: true },
   // nest
   LISTENER_INVALID: { remote: undefined, retryable: false },
   NO_TRANSACTION: { remote: undefined, retryable: false },

@@ -1,3 +1,4 @@
+import type { TopicSettings } from '@tandemmq/client'
 import type { Call, OptionSpec } from '../command.ts'
 import { UsageError } from '../command.ts'
 
@@ -39,3 +40,13 @@ export function choice<T>(call: Call, option: string, values: Readonly<Record<st
   }
   return values[given]
 }
+
+/** Brokers that keep more queues to read from than asked for, because they hold messages. */
+export function keptQueues(asked: number, brokers: readonly TopicSettings[]) {
+  return brokers
+    .filter(({ readQueues }) => readQueues > asked)
+    .map(({ brokerName, readQueues }) => ({ brokerName, readQueues }))
+}
+
+export const keptText = ({ brokerName, readQueues }: { brokerName: string; readQueues: number }): string =>
+  `${brokerName} still reads from ${readQueues} queues, which hold messages: repeat this when they are empty`

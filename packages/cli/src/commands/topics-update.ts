@@ -1,13 +1,16 @@
 import { withAdmin } from '../admin.ts'
 import type { Command } from '../command.ts'
 import { UsageError } from '../command.ts'
-import { topicChanges, topicOptions } from './topic-options.ts'
+import { keptQueues, keptText, topicChanges, topicOptions } from './topic-options.ts'
 
 export const topicsUpdate: Command = {
   path: ['topics', 'update'],
   summary: 'Change settings of a topic on every broker; what is not named stays',
   positionals: ['TOPIC'],
-  options: { queues: { value: 'N', help: 'queues per broker; fewer than before hide messages' }, ...topicOptions },
+  options: {
+    queues: { value: 'N', help: 'queues per broker; those that hold messages stay readable' },
+    ...topicOptions,
+  },
   example: 'topics update orders --perm read',
   async run(call) {
     const [topic = ''] = call.positionals
@@ -19,6 +22,9 @@ export const topicsUpdate: Command = {
       await admin.updateTopic(topic, { queues, perm, order, attributes })
       return admin.topicSettings(topic)
     })
-    call.report({ topic, brokers }, () => `topic ${topic} is changed on ${brokers.length} broker(s)`)
+    const kept = queues === undefined ? [] : keptQueues(queues, brokers)
+    call.report({ topic, brokers }, () =>
+      [`topic ${topic} is changed on ${brokers.length} broker(s)`, ...kept.map(keptText)].join('\n'),
+    )
   },
 }
