@@ -21,6 +21,7 @@ import { Schema } from './schema.ts'
 import type { Messages } from './scope.ts'
 import { Settler } from './settler.ts'
 import { Sweeper } from './sweeper.ts'
+import { TimelineWatch } from './timeline-watch.ts'
 import { TransactionRunner } from './transaction-runner.ts'
 
 interface Parts<D extends Database> {
@@ -31,6 +32,7 @@ interface Parts<D extends Database> {
   settler: Settler
   relay: Relay
   sweeper: Sweeper
+  timeline: TimelineWatch
   domainId: string
 }
 
@@ -104,6 +106,7 @@ export class Outbox<D extends Database = Database> {
       await this.#sender.start((message) => this.#answerCheck(message, parts))
       parts.relay.start()
       parts.sweeper.start()
+      parts.timeline.start()
       this.#parts = parts
     } catch (error) {
       await pool.end()
@@ -132,7 +135,8 @@ export class Outbox<D extends Database = Database> {
       selfCheckTimeoutMs: selfCheckTimeoutMs ?? 30_000,
       context: { ...shared, settings, halfTimeoutMs: halfTimeoutMs ?? 300, rowLeaseMs: ROW_LEASE_MS, cap },
     })
-    return { pool, resolver, cleaner, settler, relay, sweeper, runner, domainId }
+    const timeline = new TimelineWatch(shared)
+    return { pool, resolver, cleaner, settler, relay, sweeper, timeline, runner, domainId }
   }
 
   #anomaly(text: string): void {
@@ -190,7 +194,7 @@ export class Outbox<D extends Database = Database> {
   }
 
   stats(): OutboxStats {
-    const { settler, cleaner, relay, runner } = this.#parts ?? {}
+    const { settler, cleaner, relay, runner, timeline } = this.#parts ?? {}
     const running = runner?.running.size ?? 0
     return {
       ...this.#counts,
@@ -199,6 +203,7 @@ export class Outbox<D extends Database = Database> {
       markers: running + (cleaner?.pending ?? 0),
       outboxRows: relay?.rows ?? 0,
       running,
+      timelineChanges: timeline?.changes ?? 0,
       circuitOpen: this.#breaker.isOpen,
     }
   }
@@ -234,7 +239,7 @@ export class Outbox<D extends Database = Database> {
 
   async #drain(parts: Parts<D>): Promise<void> {
     await Promise.allSettled([...this.#transactions, ...parts.runner.joined])
-    await Promise.all([parts.relay.close(), parts.sweeper.close()])
+    await Promise.all([parts.relay.close(), parts.sweeper.close(), parts.timeline.close()])
     await parts.settler.close()
     await parts.cleaner.flush()
   }
