@@ -229,6 +229,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, domains: Pr
     findByKey: (topic, key) => log.findByKey(topic, key),
     deletedBefore: (topic) => log.deletedBefore(topic),
     turnTimestamp: () => log.turnTimestamp,
+    newestTimestamp: () => log.newestTimestamp,
     onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
     onOrphan: (topic, offset) =>
       logOrphan(`the delayed message at ${offset} was for the topic ${topic}, deleted since: it is not delivered`),

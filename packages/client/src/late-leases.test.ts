@@ -128,8 +128,11 @@ test('a lease clock takes the truest bound it has heard, and hears when the brok
   // Set forward by 500: heard from the first answer that is quicker than that, wrong by no more until then.
   expect(clock.beganAt(1_030_500, 29_999, 30_001)).toBe(29_999)
   expect(clock.beganAt(1_045_500, 40_000, 45_001)).toBe(45_498 - 500)
-  // Set back by 10,000.
-  expect(clock.beganAt(1_040_500, 49_999, 50_001)).toBe(49_999)
-  clock.forget()
+  // Set back by 10,000, heard from a question that was held, which tells no more than that.
+  expect(clock.beganAt(1_045_500, 50_000, 55_001)).toBeUndefined()
+  expect(clock.isKnown).toBe(false)
+  expect(clock.beganAt(1_050_500, 59_999, 60_001)).toBe(59_999)
+  // Set on by an hour.
+  expect(clock.beganAt(4_660_500, 65_000, 70_001)).toBeUndefined()
   expect(clock.isKnown).toBe(false)
 })
