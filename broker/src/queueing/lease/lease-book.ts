@@ -180,6 +180,20 @@ export class LeaseBook {
     return this.ordered.take(queue, offsets, epoch, attemptId)
   }
 
+  /** Whether the lease is alive and of this epoch. */
+  holds(queue: LeaseQueue, offset: number, epoch: Pick<Epoch, 'popTime' | 'reviveQueueId'>): boolean {
+    const lease = queue.find(offset)
+    return lease !== undefined && isOf(lease, epoch)
+  }
+
+  /** A consumer gets messages that it holds once more, its answer lost: only the receipts of this epoch count. */
+  renew(queue: LeaseQueue, offsets: readonly number[], epoch: Epoch): void {
+    for (const offset of offsets) {
+      const lease = queue.find(offset)
+      if (lease !== undefined) this.#prolong(lease, epoch)
+    }
+  }
+
   /** Settles a message. `offset` is within the queue. */
   ack(queue: LeaseQueue | undefined, offset: number, receipt: Receipt): AckOutcome {
     const outcome = this.#ack(queue, offset, receipt)
@@ -296,13 +310,19 @@ export class LeaseBook {
     const lease = queue.find(offset)
     if (lease === undefined || !isOf(lease, receipt)) return undefined
     // Never the old epoch: the old receipt ends here.
-    lease.popTime = Math.max(this.#clock.now(), lease.popTime + 1)
+    const popTime = Math.max(this.#clock.now(), lease.popTime + 1)
+    this.#prolong(lease, { popTime, invisibleMs, reviveQueueId: lease.reviveQueueId })
+    return lease
+  }
+
+  #prolong(lease: Lease, { popTime, invisibleMs, reviveQueueId }: Epoch): void {
+    lease.popTime = popTime
     lease.invisibleMs = invisibleMs
+    lease.reviveQueueId = reviveQueueId
     lease.deadline = this.#clock.monotonic() + invisibleMs
     this.#deadlines.cancel(lease.timer)
     lease.timer = this.#deadlines.add(lease.deadline, lease)
-    this.#table.noteChanged(queue, lease)
-    return lease
+    this.#table.noteChanged(lease.queue, lease)
   }
 
   #settle(lease: Lease): void {
@@ -385,7 +405,7 @@ export class LeaseBook {
   }
 }
 
-const isOf = (lease: Lease, receipt: Receipt): boolean =>
+const isOf = (lease: Lease, receipt: Pick<Epoch, 'popTime' | 'reviveQueueId'>): boolean =>
   lease.popTime === receipt.popTime &&
   lease.reviveQueueId === receipt.reviveQueueId &&
   !lease.isReviving &&
