@@ -53,7 +53,7 @@ export class LeaseReader {
     this.#deliveries = options.deliveries
     this.#originals = new OriginalMessages(options.brokerName)
     this.#attempts = new PopAttempts({
-      ...{ clock: options.clock, book: options.book, scan: this.#scan, originals: this.#originals },
+      ...{ clock: options.clock, receipts: options.book.receipts, scan: this.#scan, originals: this.#originals },
       sourceOf: (topic, queueId) => options.topics.find(topic)?.queues[queueId],
     })
   }

@@ -143,7 +143,7 @@ test('of more attempts than are remembered the oldest is forgotten, and what is 
   const clock = new VirtualClock({ seed: 1 })
   const attempts = new PopAttempts({
     clock,
-    book: { holds: () => true, renew() {} } as never,
+    receipts: { holds: () => true, renew() {} } as never,
     scan: { recordOf: () => Buffer.from('m') } as never,
     originals: {} as never,
     sourceOf: () => ({}) as never,

@@ -1,7 +1,7 @@
 import type { Clock } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../../store/index.ts'
 import { LeaseBatch, type Part } from './lease-batch.ts'
-import type { LeaseBook } from './lease-book.ts'
+import type { LeaseReceipts } from './lease-receipts.ts'
 import type { OriginalMessages } from './original-messages.ts'
 import type { PopRequest } from './pop-request.ts'
 import type { RecordScan } from './record-scan.ts'
@@ -26,7 +26,7 @@ interface Given {
  */
 export class PopAttempts {
   readonly #clock: Clock
-  readonly #book: LeaseBook
+  readonly #receipts: LeaseReceipts
   readonly #scan: RecordScan
   readonly #originals: OriginalMessages
   readonly #sourceOf: (topic: string, queueId: number) => ConsumeQueue | undefined
@@ -36,7 +36,7 @@ export class PopAttempts {
   /** @param options.givenMax answers remembered, default 10,000 */
   constructor(options: {
     clock: Clock
-    book: LeaseBook
+    receipts: LeaseReceipts
     scan: RecordScan
     originals: OriginalMessages
     sourceOf: (topic: string, queueId: number) => ConsumeQueue | undefined
@@ -44,7 +44,7 @@ export class PopAttempts {
   }) {
     this.#givenMax = options.givenMax ?? GIVEN_MAX
     this.#clock = options.clock
-    this.#book = options.book
+    this.#receipts = options.receipts
     this.#scan = options.scan
     this.#originals = options.originals
     this.#sourceOf = options.sourceOf
@@ -88,7 +88,7 @@ export class PopAttempts {
     if (queue === undefined || source === undefined) return
     const records = new Map<number, Buffer>()
     for (const offset of part.offsets) {
-      const record = this.#book.holds(queue, offset, given) ? this.#scan.recordOf(source, offset) : undefined
+      const record = this.#receipts.holds(queue, offset, given) ? this.#scan.recordOf(source, offset) : undefined
       if (record !== undefined) records.set(offset, record)
     }
     const offsets = [...records.keys()]
@@ -101,7 +101,7 @@ export class PopAttempts {
       flag === 0 ? record : this.#originals.of(record, topic.nameBytes, receipt, start),
     )
     const deliveries = part.deliveries?.filter(({ offset }) => records.has(offset))
-    this.#book.renew(queue, offsets, epoch)
+    this.#receipts.renew(queue, offsets, epoch)
     batch.add(flag, queue, offsets, shown, deliveries)
   }
 
