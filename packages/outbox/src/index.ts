@@ -4,8 +4,10 @@ export type { DeadMessage, DeadMessagesOptions } from './dead-messages.ts'
 export { DeadMessages } from './dead-messages.ts'
 export type {
   CheckAnswer,
+  CheckedDomain,
   CheckedMessage,
   Decision,
+  DomainAnswer,
   EndOutcome,
   Half,
   HalfMessage,
