@@ -1,3 +1,4 @@
+export { callbackTransaction } from './callback-transaction.ts'
 export type { AdapterConnection, DatabaseAdapter } from './database-adapter.ts'
 export type { Database, IsolationLevel, TransactionOf } from './database.ts'
 export type { DeadMessage, DeadMessagesOptions } from './dead-messages.ts'
