@@ -119,6 +119,13 @@ test('a dead letter that was sent back is finished once more, and comes by one c
   expect(rulesOf([...dead, told, ...handled('a', 6 * S, back), ...again])).toContain('RedrivenOnce')
 })
 
+test('a dead letter was begun by somebody, unless faults were about', () => {
+  const dead: Event = { event: 'dead', t: 99 * S, group: 'g', id: 'a', reason: 'three began', offset: 0 }
+  expect(rulesOf([join(), ...sent('a', S), dead])).toEqual(['Unheard'])
+  expect(rulesOf([join(), ...sent('a', S), { event: 'fault', t: 9 * S, kind: 'cut' }, dead])).toEqual([])
+  expect(rulesOf([join(), ...sent('a', S), ...handled('a', 2 * S, { outcome: 'reject' }), dead])).toEqual([])
+})
+
 test('a priority is its queue, and what is higher goes first', () => {
   expect(rulesOf([join(), ...sent('a', S, { priority: 2 }, 0, 1), ...handled('a', 2 * S)])).toEqual(['Priority'])
   const burst = (highFirst: boolean): Event[] => {
