@@ -242,7 +242,8 @@ export class Deliveries {
       }
       before = deliveries
     }
-    const inTime = all.toSorted((a, b) => a.start.t - b.start.t)
+    // What takes no time ends, and the next begins, in one instant.
+    const inTime = all.toSorted((a, b) => a.start.t - b.start.t || a.start.op - b.start.op)
     for (let at = 1; at < inTime.length; at++) {
       const [one, next] = [inTime[at - 1] as Delivery, inTime[at] as Delivery]
       if (one.end !== undefined && one.end.t <= next.start.t) continue

@@ -4,9 +4,10 @@ import { Priorities } from './priorities.ts'
 import { Questions } from './questions.ts'
 import { Redrives } from './redrives.ts'
 import { TagFilters } from './tag-filters.ts'
+import { Unheard } from './unheard.ts'
 import { WallJumps } from './wall-jumps.ts'
 
-export type ExtraRule = 'Redriven' | 'RedrivenOnce' | 'TagFilter' | 'Reply' | 'Priority'
+export type ExtraRule = 'Redriven' | 'RedrivenOnce' | 'TagFilter' | 'Reply' | 'Priority' | 'Unheard'
 
 export interface ExtraViolation {
   readonly rule: ExtraRule
@@ -22,10 +23,12 @@ export class ExtraRules {
   readonly tags = new TagFilters()
   readonly #questions = new Questions()
   readonly #priorities = new Priorities()
+  readonly #unheard = new Unheard()
+  readonly #others = [this.#questions, this.#priorities, this.#unheard]
+  readonly #rules = [this.clock, this.dueTimes, this.redrives, this.tags, ...this.#others]
 
   take(event: HistoryEvent): void {
-    for (const rule of [this.clock, this.dueTimes, this.redrives, this.tags, this.#questions, this.#priorities])
-      rule.take(event)
+    for (const rule of this.#rules) rule.take(event)
   }
 
   /** Places of messages that were stored again, and might be: a jump of the clock had ended their dedup window. */
@@ -53,6 +56,7 @@ export class ExtraRules {
       ...this.tags.violations(),
       ...this.#questions.violations(),
       ...this.#priorities.violations(),
+      ...this.#unheard.violations(),
     ]
   }
 }

@@ -247,6 +247,7 @@ test('checker and logs know nothing of the product', () => {
     'tag-filters.ts',
     'questions.ts',
     'priorities.ts',
+    'unheard.ts',
     '../kit/history-writer.mjs',
   ]) {
     const source = readFileSync(new URL(file, import.meta.url), 'utf8')

@@ -12,6 +12,7 @@ import { type EndDone, HalfMessage, type HalfMessageOwner, type Outcome } from '
 import { HalfRecords } from './half-records.ts'
 import { type Decision, endAction } from './half-rules.ts'
 import { SettledWindow } from './settled-window.ts'
+import { openHalves, type OpenHalves } from './open-states.ts'
 import { pendingTransaction } from './pending-transaction.ts'
 import type { EndRequest, PendingTransaction, TransactionServiceOptions, TransactionStats } from './types.ts'
 
@@ -195,6 +196,11 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   /** Somebody came online who may answer for this group or domain: what nobody could be asked about is due now. */
   producerOnline(who: { group: string } | { domain: string }): void {
     this.#checkBack.producerOnline(this.#pending.values(), who)
+  }
+
+  /** Open half messages by what they wait for, with the age of the oldest; a yield is a place to pause. */
+  openHalves(): Generator<undefined, readonly OpenHalves[]> {
+    return openHalves(this.#pending.values(), this.#clock.now())
   }
 
   connectionClosed(connectionId: number): void {

@@ -51,11 +51,11 @@ async function visibleWithin(ms: number): Promise<string[]> {
 }
 
 /** @returns when each delivery began */
-async function consume(handlerMs: number, holdMs: number): Promise<number[]> {
+async function consume(handlerMs: number, holdMs: number, invisibleMs = INVISIBLE_MS): Promise<number[]> {
   const begun: number[] = []
   const consumer = new PushConsumer({
     ...{ ...w, nameServers: fake.address, group: 'g', startFrom: 'first', mode: 'lease' },
-    ...{ invisibleMs: INVISIBLE_MS, holdMs },
+    ...{ invisibleMs, holdMs },
   })
   consumer.subscribe('t', '*', async () => {
     begun.push(w.clock.monotonic())
@@ -99,6 +99,20 @@ test('what the broker held a question for is no part of the lease', async () => 
   await w.clock.advance(6_000)
   expect([begun.length, leases.acked, renewals()]).toEqual([1, ['x'], 0])
 })
+
+test.each([3_600_000, -3_600_000])(
+  "the broker's clock is set by %d ms while a question is held: the message is begun at its first delivery, and its lease kept",
+  async (byMs) => {
+    const begun = await consume(4_000, 9_500, 3_000)
+    await w.clock.advance(2_000)
+    w.clock.jumpWall(byMs)
+    await w.clock.advance(6_900)
+    leases.put('x')
+    expect(await visibleWithin(20_000)).toEqual([])
+    expect([begun.length, leases.acked, leases.stale]).toEqual([1, ['x'], 0])
+    expect(leases.messages.map(({ attempts }) => attempts)).toEqual([1])
+  },
+)
 
 test('of a broker that does not tell its time, a long question leaves half of a lease, which is extended', async () => {
   const pop = fake.scripts.get(POP)

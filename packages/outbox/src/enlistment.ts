@@ -51,6 +51,7 @@ export class Enlistment {
   readonly #parts: EnlistmentParts
   readonly #done: () => void
   #finishing: Promise<QueryResult> | undefined
+  #isOpen: boolean
   /** Resolves when it has ended, however. */
   readonly ended: Promise<void>
 
@@ -64,6 +65,7 @@ export class Enlistment {
     parts.running.add(scope.transactionId)
     client.on('error', this.#onLost)
     client.on('end', this.#onLost)
+    this.#isOpen = scope.isJoined
     scope.attach(this.tap)
   }
 
@@ -102,12 +104,15 @@ export class Enlistment {
   }
 
   async #begin(text: string): Promise<QueryResult> {
+    // Postgres would only warn, and the COMMIT that follows would end both.
+    if (this.#isOpen) throw new OutboxError('ILLEGAL_OPERATION', 'BEGIN inside a transaction: use a savepoint')
     const [begun] = await this.#open(text)
     return begun as QueryResult
   }
 
   /** @param before BEGIN, or nothing where the library has sent it already */
   async #open(before: string): Promise<QueryResult[]> {
+    this.#isOpen = true
     const sending = this.tap.send(joined(before, this.scope.opening))
     failpoints?.hit('P1')
     const results = await sending

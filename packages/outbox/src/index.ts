@@ -1,11 +1,14 @@
+export { callbackTransaction } from './callback-transaction.ts'
 export type { AdapterConnection, DatabaseAdapter } from './database-adapter.ts'
 export type { Database, IsolationLevel, TransactionOf } from './database.ts'
 export type { DeadMessage, DeadMessagesOptions } from './dead-messages.ts'
 export { DeadMessages } from './dead-messages.ts'
 export type {
   CheckAnswer,
+  CheckedDomain,
   CheckedMessage,
   Decision,
+  DomainAnswer,
   EndOutcome,
   Half,
   HalfMessage,

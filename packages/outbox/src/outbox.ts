@@ -1,14 +1,13 @@
 import type { ClientBase, Pool } from 'pg'
+import { CheckAnswers } from './check-answers.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import { ClientHalfSender } from './client-half-sender.ts'
 import type { Database, TransactionOf } from './database.ts'
 import { checkDatabase, ownPool } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
-import type { CheckAnswer, CheckedMessage, HalfSender } from './half-sender.ts'
-import { DOMAIN } from './half-sender.ts'
+import type { HalfSender } from './half-sender.ts'
 import { MarkerCleaner } from './marker-cleaner.ts'
-import { transactionIdOf } from './message.ts'
 import type { MigrateOptions } from './migrate.ts'
 import { migrateDatabase } from './migrate.ts'
 import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
@@ -27,7 +26,7 @@ import { TransactionRunner } from './transaction-runner.ts'
 interface Parts<D extends Database> {
   runner: TransactionRunner<D>
   pool: Pool
-  resolver: Resolver
+  answers: CheckAnswers
   cleaner: MarkerCleaner
   settler: Settler
   relay: Relay
@@ -54,7 +53,7 @@ export class Outbox<D extends Database = Database> {
   readonly #sender: HalfSender
   readonly #breaker: CircuitBreaker
   readonly #transactions = new Set<Promise<unknown>>()
-  readonly #counts = { anomalies: 0, checks: 0 }
+  readonly #counts = { anomalies: 0 }
   #parts: Parts<D> | undefined
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -103,7 +102,8 @@ export class Outbox<D extends Database = Database> {
         transactionTimeoutMs: options.transactionTimeoutMs ?? 240_000,
       })
       const parts = this.#assemble(pool, found.domainId, found.settings)
-      await this.#sender.start((message) => this.#answerCheck(message, parts))
+      const { answers } = parts
+      await this.#sender.start((message) => answers.checkMessage(message), answers)
       parts.relay.start()
       parts.sweeper.start()
       parts.timeline.start()
@@ -136,22 +136,13 @@ export class Outbox<D extends Database = Database> {
       context: { ...shared, settings, halfTimeoutMs: halfTimeoutMs ?? 300, rowLeaseMs: ROW_LEASE_MS, cap },
     })
     const timeline = new TimelineWatch(shared)
-    return { pool, resolver, cleaner, settler, relay, sweeper, timeline, runner, domainId }
+    const answers = new CheckAnswers({ resolver, domainId, isRunning: (id) => runner.running.has(id) })
+    return { pool, answers, cleaner, settler, relay, sweeper, timeline, runner, domainId }
   }
 
   #anomaly(text: string): void {
     this.#counts.anomalies++
     this.#logger.error(text)
-  }
-
-  async #answerCheck(message: CheckedMessage, parts: Parts<D>): Promise<CheckAnswer> {
-    const key = transactionIdOf(message.properties)
-    if (message.properties[DOMAIN] !== parts.domainId) return 'unknown'
-    this.#counts.checks++
-    if (parts.runner.running.has(key)) return 'unknown'
-    const { state } = await parts.resolver.check(key)
-    if (state === 'C') return 'commit'
-    return state === 'F' || state === 'R' ? 'rollback' : 'unknown'
   }
 
   /**
@@ -194,10 +185,11 @@ export class Outbox<D extends Database = Database> {
   }
 
   stats(): OutboxStats {
-    const { settler, cleaner, relay, runner, timeline } = this.#parts ?? {}
+    const { settler, cleaner, relay, runner, timeline, answers } = this.#parts ?? {}
     const running = runner?.running.size ?? 0
     return {
       ...this.#counts,
+      checks: answers?.checks ?? 0,
       ...(runner?.counts ?? { committed: 0, rolledBack: 0, fallbacks: 0, inDoubt: 0 }),
       pendingHalves: settler?.pending ?? 0,
       markers: running + (cleaner?.pending ?? 0),

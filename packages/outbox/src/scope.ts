@@ -48,6 +48,7 @@ type Sent = { half: Half } | { error: unknown }
 /** One transaction: marker, halves, and what COMMIT answered. States: open, then closed to messages, then committed or not. */
 export class TransactionScope {
   readonly transactionId: string
+  readonly isJoined: boolean
   readonly messages: Messages = { send: (message) => this.#send(message) }
   /** Halves the broker has acknowledged. */
   readonly halves: Half[] = []
@@ -65,7 +66,6 @@ export class TransactionScope {
   readonly #pending: Promise<Sent>[] = []
   readonly #notices: string[] = []
   readonly #onNotice = (notice: { code?: string | undefined }): void => void this.#notices.push(notice.code ?? '')
-  readonly #isJoined: boolean
   readonly #attached: Promise<StatementTap>
   #marker: Promise<void> | undefined
   #xid = ''
@@ -77,7 +77,7 @@ export class TransactionScope {
     this.#context = context
     this.transactionId = transactionId
     this.#mode = mode
-    this.#isJoined = isJoined
+    this.isJoined = isJoined
     this.#useHalves = context.breaker.allows()
     let attach!: (tap: StatementTap) => void
     this.#attached = new Promise((resolve) => (attach = resolve))
@@ -103,7 +103,7 @@ export class TransactionScope {
 
   #markerStatement(): string {
     const { schema, domainId } = this.#context
-    const mine = this.#isJoined
+    const mine = this.isJoined
       ? ` select '${this.transactionId}' from ${schema.domain} where domain_id='${domainId}'`
       : ` values ('${this.transactionId}')`
     return `insert into ${schema.tx} (tx_id)${mine} returning xid::text, extract(epoch from at)*1000 as at_ms`
@@ -111,7 +111,7 @@ export class TransactionScope {
 
   #noteMarker(results: QueryResult[]): void {
     const row = (results.at(-1)?.rows[0] ?? {}) as { xid?: string; at_ms?: string }
-    if (row.xid === undefined && this.#isJoined)
+    if (row.xid === undefined && this.isJoined)
       throw new OutboxError('OPTION_INVALID', 'the joined transaction is on another database than the outbox')
     if (row.xid === undefined) throw new OutboxError('DATABASE_UNAVAILABLE', 'the marker was not inserted')
     this.#xid = row.xid

@@ -11,6 +11,7 @@ import { takeByKey } from './keyed-reader.ts'
 import { LeaseBatch } from './lease-batch.ts'
 import type { LeaseBook } from './lease-book.ts'
 import { OriginalMessages } from './original-messages.ts'
+import { PopAttempts } from './pop-attempts.ts'
 import type { PopRequest } from './pop-request.ts'
 import { isByPriority, prioritiesInTurn } from './priorities.ts'
 import { ORDERED_REVIVE_QUEUE, type RetryFlag } from './receipt.ts'
@@ -30,6 +31,7 @@ export class LeaseReader {
   readonly #scan: RecordScan
   readonly #retryTopics: RetryTopics
   readonly #originals: OriginalMessages
+  readonly #attempts: PopAttempts
   readonly #deliveries: Deliveries | undefined
   #pops = 0
 
@@ -50,10 +52,16 @@ export class LeaseReader {
     this.#scan = new RecordScan(options.store, options.sql)
     this.#deliveries = options.deliveries
     this.#originals = new OriginalMessages(options.brokerName)
+    this.#attempts = new PopAttempts({
+      ...{ clock: options.clock, receipts: options.book.receipts, scan: this.#scan, originals: this.#originals },
+      sourceOf: (topic, queueId) => options.topics.find(topic)?.queues[queueId],
+    })
   }
 
   /** @throws {StoreError} LOG_DAMAGED; what was taken before it keeps its lease */
   take(request: PopRequest): LeaseBatch {
+    const again = this.#attempts.again(request)
+    if (again !== undefined) return again
     const { isOrdered, isByKey } = request
     const pop = this.#pops++
     const reviveQueueId = isByKey ? KEYED_REVIVE_QUEUE : isOrdered ? ORDERED_REVIVE_QUEUE : pop % REVIVE_QUEUES
@@ -73,6 +81,7 @@ export class LeaseReader {
     const [record] = batch.records
     if (record !== undefined) this.#deliveries?.age.observe(this.#clock.now() - storedAt(record, 0))
     this.#deliveries?.count(request.group.delivered, request.topic.name, batch.count, batch.bytes)
+    this.#attempts.keep(request, batch)
     return batch
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from '../../broker-error.ts'
 import type { Journal } from '../state-table.ts'
+import { KEYED_REVIVE_QUEUE } from './keyed-leases.ts'
 import { type Lease, LeaseQueue } from './lease-queue.ts'
 import { OrderBatch, type OrderBatchJson } from './order-batch.ts'
 
@@ -91,7 +92,7 @@ export class LeaseTable {
       return step
     })
     this.note(queue, [takenOrOffered(first), first.popTime, first.invisibleMs, first.reviveQueueId, ...offsets])
-    if (first.key === undefined) return
+    if (first.reviveQueueId !== KEYED_REVIVE_QUEUE) return
     const counts = leases.flatMap(({ offset, deliveries }) => (deliveries > 0 ? [offset, deliveries] : []))
     if (counts.length > 0) this.note(queue, ['deliveries', ...counts])
   }

@@ -1,7 +1,7 @@
 import type { Clock } from '@tandemmq/remoting'
 import type { Deadlines } from './deadlines.ts'
 import { KEYED_REVIVE_QUEUE, KeyedLeases } from './keyed-leases.ts'
-import type { Epoch } from './lease-book.ts'
+import type { Epoch } from './epoch.ts'
 import type { Lease, LeaseQueue } from './lease-queue.ts'
 import type { LeaseTable } from './lease-table.ts'
 import type { Delivery } from './order-batch.ts'

@@ -1,6 +1,7 @@
 import type { Clock } from '@tandemmq/remoting'
 import { Deadlines } from './deadlines.ts'
-import type { AckOutcome, Epoch } from './lease-book.ts'
+import type { Epoch } from './epoch.ts'
+import type { AckOutcome } from './lease-receipts.ts'
 import type { LeaseQueue } from './lease-queue.ts'
 import type { LeaseTable } from './lease-table.ts'
 import { type Delivery, OrderBatch } from './order-batch.ts'

@@ -49,6 +49,7 @@ export class PopService {
     const request = this.#admission.requestOf('pop', connection, header)
     if (request.isLate)
       return this.#reply(request, popAnswer(request, this.#nothing(request), ResponseCode.POLLING_TIMEOUT))
+    this.#supersede(request)
     const batch = this.#reader.take(request)
     if (batch.records.length > 0) return this.#found(request, batch)
     if (request.pollMs === 0 && !batch.isUnfinished) return this.#timeOut(request, batch)
@@ -172,6 +173,14 @@ export class PopService {
       const { topic, group } = one.request
       if (one.isWaiting && this.#attempt(one)) this.#wake(topic.name, undefined, group.name)
     }
+  }
+
+  /** Nobody waits any more for the answer to a question that is asked again: it must not get what the new one could have. */
+  #supersede(request: PopRequest): void {
+    const older = this.#waits.sameAs(request)
+    if (older === undefined) return
+    this.#waits.remove(older)
+    this.#timeOut(older.request, this.#nothing(older.request))
   }
 
   #onDeadline(waiting: WaitingPop): void {
