@@ -98,12 +98,12 @@ export class ChaosWorld implements AsyncDisposable {
   async #prepare(): Promise<void> {
     this.#pool = new pg.Pool({ connectionString: this.#urlBy(this.#front), max: 2, connectionTimeoutMillis: 5_000 })
     this.#pool.on('error', () => {})
-    await new Outbox({ database: this.#pool, nameServers: this.#address, group: 'orders' }).migrate()
+    await new Outbox({ database: this.#pool, nameServers: this.brokerAddress, group: 'orders' }).migrate()
     await createTables(this.#pool)
-    this.#admin = new Admin({ nameServers: this.#address })
+    this.#admin = new Admin({ nameServers: this.brokerAddress })
     await this.#admin.start()
     for (const topic of TOPICS) await this.#admin.createTopic(topic)
-    const args = [this.#address, join(this.directory, 'reader.received'), ...TOPICS]
+    const args = [this.brokerAddress, join(this.directory, 'reader.received'), ...TOPICS]
     this.#reader = new ChildProgram({ file: 'test/crash/outbox/chaos-reader.mjs', args, readyLine: /^ready$/m })
     await this.#reader.ready()
     for (const [index, design] of this.#options.designs.entries()) {
@@ -133,7 +133,7 @@ export class ChaosWorld implements AsyncDisposable {
     return this.#designs[Math.floor(id / IDS_PER_PROCESS) - 1]
   }
 
-  get #address(): string {
+  get brokerAddress(): string {
     return `127.0.0.1:${this.#brokerPort}`
   }
 
@@ -153,7 +153,7 @@ export class ChaosWorld implements AsyncDisposable {
       ...{
         name: seat.name,
         url: this.#urlBy(seat.postgres),
-        broker: this.#address,
+        broker: this.brokerAddress,
         via: `127.0.0.1:${seat.broker.port}`,
       },
       ...{
@@ -175,7 +175,7 @@ export class ChaosWorld implements AsyncDisposable {
   /** An outbox in this process: answers for the dead, relays, and sweeps when told. */
   async heir(): Promise<Outbox> {
     const outbox = new Outbox({
-      ...{ database: this.#pool, nameServers: this.#address, group: 'orders', relayIntervalMs: 50 },
+      ...{ database: this.#pool, nameServers: this.brokerAddress, group: 'orders', relayIntervalMs: 50 },
       ...{ markerAgeMs: 0, sweepIntervalMs: 3_600_000 },
     })
     await outbox.start()
