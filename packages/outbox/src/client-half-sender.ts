@@ -1,7 +1,16 @@
 import type { ConnectionOptions, PreparedMessage } from '@tandemmq/client'
 import { TransactionProducer } from '@tandemmq/client'
 import type { OutgoingMessage } from './foundation.ts'
-import type { CheckAnswer, CheckedMessage, Decision, EndOutcome, Half, HalfMessage, HalfSender } from './half-sender.ts'
+import type {
+  CheckAnswer,
+  CheckedMessage,
+  Decision,
+  DomainAnswer,
+  EndOutcome,
+  Half,
+  HalfMessage,
+  HalfSender,
+} from './half-sender.ts'
 import { OutboxError } from './outbox-error.ts'
 
 export interface ClientHalfSenderOptions extends Omit<ConnectionOptions, 'nameServers'> {
@@ -31,6 +40,10 @@ export class ClientHalfSender implements HalfSender {
       retriesMax: 0,
       check: (message) => this.#check(message),
     })
+  }
+
+  answerFor(domain: string, check: (transactionIds: readonly string[]) => Promise<readonly DomainAnswer[]>): void {
+    this.#producer.answerFor(domain, check)
   }
 
   start(check: (message: CheckedMessage) => Promise<CheckAnswer>): Promise<void> {

@@ -11,6 +11,8 @@ export type Decision = 'commit' | 'rollback'
 /** What the broker holds after an END: `unknown` = it has no such half. */
 export type EndOutcome = 'committed' | 'rolledBack' | 'pending' | 'unknown'
 export type CheckAnswer = 'commit' | 'rollback' | 'unknown'
+/** `notMine`: another database decides. */
+export type DomainAnswer = CheckAnswer | 'notMine'
 
 /** A half message of the outbox: an ordinary message, the body already bytes. */
 export interface HalfMessage extends OutgoingMessage {
@@ -34,6 +36,8 @@ export interface Half {
 
 /** The broker as the outbox sees it; all there is to replace in a test. */
 export interface HalfSender {
+  /** Announces that `check` knows the transactions of a domain, of whatever group; before `start`. Some brokers never ask. */
+  answerFor?(domain: string, check: (transactionIds: readonly string[]) => Promise<readonly DomainAnswer[]>): void
   /** Connects; from now on the broker may ask `check`, as often as it likes. */
   start(check: (message: CheckedMessage) => Promise<CheckAnswer>): Promise<void>
   close(): Promise<void>

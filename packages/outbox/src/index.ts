@@ -5,6 +5,7 @@ export type {
   CheckAnswer,
   CheckedMessage,
   Decision,
+  DomainAnswer,
   EndOutcome,
   Half,
   HalfMessage,
@@ -18,4 +19,6 @@ export type { MigrateOptions } from './migrate.ts'
 export type { OutboxOptions, OutboxStats, TransactionOptions } from './outbox-options.ts'
 export { Outbox } from './outbox.ts'
 export { OutboxError } from './outbox-error.ts'
+export type { ResolverServiceOptions, ResolverStats } from './resolver-service.ts'
+export { ResolverService } from './resolver-service.ts'
 export type { Messages, Mode } from './scope.ts'

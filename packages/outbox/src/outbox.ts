@@ -1,14 +1,13 @@
 import type { Pool } from 'pg'
+import { CheckBack } from './check-back.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import { ClientHalfSender } from './client-half-sender.ts'
 import type { Database, TransactionOf } from './database.ts'
 import { checkDatabase, ownPool } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
-import type { CheckAnswer, CheckedMessage, HalfSender } from './half-sender.ts'
-import { DOMAIN } from './half-sender.ts'
+import type { HalfSender } from './half-sender.ts'
 import { MarkerCleaner } from './marker-cleaner.ts'
-import { transactionIdOf } from './message.ts'
 import type { MigrateOptions } from './migrate.ts'
 import { migrateDatabase } from './migrate.ts'
 import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
@@ -26,12 +25,11 @@ import { TransactionRunner } from './transaction-runner.ts'
 interface Parts<D extends Database> {
   runner: TransactionRunner<D>
   pool: Pool
-  resolver: Resolver
+  checkBack: CheckBack
   cleaner: MarkerCleaner
   settler: Settler
   relay: Relay
   sweeper: Sweeper
-  domainId: string
 }
 
 const nothing = (): void => undefined
@@ -52,7 +50,7 @@ export class Outbox<D extends Database = Database> {
   readonly #sender: HalfSender
   readonly #breaker: CircuitBreaker
   readonly #transactions = new Set<Promise<unknown>>()
-  readonly #counts = { anomalies: 0, checks: 0 }
+  readonly #counts = { anomalies: 0 }
   #parts: Parts<D> | undefined
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -101,7 +99,8 @@ export class Outbox<D extends Database = Database> {
         transactionTimeoutMs: options.transactionTimeoutMs ?? 240_000,
       })
       const parts = this.#assemble(pool, found.domainId, found.settings)
-      await this.#sender.start((message) => this.#answerCheck(message, parts))
+      this.#sender.answerFor?.(found.domainId, (ids) => parts.checkBack.many(ids))
+      await this.#sender.start((message) => parts.checkBack.one(message))
       parts.relay.start()
       parts.sweeper.start()
       this.#parts = parts
@@ -132,22 +131,13 @@ export class Outbox<D extends Database = Database> {
       selfCheckTimeoutMs: selfCheckTimeoutMs ?? 30_000,
       context: { ...shared, settings, halfTimeoutMs: halfTimeoutMs ?? 300, rowLeaseMs: ROW_LEASE_MS, cap },
     })
-    return { pool, resolver, cleaner, settler, relay, sweeper, runner, domainId }
+    const checkBack = new CheckBack({ resolver, domainId, isRunning: (id) => runner.running.has(id) })
+    return { pool, checkBack, cleaner, settler, relay, sweeper, runner }
   }
 
   #anomaly(text: string): void {
     this.#counts.anomalies++
     this.#logger.error(text)
-  }
-
-  async #answerCheck(message: CheckedMessage, parts: Parts<D>): Promise<CheckAnswer> {
-    const key = transactionIdOf(message.properties)
-    if (message.properties[DOMAIN] !== parts.domainId) return 'unknown'
-    this.#counts.checks++
-    if (parts.runner.running.has(key)) return 'unknown'
-    const { state } = await parts.resolver.check(key)
-    if (state === 'C') return 'commit'
-    return state === 'F' || state === 'R' ? 'rollback' : 'unknown'
   }
 
   /**
@@ -179,10 +169,11 @@ export class Outbox<D extends Database = Database> {
   }
 
   stats(): OutboxStats {
-    const { settler, cleaner, relay, runner } = this.#parts ?? {}
+    const { settler, cleaner, relay, runner, checkBack } = this.#parts ?? {}
     const running = runner?.running.size ?? 0
     return {
       ...this.#counts,
+      checks: checkBack?.checks ?? 0,
       ...(runner?.counts ?? { committed: 0, rolledBack: 0, fallbacks: 0, inDoubt: 0 }),
       pendingHalves: settler?.pending ?? 0,
       markers: running + (cleaner?.pending ?? 0),
