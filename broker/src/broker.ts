@@ -36,6 +36,7 @@ export interface BrokerStats {
   pulls: ReturnType<Rooms['pulls']['stats']>
   leases: ReturnType<Rooms['leases']['stats']>
   transactions: ReturnType<Rooms['transactions']['stats']>
+  order: ReturnType<Rooms['order']['stats']>
   delay: ReturnType<Rooms['delay']['stats']>
   retry: ReturnType<Rooms['retry']['stats']>
   dedup: ReturnType<Rooms['dedup']['stats']>
@@ -97,6 +98,7 @@ export class Broker {
       throw error
     }
     broker.#rooms.transactions.start()
+    broker.#rooms.order.start((half) => broker.#rooms.transactions.isPending(half))
     broker.#rooms.delay.start()
     broker.#rooms.statistics.start()
     await broker.#rooms.registrar.start(broker.port)
@@ -125,7 +127,7 @@ export class Broker {
   }
 
   stats(): BrokerStats {
-    const { store, pulls, leases, transactions, delay, retry, dedup } = this.#rooms
+    const { store, pulls, leases, transactions, order, delay, retry, dedup } = this.#rooms
     return {
       connections: this.#server.connections.size,
       remoting: { ...structuredClone(this.#server.stats), outputBytes: this.#outputBytes() },
@@ -134,6 +136,7 @@ export class Broker {
       pulls: pulls.stats(),
       leases: leases.stats(),
       transactions: transactions.stats(),
+      order: order.stats(),
       delay: delay.stats(),
       retry: retry.stats(),
       dedup: dedup.stats(),
@@ -175,9 +178,23 @@ export class Broker {
     this.#retention?.cancel()
     await this.#metrics?.close()
     await this.#rooms.registrar.close()
-    const { store, pulls, leases, transactions, delay, offsets, groups, producers, nameServer, queues } = this.#rooms
+    const {
+      store,
+      pulls,
+      leases,
+      transactions,
+      order,
+      delay,
+      offsets,
+      groups,
+      producers,
+      domains,
+      nameServer,
+      queues,
+    } = this.#rooms
     this.#rooms.statistics.close()
     transactions.close()
+    order.close()
     delay.close()
     pulls.close()
     leases.close()
@@ -189,6 +206,7 @@ export class Broker {
     offsets.close()
     nameServer.registry.close()
     producers.close()
+    domains.close()
     await store.close()
   }
 
@@ -240,8 +258,8 @@ export class Broker {
   }
 
   #retain(): void {
-    const { store, transactions, delay, leases, dedup, needs } = this.#rooms
-    const pins = [transactions, delay, leases, dedup]
+    const { store, transactions, order, delay, leases, dedup, needs } = this.#rooms
+    const pins = [transactions, order, delay, leases, dedup]
     dedup.expire()
     const needed = (): number => Math.min(needs.earliest(), ...pins.map((room) => room.earliestPinned()))
     const { removed, forced } = store.retain(needed)

@@ -12,6 +12,7 @@ import {
 import { VirtualClock } from '@tandemmq/remoting/simulation'
 import type { DelayService } from './delay/index.ts'
 import type { LogWriter } from './log-writer.ts'
+import type { HoldsBack } from './transaction/group-order/index.ts'
 import { type AppendCompletion, type DerivedState, StoreError } from './store/index.ts'
 
 /** Helpers of the tests of the rooms that live on the log alone. */
@@ -40,6 +41,7 @@ export class ScriptLog implements LogWriter {
   /** Flushes at the end of the turn of each append, as the store does. */
   flushSoon = false
   delay: DelayService | undefined
+  order: HoldsBack | undefined
   reads = 0
   #checkpoint: { before: number; snapshots: Buffer[] } | undefined
 
@@ -70,11 +72,19 @@ export class ScriptLog implements LogWriter {
     if (this.flushSoon) this.clock.soon(() => this.flush())
   }
 
+  deliver(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {
+    const scan = new PropertyScan()
+    scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
+    if (this.order?.holds(topic, scan) !== true) return this.append(topic, queueId, fields, completion)
+    fields.queueId = queueId
+    this.order.append(fields, completion)
+  }
+
   publish(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {
     const scan = new PropertyScan()
     scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
     const deliverAt = this.delay?.deliverAt(scan, fields.properties, this.clock.now()) ?? 0
-    if (deliverAt === 0) return this.append(topic, queueId, fields, completion)
+    if (deliverAt === 0) return this.deliver(topic, queueId, fields, completion)
     fields.topic = Buffer.from(topic)
     fields.queueId = queueId
     this.delay?.append(fields, deliverAt, completion)
@@ -158,7 +168,13 @@ export class ScriptLog implements LogWriter {
 
   /** Bodies in topics a consumer may read. */
   delivered(): string[] {
-    const own: string[] = [SystemTopic.HALF, SystemTopic.OP_HALF, SystemTopic.SCHEDULE, SystemTopic.TIMER]
+    const own: string[] = [
+      SystemTopic.HALF,
+      SystemTopic.OP_HALF,
+      SystemTopic.SCHEDULE,
+      SystemTopic.TIMER,
+      SystemTopic.HELD,
+    ]
     return this.entries
       .map(({ bytes }) => decodeRecord(bytes))
       .filter((stored) => !own.includes(stored.topic))

@@ -5,15 +5,18 @@ import type { DelayService } from './delay/index.ts'
 import { keyHash } from './index-key.ts'
 import type { Topic, Topics } from './queueing/index.ts'
 import type { AppendCompletion, MessageStore } from './store/index.ts'
+import type { HoldsBack } from './transaction/group-order/index.ts'
 
 /** What the rooms append through: they know topics by name and neither sockets nor the hot path. */
 export interface LogWriter {
   /**
-   * Appends to the queue itself: no delay, no dedup. Afterwards `fields.physicalOffset` and `fields.queueOffset` are set.
+   * Appends to the queue itself: no delay, no dedup, whoever waits. Afterwards `fields.physicalOffset` and `fields.queueOffset` are set.
    * @throws {StoreError} STORE_FENCED, STORE_CLOSED
    */
   append(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void
-  /** As append, but a DELAY or TIMER property parks the message first; a missing %RETRY% or %DLQ% topic is created. */
+  /** As append, but while an undecided half message of its ordering key is before it the message is held. */
+  deliver(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void
+  /** As deliver, but a DELAY or TIMER property parks the message first; a missing %RETRY% or %DLQ% topic is created. */
   publish(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void
   /**
    * One stored record, copied; undefined when retention removed it.
@@ -30,17 +33,24 @@ export interface LogWriter {
   readonly durableOffset: number
 }
 
+interface Parts {
+  store: MessageStore
+  topics: Topics
+  delay: DelayService
+  order: HoldsBack
+}
+
 export class StoreLogWriter implements LogWriter {
   readonly #clock: Clock
   readonly #scan = new PropertyScan()
-  #parts: { store: MessageStore; topics: Topics; delay: DelayService } | undefined
+  #parts: Parts | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
   /** The rooms that write through this object exist before the log is read; from now on they may. */
-  open(parts: { store: MessageStore; topics: Topics; delay: DelayService }): void {
+  open(parts: Parts): void {
     this.#parts = parts
   }
 
@@ -58,11 +68,20 @@ export class StoreLogWriter implements LogWriter {
     store.append(queue, fields, tagsCode, completion)
   }
 
+  deliver(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {
+    const { order } = this.#open
+    if (!order.isActive) return this.append(topic, queueId, fields, completion)
+    this.#scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
+    if (!order.holds(topic, this.#scan)) return this.append(topic, queueId, fields, completion)
+    fields.queueId = queueId
+    order.append(fields, completion)
+  }
+
   publish(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {
     const { delay } = this.#open
     this.#scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
     const deliverAt = delay.deliverAt(this.#scan, fields.properties, this.#clock.now())
-    if (deliverAt === 0) return this.append(topic, queueId, fields, completion)
+    if (deliverAt === 0) return this.deliver(topic, queueId, fields, completion)
     this.#address(topic, queueId, fields)
     delay.append(fields, deliverAt, completion)
   }
@@ -93,12 +112,17 @@ export class StoreLogWriter implements LogWriter {
     return this.#parts?.store.deletedBefore(topic) ?? 0
   }
 
+  /** The latest stamp in the log, ms since 1970; the clock may show less. */
+  get newestTimestamp(): number {
+    return this.#open.store.newestTimestamp
+  }
+
   /** What records of this turn are stamped with; Infinity before its first one. */
   get turnTimestamp(): number {
     return this.#open.store.turnTimestamp
   }
 
-  get #open(): { store: MessageStore; topics: Topics; delay: DelayService } {
+  get #open(): Parts {
     if (this.#parts === undefined) throw new BrokerError('NOT_STARTED', 'the log is not open yet')
     return this.#parts
   }

@@ -19,6 +19,11 @@ export class OpRecords {
     this.#log = log
   }
 
+  /** Of the op record appended last. */
+  get physicalOffset(): number {
+    return this.#fields.physicalOffset
+  }
+
   /** @returns store time of the op record */
   append(settled: number, now: number, completion: AppendCompletion): number {
     const fields = this.#fields

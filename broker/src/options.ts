@@ -25,6 +25,13 @@ export interface BrokerOptions {
   transactionTimeoutMs?: number
   /** Longest pause between two check-backs of one half message. Default 30,000. */
   transactionCheckIntervalMs?: number
+  /**
+   * Half messages keep their place among the messages of their ordering key (`orderBy`): later ones are held until it is settled. Default
+   * true; false releases what is held.
+   */
+  transactionOrder?: boolean
+  /** Messages held for that reason, above which further ones of such keys are refused; 24 bytes of memory each. Default 1,000,000. */
+  heldMessagesMax?: number
   /** Largest body. Default 4,194,304. */
   messageBytesMax?: number
   /**
@@ -126,6 +133,8 @@ const checks: Record<Exclude<keyof BrokerOptions, 'clock' | 'network' | 'disk' |
   defaultQueues: { kind: 'number', min: 1, max: 1024 },
   transactionTimeoutMs: { kind: 'number', min: 1, max: 86_400_000 },
   transactionCheckIntervalMs: { kind: 'number', min: 1, max: 86_400_000 },
+  transactionOrder: { kind: 'flag' },
+  heldMessagesMax: { kind: 'number', min: 0, max: 100_000_000 },
   messageBytesMax: { kind: 'number', min: 1, max: 15 * MIB },
   retentionHours: { kind: 'number', min: 0, max: 24 * 36_500, infinite: true },
   retentionBytes: { kind: 'number', min: 1 * MIB, max: Number.MAX_SAFE_INTEGER, infinite: true },
@@ -214,6 +223,8 @@ export function resolveOptions(
     defaultQueues: 4,
     transactionTimeoutMs: 6_000,
     transactionCheckIntervalMs: 30_000,
+    transactionOrder: true,
+    heldMessagesMax: 1_000_000,
     messageBytesMax: 4 * MIB,
     retentionHours: 72,
     retentionBytes: Number.POSITIVE_INFINITY,

@@ -12,6 +12,7 @@ import {
   LeaseService,
   Offsets,
   openLeaseTables,
+  ProducerDomains,
   ProducerGroups,
   PullService,
   type QueueLookup,
@@ -20,13 +21,14 @@ import {
   RequestModes,
   SqlExpressions,
   Topics,
+  tellTopicNews,
 } from './queueing/index.ts'
 import { recoveryLines } from './recovery-log.ts'
 import { RedriveService, RetryService } from './retry/index.ts'
-import { checkTransactionRequest } from './server/transaction-handlers.ts'
+import { CheckRequests } from './server/check-requests.ts'
 import { Statistics } from './statistics/index.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
-import { TransactionService } from './transaction/index.ts'
+import { GroupOrder, OperatorDecisions, TransactionService } from './transaction/index.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -36,6 +38,7 @@ export interface Rooms {
   topics: Topics
   groups: ConsumerGroups
   producers: ProducerGroups
+  domains: ProducerDomains
   offsets: Offsets
   locks: QueueLocks
   pulls: PullService
@@ -47,6 +50,8 @@ export interface Rooms {
   statistics: Statistics
   measured: Measurements
   transactions: TransactionService
+  decisions: OperatorDecisions
+  order: GroupOrder
   delay: DelayService
   dedup: DedupWindow
   retry: RetryService
@@ -67,8 +72,9 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   const { clock } = options
   const measured = new Measurements()
   const producers = new ProducerGroups({ clock, channelExpiryMs: options.channelExpiryMs })
+  const domains = new ProducerDomains({ clock, channelExpiryMs: options.channelExpiryMs, groups: producers })
   const log = new StoreLogWriter(clock)
-  const replayed = openReplayed(options, log, producers)
+  const replayed = openReplayed(options, log, domains)
   let tables: ReturnType<typeof openTables> | undefined
   const store = MessageStore.open({
     disk: options.disk,
@@ -103,6 +109,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     },
     onRecovered: (record, bytes) => {
       replayed.transactions.replay(record, bytes)
+      replayed.order.replay(record, bytes)
       replayed.delay.replay(record, bytes)
       replayed.retry.replay(record, bytes)
       replayed.redrives.replay(record, bytes)
@@ -111,7 +118,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     ...events,
   })
   for (const line of recoveryLines(store.recovery)) options.log(line)
-  const { settings, topics, groups, offsets, kvConfig, leaseTables, modes, locks } =
+  const { settings, topics, groups, offsets, kvConfig, leaseTables, modes, locks, decisions } =
     tables ?? openTables(options, store.journal)
   topics.open(store)
   // remoting.md 12.1: tools look up cluster and broker by the route of a topic of that name.
@@ -122,7 +129,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   offsets.open(lookup)
   replayed.groups = groups
   replayed.store = store
-  log.open({ store, topics, delay: replayed.delay })
+  log.open({ store, topics, delay: replayed.delay, order: replayed.order })
   const local = new LocalBroker({
     brokerName: options.brokerName,
     clusterName: options.clusterName,
@@ -130,8 +137,11 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     find: (name) => topics.find(name) ?? topics.promised(name),
     list: () => topics.list(),
   })
-  producers.onJoined = (group) => replayed.transactions.producerOnline(group)
+  producers.onJoined = (group) => replayed.transactions.producerOnline({ group })
+  domains.isSilent = (connectionId) => replayed.transactions.isSilent(connectionId)
+  domains.onJoined = (domain) => replayed.transactions.producerOnline({ domain })
   groups.onGone = (group, clientId) => locks.releaseClaims(group, clientId)
+  tellTopicNews({ clock, topics, groups })
   topics.listeners.push((topic, change) => {
     if (change === 'deleted') locks.deleteTopic(topic.name)
   })
@@ -160,6 +170,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     topics,
     groups,
     producers,
+    domains,
     offsets,
     locks,
     pulls,
@@ -174,6 +185,8 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     }),
     ...{ sql, settings, statistics, measured },
     transactions: replayed.transactions,
+    decisions,
+    order: replayed.order,
     delay: replayed.delay,
     dedup: replayed.dedup,
     retry: replayed.retry,
@@ -187,20 +200,27 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
 }
 
 /** Rooms whose state is a function of the log: they exist before it is read. */
-function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: ProducerGroups) {
+function openReplayed(options: ResolvedOptions, log: StoreLogWriter, domains: ProducerDomains) {
   const { clock, brokerName } = options
   const logOrphan = limitedLog(clock, options.log)
+  const checks = new CheckRequests({ domains, brokerName })
+  const order = new GroupOrder({
+    clock,
+    log,
+    enabled: options.transactionOrder,
+    heldMax: options.heldMessagesMax,
+    deletedBefore: (topic) => log.deletedBefore(topic),
+    onNews: limitedLog(clock, options.log),
+  })
   const transactions = new TransactionService({
     clock,
     log,
+    order,
     timeoutMs: options.transactionTimeoutMs,
     checkIntervalMs: options.transactionCheckIntervalMs,
     verify: (properties, bytes) => void delay.deliverAt(properties, bytes, clock.now()),
-    ask: (half, record) => {
-      const producer = producers.pick(half.group, half.connectionId, half.attempts)
-      producer?.oneway(checkTransactionRequest(half, record, brokerName))
-      return producer !== undefined
-    },
+    ask: (half, record) => checks.ask(half, record),
+    peerOf: (half) => checks.peerOf(half),
   })
   const delay = new DelayService({
     clock,
@@ -209,6 +229,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     findByKey: (topic, key) => log.findByKey(topic, key),
     deletedBefore: (topic) => log.deletedBefore(topic),
     turnTimestamp: () => log.turnTimestamp,
+    newestTimestamp: () => log.newestTimestamp,
     onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
     onOrphan: (topic, offset) =>
       logOrphan(`the delayed message at ${offset} was for the topic ${topic}, deleted since: it is not delivered`),
@@ -239,13 +260,13 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, producers: 
     queueOf: (topic) => rooms.store?.findQueue(topic, 0),
     firstOffset: () => rooms.store?.firstOffset ?? 0,
   })
-  return Object.assign(rooms, { transactions, delay, dedup, retry, redrives })
+  return Object.assign(rooms, { transactions, order, delay, dedup, retry, redrives })
 }
 
 /** What checkpoints hold, by the name it has there. */
 function derivedOf(rooms: ReturnType<typeof openReplayed>): Record<string, DerivedState> {
-  const { transactions, delay, retry, redrives, dedup } = rooms
-  return { transactions, delay, retry, redrives, dedupKeys: dedup }
+  const { transactions, order, delay, retry, redrives, dedup } = rooms
+  return { transactions, groupOrder: order, delay, retry, redrives, dedupKeys: dedup }
 }
 
 /** Rooms whose state is in the journal. */
@@ -259,6 +280,7 @@ function openTables(options: ResolvedOptions, journal: StateJournal) {
     ...{ settings, topics, groups },
     offsets: new Offsets({ clock, journal, topics }),
     kvConfig: new KvConfig({ journal }),
+    decisions: new OperatorDecisions({ journal }),
     leaseTables: openLeaseTables({ clock, journal }),
     modes: new RequestModes({ journal }),
     locks: new QueueLocks({ clock, journal, expiryMs: options.lockMaxLiveMs }),

@@ -7,8 +7,8 @@ import { repositoryRoot } from './source-files.ts'
 /** Faults that one broker and its clients have to answer; each has a test that makes it happen. */
 const rows = [
   ...['F01', 'F02', 'F04', 'F05', 'F06', 'F07', 'F08', 'F09', 'F11', 'F12', 'F13', 'F14', 'F15', 'F16', 'F17'],
-  ...['F18', 'F19', 'F20', 'F21', 'F22', 'F24', 'F25', 'F26', 'F28', 'F30', 'F33', 'F34', 'F35', 'F37', 'F38', 'F42'],
-  ...['F56', 'F57', 'F61', 'F62', 'F63', 'F65'],
+  ...['F18', 'F19', 'F20', 'F21', 'F22', 'F24', 'F25', 'F26', 'F27', 'F28', 'F29', 'F30', 'F31', 'F33', 'F34', 'F35'],
+  ...['F37', 'F38', 'F41', 'F42', 'F56', 'F57', 'F58', 'F59', 'F60', 'F61', 'F62', 'F63', 'F65'],
 ]
 
 const tests = faultTests()

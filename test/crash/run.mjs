@@ -1,7 +1,9 @@
 // The crash tests at length: `npm run crash -- --seed 2` (the laboratory of test/crash/lab, all of it follows from the seed),
-// `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`, `npm run powercut -- --cycles 500`,
-// `npm run chaos -- --minutes 10`. A run
-// with the same seed chooses the same moments; what the machine does in between is its own.
+// `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`,
+// `npm run crash:outbox -- chaos --minutes 10` (also: controls; matrix or failover --rounds 20; drain --rows 1000000),
+// `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`,
+// `npm run chaos -- --mutants` (mistakes made on purpose, which it must find). A run with the same seed chooses the same
+// moments; what the machine does in between is its own.
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -16,8 +18,17 @@ const tests = {
     figures: true,
   },
   broker: { files: ['test/crash/broker-kill.test.ts'], defaults: { kills: '50' } },
-  outbox: { files: ['test/crash/outbox-kill.test.ts'], defaults: { rounds: '10' } },
-  chaos: { files: ['test/crash/chaos.test.ts'], defaults: { minutes: '10' } },
+  outbox: { files: ['test/crash/outbox/outbox-kill.test.ts'], defaults: { rounds: '10' } },
+  'outbox chaos': { files: ['test/crash/outbox/outbox-chaos.test.ts'], defaults: { minutes: '10' } },
+  'outbox controls': { files: ['test/crash/outbox/outbox-controls.test.ts'], defaults: {} },
+  'outbox failover': { files: ['test/crash/outbox/outbox-failover.test.ts'], defaults: { rounds: '20' } },
+  'outbox matrix': { files: ['test/crash/outbox/outbox-matrix.test.ts'], defaults: { rounds: '20' } },
+  'outbox drain': { files: ['test/crash/outbox-drain.test.ts'], defaults: { rows: '1000000' } },
+  chaos: {
+    files: ['test/crash/chaos.test.ts'],
+    mutants: ['test/crash/chaos-mutants.test.ts'],
+    defaults: { minutes: '10' },
+  },
   powercut: { files: ['test/crash/power-cut.test.ts'], defaults: { cycles: '500', strict: '1' } },
 }
 const FOUND_CHARS = 130
@@ -30,18 +41,21 @@ const { values, positionals } = parseArgs({
     cycles: { type: 'string' },
     minutes: { type: 'string' },
     flips: { type: 'string' },
+    rows: { type: 'string' },
     seed: { type: 'string' },
+    mutants: { type: 'boolean' },
   },
 })
-const chosen = tests[positionals[0]]
+const chosen = tests[positionals.join(' ')]
 if (chosen === undefined) {
   console.error(
-    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--seed N]`,
+    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--rows N] [--seed N] [--mutants]`,
   )
   process.exit(2)
 }
 const env = { ...process.env }
-const given = { seed: String(Date.now() % 1_000_000), ...chosen.defaults, ...values }
+const { mutants, ...numbers } = values
+const given = { seed: String(Date.now() % 1_000_000), ...chosen.defaults, ...numbers }
 for (const [name, value] of Object.entries(given)) {
   if (!(Number(value) > 0)) {
     console.error(`--${name} takes a number above 0, not "${value}"`)
@@ -53,7 +67,12 @@ const figures = `${root}node_modules/.cache/tandemmq/crash`
 rmSync(figures, { recursive: true, force: true })
 if (chosen.figures) env.CRASH_FIGURES = figures
 const startedAt = Date.now()
-const runs = [chosen.files, ...(chosen.beside === undefined ? [] : [chosen.beside])]
+if (mutants && chosen.mutants === undefined) {
+  console.error(`${positionals[0]} has no mutants of its own`)
+  process.exit(2)
+}
+if (mutants) env.CRASH_MUTANTS = '1'
+const runs = [mutants ? chosen.mutants : chosen.files, ...(chosen.beside === undefined ? [] : [chosen.beside])]
 const statuses = await Promise.all(runs.map(vitest))
 if (chosen.figures) printFigures()
 process.exit(statuses.find((status) => status !== 0) ?? 0)

@@ -17,6 +17,7 @@ import {
   LeaseService,
   Offsets,
   openLeaseTables,
+  ProducerDomains,
   ProducerGroups,
   PullService,
   QueueLocks,
@@ -109,6 +110,7 @@ export class BrokerRooms {
   readonly topics: Topics
   readonly groups: ConsumerGroups
   readonly producers: ProducerGroups
+  readonly domains: ProducerDomains
   readonly offsets: Offsets
   readonly pulls: PullService
   readonly leases: LeaseService
@@ -134,6 +136,7 @@ export class BrokerRooms {
     const { memberGraceMs } = options
     const groups = (this.groups = new ConsumerGroups({ clock, journal, topics, ...expiry, memberGraceMs }))
     const producers = (this.producers = new ProducerGroups({ clock, ...expiry }))
+    const domains = (this.domains = new ProducerDomains({ clock, groups: producers, ...expiry }))
     const offsets = (this.offsets = new Offsets({ clock, journal, topics }))
     const parking = parkedPerConnectionMax === undefined ? {} : { parkedPerConnectionMax }
     const sql = new SqlExpressions({ enabled: options.enablePropertyFilter ?? true })
@@ -159,8 +162,9 @@ export class BrokerRooms {
     const lookup = (topic: string, queueId: number) => topics.find(topic)?.queues[queueId]
     offsets.open(lookup)
     const log = new StoreLogWriter(clock)
-    // Nothing is delayed here; a clock of its own leaves the random numbers of the others as they are.
-    log.open({ store, topics, delay: new DelayService({ clock: new VirtualClock({ seed: 2 }), log }) })
+    // Nothing is delayed or held here; a clock of its own leaves the random numbers of the others as they are.
+    const order = { isActive: false, holds: () => false, append: () => {} }
+    log.open({ store, topics, order, delay: new DelayService({ clock: new VirtualClock({ seed: 2 }), log }) })
     const { leasesPerQueueMax: perQueueMax } = options
     const leases = (this.leases = new LeaseService({
       ...{ clock, tables, topics, groups, offsets, sql, store, log, lookup, brokerName: 'tandemmq' },
@@ -189,7 +193,7 @@ export class BrokerRooms {
       handlers: [
         routeHandlers({ nameServer, kvConfig }),
         registryHandlers({ nameServer, instanceId: 'self' }),
-        clientHandlers({ consumers: groups, producers, sql }),
+        clientHandlers({ consumers: groups, producers, domains, sql }),
         offsetHandlers({ topics, groups, offsets, locks: this.locks, read, requireOpen: () => store.requireOpen() }),
         lockHandlers({ locks, topics }),
         pullHandlers(pulls, guard),
@@ -208,6 +212,7 @@ export class BrokerRooms {
         leases.connectionClosed(connection)
         groups.connectionClosed(connection)
         producers.connectionClosed(connection)
+        domains.connectionClosed(connection)
         nameServer.registry.connectionClosed(connection)
       },
       log: () => {},

@@ -147,3 +147,53 @@ test('a repeated prepare with the same message id is the same half message', asy
   expect(again).toEqual({ ...first, duplicate: true })
   expect(broker.stats().transactions.pending).toBe(1)
 })
+
+const DOMAIN = 'TANDEM_DOMAIN'
+
+test('transactions of a database are asked of whoever announced it, many at once, and of no other producer of the group', async () => {
+  const sender = await producerWith(neverAsked, 'sender')
+  for (const n of [0, 1, 2, 3]) {
+    const transactionId = `t-${n >> 1}`
+    await sender.prepare({ topic: 'payments', body: `m${n}`, properties: { [DOMAIN]: 'db1' } }, { transactionId })
+  }
+  await sender.close()
+  await using stranger = await producerWith(neverAsked, 'stranger')
+  stranger.answerFor('db2', async () => [neverAsked()])
+  await expect.poll(() => broker.stats().transactions.checksUnanswerable).toBeGreaterThanOrEqual(4)
+  expect(broker.stats().transactions).toMatchObject({ checksSent: 0, pending: 4 })
+  const asked: (readonly string[])[] = []
+  const check = async (): Promise<TransactionDecision> => neverAsked()
+  await using resolver = new TransactionProducer({ nameServers: broker.address, group: 'resolvers', check })
+  resolver.answerFor('db1', async (ids) => {
+    asked.push(ids)
+    return ids.map((id) => (id === 't-0' ? 'commit' : 'rollback'))
+  })
+  await resolver.start()
+  await consumer.start()
+  await expect.poll(() => seen.toSorted(), { timeout: 10_000 }).toEqual(['m0', 'm1'])
+  await expect.poll(() => broker.stats().transactions.pending).toBe(0)
+  expect(asked).toEqual([['t-0', 't-1']])
+  expect(broker.stats().transactions).toMatchObject({
+    committed: 2,
+    rolledBack: 2,
+    checkRequests: 1,
+    checksAnswered: 4,
+  })
+})
+
+test('many ends are one request, each with the outcome that holds', async () => {
+  await using producer = await producerWith(() => 'unknown')
+  const halves = await Promise.all(
+    Array.from({ length: 5 }, (_, n) => producer.prepare({ topic: 'payments', body: `m${n}` }, { immunityMs: 60_000 })),
+  )
+  await producer.end(halves[0]!, 'rollback')
+  const nowhere = { ...halves[0]!, physicalOffset: 999_999_999n }
+  const ends = [...halves, nowhere].map((prepared) => ({ prepared, decision: 'commit' as const }))
+  const results = await producer.endMany(ends)
+  expect(results.map((result) => result.status === 'fulfilled' && result.value)).toEqual([
+    'rolledBack',
+    ...Array.from({ length: 4 }, () => 'committed'),
+    'unknown',
+  ])
+  expect(broker.stats().transactions).toMatchObject({ conflicts: 1, commitsAfterRollback: 1, unknownEnds: 1 })
+})

@@ -34,11 +34,22 @@ async function up(): Promise<void> {
   address = await broker.ready()
 }
 
+interface Dying {
+  dieOn?: string
+  dieBy?: 'memory'
+}
+const SMALL_HEAP = { NODE_OPTIONS: '--max-old-space-size=48' }
+
 /** A consumer in a process of its own. */
-function member(options: Partial<PushConsumerOptions>, more: { workMs?: number; dieOn?: string } = {}): ChildProgram {
+function member(options: Partial<PushConsumerOptions>, more: Dying & { workMs?: number } = {}): ChildProgram {
   const own = { nameServers: address, group: 'g', startFrom: 'first', rebalanceIntervalMs: 500, ...options }
   const args = [JSON.stringify({ options: own, topic: 'orders', ...more })]
-  const child = new ChildProgram({ file: 'test/kit/consumer-process.mjs', args, readyLine: /^ready$/m })
+  const child = new ChildProgram({
+    file: 'test/kit/consumer-process.mjs',
+    args,
+    readyLine: /^ready$/m,
+    env: SMALL_HEAP,
+  })
   started.push(child)
   return child
 }
@@ -59,7 +70,10 @@ async function producer(): Promise<Producer> {
 
 const linesOf = (...members: ChildProgram[]): string[] => members.flatMap(({ out }) => out.split('\n')).filter(Boolean)
 
-test('a message that kills its consumer each time is a dead letter after its attempts, and the others go on', async () => {
+test.each<[string, Dying]>([
+  ['kills its consumer', { dieOn: 'poison' }],
+  ['runs its consumer out of memory', { dieOn: 'poison', dieBy: 'memory' }],
+])('F59: a message that %s each time is a dead letter after its attempts, and the others go on', async (_, dying) => {
   const operator = await admin()
   await operator.createGroup('g', { attemptsMax: 3 })
   const shop = await producer()
@@ -67,7 +81,7 @@ test('a message that kills its consumer each time is a dead letter after its att
   const options = { mode: 'lease', invisibleMs: 2_000, concurrencyMax: 1 } as const
   let deaths = 0
   let out = ''
-  let current = member(options, { dieOn: 'poison' })
+  let current = member(options, dying)
   const reasons = async (): Promise<string[]> => {
     const list: string[] = []
     for await (const { reason, message, attempts } of operator.deadLetters('g')) {
@@ -80,7 +94,7 @@ test('a message that kills its consumer each time is a dead letter after its att
       if (!current.isAlive) {
         out += current.out
         deaths++
-        current = member(options, { dieOn: 'poison' })
+        current = member(options, dying)
       }
       return (await reasons()).length > 0
     },
@@ -100,7 +114,7 @@ test.each([
   ['locks', { ordered: true, commitIntervalMs: 200 }],
   ['leases by key', { mode: 'lease', ordered: { by: 'key' }, invisibleMs: 2_000 }],
 ] as const)(
-  'an ordered consumer (%s) killed in the middle of a key: another one repeats that message and goes on in order',
+  'F58: an ordered consumer (%s) killed in the middle of a key: another one repeats that message and goes on in order',
   async (_, options) => {
     const shop = await producer()
     const keys = ['k0', 'k1', 'k2', 'k3', 'k4', 'k5']
@@ -133,7 +147,7 @@ test.each([
   },
 )
 
-test('a redrive killed half-way, and a broker killed under the next one, are completed by a third: each message comes back once', async () => {
+test('F60: a redrive killed half-way, and a broker killed under the next one, are completed by a third: each message comes back once', async () => {
   const COUNT = 120
   const shop = await producer()
   await shop.sendAll(Array.from({ length: COUNT }, (_, n) => ({ topic: 'orders', body: `m${n}` })))

@@ -25,6 +25,10 @@ class World {
   /** Handlers at work, by key: more than one is a violation. */
   readonly atWork = new Map<string, string>()
   readonly violations: string[] = []
+  /** `key n` of messages that were handled to their end, or given up after their attempts. */
+  readonly settled = new Set<string>()
+  /** Longest a handler takes, above 5 ms. */
+  workMsMax = 40
   address = ''
   readonly #disk = new MemoryDisk()
   #stop: (() => Promise<unknown>)[] = []
@@ -74,18 +78,23 @@ class World {
       const { n } = message.json<{ n: number }>()
       const other = this.atWork.get(key)
       if (other !== undefined) this.violations.push(`${name} begins ${key} ${n} while ${other} is at work`)
+      const before = n - 1
+      if (before >= 0 && before < PER_KEY && !this.settled.has(`${key} ${before}`))
+        this.violations.push(`${name} begins ${key} ${n} while ${before} is not settled`)
       this.atWork.set(key, `${name} ${n}`)
       this.seen.push({ member: name, key, n, attempt: message.attempt, at: clock.monotonic() })
-      await new Promise<void>((resolve) => clock.setTimer(5 + clock.random() * 40, resolve))
+      await new Promise<void>((resolve) => clock.setTimer(5 + clock.random() * this.workMsMax, resolve))
       this.atWork.delete(key)
-      if (fails(message, n)) throw new Error(`not ${n}`)
+      const isFailed = fails(message, n)
+      if (!isFailed || message.attempt >= (options.attemptsMax ?? Infinity)) this.settled.add(`${key} ${n}`)
+      if (isFailed) throw new Error(`not ${n}`)
     })
     await clock.run(consumer.start())
     this.#stop.push(() => consumer.close())
     return consumer
   }
 
-  /** Of each key: message n+1 is never begun before n was. */
+  /** Of each key: message n+1 is never begun before n was settled. */
   order(except: ReadonlySet<string> = new Set()): void {
     expect(this.violations).toEqual([])
     for (let key = 0; key < KEYS; key++) {
@@ -104,7 +113,7 @@ let world: World
 afterEach(() => world.close())
 
 test.each([1, 2, 3, 4])(
-  'members come, fail and leave: no key has two owners and each keeps its order, seed %i',
+  'F58: members come, fail and leave: no key has two owners and each keeps its order, seed %i',
   async (seed) => {
     world = await new World(seed).start()
     const { clock } = world
@@ -123,15 +132,21 @@ test.each([1, 2, 3, 4])(
 )
 
 test.each(['both', 'toServer', 'toClient'] as const)(
-  'a member cut off (%s) loses its queues after their time, and on its return takes part without stepping back',
+  'F27: a member cut off (%s) hands out nothing when its locks are over, others go on, and on its return it does not step back',
   async (direction) => {
     world = await new World(9).start()
     const { clock, network } = world
+    // What it has in its cache keeps it busy for longer than its locks hold, and than the broker counts it as a member.
+    world.workMsMax = 10_000
     await world.member('10.0.0.1', { concurrencyMax: 1 })
     await world.member('10.0.0.2', { concurrencyMax: 1 })
-    await clock.advance(200)
+    await clock.advance(30_000)
     network.cut('10.0.0.1', direction)
-    await clock.advance(240_000)
+    const cutAt = clock.monotonic()
+    await clock.advance(900_000)
+    const last = world.seen.findLast(({ member, at }) => member === '10.0.0.1' && at > cutAt)
+    expect(last).toBeDefined()
+    expect((last?.at ?? 0) - cutAt).toBeLessThan(60_000)
     expect(new Set(world.seen.map(({ key, n }) => `${key} ${n}`)).size).toBe(KEYS * PER_KEY)
     const before = world.seen.length
     network.heal('10.0.0.1')
@@ -142,7 +157,7 @@ test.each(['both', 'toServer', 'toClient'] as const)(
 )
 
 test.each([1, 2, 3])(
-  'leases by key: members come, fail and leave, each key keeps its order and none waits for another, seed %i',
+  'F58: leases by key: members come, fail and leave, each key keeps its order and none waits for another, seed %i',
   async (seed) => {
     world = await new World(seed).start(1)
     const { clock } = world
@@ -192,7 +207,7 @@ test('a member whose lock another one had meanwhile goes on from what that one c
   expect(after.filter(({ n }) => n !== 5)).toHaveLength(0)
 })
 
-test('a message that fails for ever goes to the dead letters after its attempts, in its place, and the rest keeps its order', async () => {
+test('F58 F59: a message that fails for ever goes to the dead letters after its attempts, in its place, and the rest keeps its order', async () => {
   world = await new World(5).start(1)
   const isPoison = (message: ConsumedMessage, n: number): boolean => message.keys[0] === 'k2' && n === 3
   await world.member('10.0.0.1', { attemptsMax: 4 }, isPoison)

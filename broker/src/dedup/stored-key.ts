@@ -1,7 +1,9 @@
 import { PropertyScan, RecordView, SystemTopic } from '@tandemmq/protocol'
 import { PropertyRewriter } from '../property-rewriter.ts'
 
-const parkingTopics = [SystemTopic.HALF, SystemTopic.SCHEDULE, SystemTopic.TIMER].map((name) => Buffer.from(name))
+const parkingTopics = [SystemTopic.HALF, SystemTopic.SCHEDULE, SystemTopic.TIMER, SystemTopic.HELD].map((name) =>
+  Buffer.from(name),
+)
 const notSends = [SystemTopic.OP_HALF, '%RETRY%', '%DLQ%'].map((name) => Buffer.from(name))
 
 /** Topic and key under which a stored record was sent, as ranges of its bytes. */

@@ -3,7 +3,7 @@ import type { MetricSources } from './sources.ts'
 
 /** Everything that is one number, taken at one moment. */
 export function figuresOf(sources: MetricSources) {
-  const { store, leases, pulls, transactions, delay, retry, dedup, statistics, groups } = sources
+  const { store, leases, pulls, transactions, order, delay, retry, dedup, statistics, groups } = sources
   return {
     now: sources.clock.now(),
     store: store.stats(),
@@ -12,6 +12,7 @@ export function figuresOf(sources: MetricSources) {
     leases: leases.stats(),
     pulls: pulls.stats(),
     transactions: transactions.stats(),
+    order: order.stats(),
     delay: delay.stats(),
     retry: retry.stats(),
     dedup: dedup?.stats() ?? { entries: 0, hits: 0, evictedEarly: 0 },
@@ -82,12 +83,62 @@ export const plainMetrics: readonly PlainMetric[] = [
     'Decisions refused because the opposite one was made before',
     ({ transactions }) => transactions.conflicts,
   ),
-  counter('transaction_checks', 'Check-backs sent to producers', ({ transactions }) => transactions.checksSent),
+  counter(
+    'transaction_commits_after_rollback',
+    'Of those: a commit of what was rolled back',
+    ({ transactions }) => transactions.commitsAfterRollback,
+  ),
+  counter(
+    'transaction_ends_repeated',
+    'Decisions made again, harmless',
+    ({ transactions }) => transactions.repeatedEnds,
+  ),
+  counter(
+    'transaction_ends_foreign',
+    'Decisions of another group or with offsets that do not belong together, ignored',
+    ({ transactions }) => transactions.foreignEnds,
+  ),
+  counter(
+    'transaction_ends_unknown',
+    'Decisions about no half message the broker has, or has heard of lately',
+    ({ transactions }) => transactions.unknownEnds,
+  ),
+  counter(
+    'transaction_checks',
+    'Half messages that producers were asked about',
+    ({ transactions }) => transactions.checksSent,
+  ),
+  counter(
+    'transaction_checks_answered',
+    'Answers to that, also those that say nothing is known',
+    ({ transactions }) => transactions.checksAnswered,
+  ),
+  counter(
+    'transaction_checks_not_mine',
+    'Of those: by a producer whose database it is not',
+    ({ transactions }) => transactions.checksNotMine,
+  ),
+  counter(
+    'transaction_checks_unanswered',
+    'Half messages of batched check-backs that were not answered in time, or whose connection broke',
+    ({ transactions }) => transactions.checksUnanswered,
+  ),
   counter(
     'transaction_checks_unanswerable',
-    'Check-backs nobody of the group was connected for',
+    'Check-backs nobody was connected for',
     ({ transactions }) => transactions.checksUnanswerable,
   ),
+
+  gauge('held_messages', 'Messages that wait for an undecided transaction of their orderBy', ({ order }) => order.held),
+  gauge('held_bytes', 'Bytes of their records, on the disk', ({ order }) => order.heldBytes),
+  gauge('held_groups', 'Values of orderBy with such messages', ({ order }) => order.groups),
+  gauge(
+    'held_oldest_seconds',
+    'For how long the longest waiting of them has had such',
+    ({ order }) => order.oldestHeldMs / 1000,
+  ),
+  counter('held_released', 'Such messages made visible', ({ order }) => order.released),
+  counter('held_lost', 'Such messages removed by retention before their turn', ({ order }) => order.lost),
 
   counter('retries', 'Messages sent back by consumers for another delivery', ({ retry }) => retry.retried),
   counter('dead_letters_added', 'Messages that became dead letters', ({ retry }) => retry.deadLettered),

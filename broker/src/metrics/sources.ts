@@ -6,7 +6,7 @@ import type { ConsumerGroups, LeaseService, Offsets, PullService, Topics } from 
 import type { RetryService } from '../retry/index.ts'
 import type { Statistics } from '../statistics/index.ts'
 import type { MessageStore } from '../store/index.ts'
-import type { TransactionService } from '../transaction/index.ts'
+import type { GroupOrder, TransactionService } from '../transaction/index.ts'
 
 /** What metrics look at: nothing here is changed by looking. */
 export interface MetricSources {
@@ -17,7 +17,8 @@ export interface MetricSources {
   readonly offsets: Pick<Offsets, 'topicsOf' | 'committed'>
   readonly leases: Pick<LeaseService, 'stats' | 'leased'>
   readonly pulls: Pick<PullService, 'stats'>
-  readonly transactions: Pick<TransactionService, 'stats'>
+  readonly transactions: Pick<TransactionService, 'stats' | 'openHalves'>
+  readonly order: Pick<GroupOrder, 'stats'>
   readonly delay: Pick<DelayService, 'stats'>
   readonly retry: Pick<RetryService, 'stats'>
   readonly dedup: Pick<DedupWindow, 'stats'> | undefined

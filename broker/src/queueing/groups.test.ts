@@ -226,13 +226,14 @@ test('a check-back asks the producer that sent, between times the others in turn
     await client.request(RequestCode.HEART_BEAT, {}, { body })
   }
   const ids = rooms.producers.members('orders-producer').map(({ connection }) => connection.id)
-  const pick = (id: number, turn = 0): number | undefined => rooms.producers.pick('orders-producer', id, turn)?.id
+  const half = (group: string, connectionId: number) => ({ group, connectionId, domain: undefined, idHash: 0 })
+  const pick = (id: number, turn = 0): number | undefined => rooms.domains.pick(half('orders-producer', id), turn)?.id
   expect([0, 1, 2, 3, 4].map((turn) => pick(ids[1]!, turn))).toEqual([ids[1], ids[0], ids[1], ids[2], ids[1]])
   ;(await clients[1]!.connection()).destroy()
   await rooms.settle()
   expect(new Set([pick(ids[1]!), pick(ids[1]!, 1)])).toEqual(new Set([ids[0], ids[2]]))
   expect(pick(-1)).toBeDefined()
-  expect(rooms.producers.pick('nobody', -1, 0)).toBeUndefined()
+  expect(rooms.domains.pick(half('nobody', -1), 0)).toBeUndefined()
   const answer = await clients[0]!.request(RequestCode.GET_PRODUCER_CONNECTION_LIST, {
     producerGroup: 'orders-producer',
   })

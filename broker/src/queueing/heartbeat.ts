@@ -33,6 +33,8 @@ export interface HeartbeatData {
   withoutSubscriptions: boolean
   /** What only our clients say of themselves. */
   instance: Instance | undefined
+  /** Likewise: databases whose transactions this client can be asked about, many in one CHECK_TRANSACTIONS. */
+  transactionDomains: string[]
 }
 
 /** One run of a program under a client id, and how long it may be away before others get its queues. */
@@ -149,5 +151,9 @@ export function heartbeatOf(body: unknown, sql: SqlExpressions): HeartbeatData {
     fingerprint: numberOf(fields['heartbeatFingerprint'], 0),
     withoutSubscriptions: fields['withoutSub'] === true,
     instance: instanceOf(fields['instance']),
+    transactionDomains: listOf(fields, 'transactionDomains').map((domain) => {
+      if (typeof domain === 'string') return domain
+      throw new ProtocolError('FIELD_INVALID', 'transactionDomains must be a list of texts')
+    }),
   }
 }

@@ -50,6 +50,11 @@ export class MemberTable<M extends Member> {
     return [...this.#groups.keys()]
   }
 
+  /** Groups this connection is a member of. */
+  groupsOf(connectionId: number): string[] {
+    return [...(this.#groupsOf.get(connectionId) ?? [])]
+  }
+
   get(group: string, connectionId: number): M | undefined {
     return this.#groups.get(group)?.get(connectionId)
   }

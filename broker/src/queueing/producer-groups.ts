@@ -1,12 +1,14 @@
 import { GROUP_LENGTH_MAX } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
+import { KnownClients } from './known-clients.ts'
 import { type Member, MemberTable } from './member-table.ts'
 
 /** Which clients produce for which group: whom a check-back can ask. */
 export class ProducerGroups {
   readonly #clock: Clock
   readonly #members: MemberTable<Member>
+  readonly #clients = new KnownClients()
   /** A producer joined: open transactions of its group have somebody to ask. Set by the broker. */
   onJoined: ((group: string) => void) | undefined = undefined
 
@@ -32,6 +34,7 @@ export class ProducerGroups {
       const detail = `the group name has ${group.length} characters, at most ${GROUP_LENGTH_MAX} are allowed`
       throw new BrokerError('GROUP_NAME_INVALID', detail)
     }
+    this.#clients.note(connection.id, clientId)
     this.#members.add(group, { connection, clientId, language, version, lastSeenAt: this.#clock.monotonic() })
     this.onJoined?.(group)
   }
@@ -44,22 +47,17 @@ export class ProducerGroups {
     this.#members.connectionClosed(connection.id)
   }
 
-  /**
-   * Whom to ask about a half message: the producer that sent it, while it lives, every other time, since it may hang; in
-   * between, and when it is gone, the producers of its group in turn.
-   * @param connectionId of the connection the half message came through, -1 when not known any more
-   * @param turn how often somebody was asked about this half message. Each has a count of its own: with one for the group,
-   *   as many open halves as producers would meet the same producer every time.
-   */
-  pick(group: string, connectionId: number, turn: number): Connection | undefined {
+  /** The client that once sent through this connection, through its newest one; undefined when it is gone. */
+  successor(group: string, connectionId: number): Member | undefined {
     const members = this.#members.membersOf(group)
-    if (members === undefined) return undefined
-    const first = members.get(connectionId)
-    const sender = first?.connection.isOpen ? first : undefined
-    if (sender !== undefined && turn % 2 === 0) return sender.connection
-    const open = [...members.values()].filter((member) => member.connection.isOpen && member !== sender)
-    if (open.length === 0) return sender?.connection
-    return open[(sender === undefined ? turn : (turn - 1) / 2) % open.length]?.connection
+    if (members === undefined || connectionId < 0) return undefined
+    const member = members.get(connectionId) ?? members.get(this.#clients.successorOf(connectionId))
+    return member?.connection.isOpen ? member : undefined
+  }
+
+  /** By connection id; in the order they came. */
+  membersOf(group: string): ReadonlyMap<number, Member> | undefined {
+    return this.#members.membersOf(group)
   }
 
   /** Live producers of the group; empty when there is none. */

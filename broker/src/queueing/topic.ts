@@ -41,6 +41,7 @@ const unsendable: ReadonlySet<string> = new Set<string>([
   SystemTopic.TIMER,
   SystemTopic.HALF,
   SystemTopic.OP_HALF,
+  SystemTopic.HELD,
   'TRANS_CHECK_MAX_TIME_TOPIC',
   'SELF_TEST_TOPIC',
   'OFFSET_MOVED_EVENT',

@@ -39,6 +39,7 @@ const waitingRooms: ReadonlySet<string> = new Set([
   SystemTopic.OP_HALF,
   SystemTopic.SCHEDULE,
   SystemTopic.TIMER,
+  SystemTopic.HELD,
 ])
 
 const head = {

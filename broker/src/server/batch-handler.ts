@@ -58,8 +58,12 @@ export class BatchHandler {
     const distinct = keys.size === entries.length
     if (own > 0 && topic.dedupWindowMs !== 0) send.options.dedup.admit(own)
     send.readFields(connection, header, topic)
+    const { queueId } = send.fields
     const placed: Placed[] = []
     for (const entry of entries) {
+      // A member that is held leaves the fields of the held record.
+      send.fields.topic = topic.nameBytes
+      send.fields.queueId = queueId
       properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd, now)
       send.takeProperties()
       send.fields.flag = entry.flag
@@ -140,15 +144,24 @@ class BatchReply implements AppendCompletion {
         transactionId: this.#batchKey,
         MSG_REGION: 'DefaultRegion',
         TRACE_ON: 'true',
-        // Ours: places of the members that an earlier send had stored, and the place of each.
+        // Ours: which members an earlier send had stored, and where each is when they are not one behind the other.
         ...(duplicates.length > 0 && {
           dedup: duplicates.length === this.#placed.length ? '1' : undefined,
           duplicates: duplicates.join(','),
+        }),
+        ...((duplicates.length > 0 || this.#isScattered) && {
           queueIds: this.#placed.map(({ queueId }) => queueId).join(','),
           queueOffsets: this.#placed.map(({ queueOffset }) => queueOffset).join(','),
         }),
       },
     })
+  }
+
+  get #isScattered(): boolean {
+    const first = this.#placed[0] as Placed
+    return this.#placed.some(
+      ({ queueId, queueOffset }, n) => queueId !== first.queueId || queueOffset !== first.queueOffset + n,
+    )
   }
 
   failed(error: StoreError): void {

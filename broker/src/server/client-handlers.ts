@@ -3,6 +3,7 @@ import { BrokerError } from '../broker-error.ts'
 import {
   type ConsumerGroups,
   heartbeatOf,
+  type ProducerDomains,
   type ProducerGroups,
   type SqlExpressions,
   subscriptionOf,
@@ -17,9 +18,10 @@ const CONFLICTS_TOLD_MAX = 10
 export function clientHandlers(options: {
   consumers: ConsumerGroups
   producers: ProducerGroups
+  domains: ProducerDomains
   sql: SqlExpressions
 }): Map<number, Handler> {
-  const { consumers, producers, sql } = options
+  const { consumers, producers, domains, sql } = options
   /** Ours: says that members of these groups disagree; who wants to know more asks for the connections (203). */
   const conflictField = (groups: readonly string[]): { subscriptionConflict?: string } => {
     const topics = groups.flatMap((group) => consumers.conflicts(group).map(({ topic }) => topic))
@@ -32,6 +34,7 @@ export function clientHandlers(options: {
     const { clientId, fingerprint, withoutSubscriptions: short, instance } = data
     const client = { clientId, language, version }
     for (const group of data.producerGroups) producers.register(group, connection, clientId, language, version)
+    domains.announce(data.transactionDomains, connection, client)
     // Without a fingerprint the client always sends everything; a stock broker then says "changed" (golden heartbeats).
     let subscriptionsKnown = fingerprint !== 0
     for (const consumer of data.consumers) {
@@ -50,7 +53,10 @@ export function clientHandlers(options: {
     header.requireText(Field.clientID)
     const producerGroup = textOr(header, Field.producerGroup, undefined)
     const consumerGroup = textOr(header, Field.consumerGroup, undefined)
-    if (producerGroup !== undefined) producers.unregister(producerGroup, connection)
+    if (producerGroup !== undefined) {
+      producers.unregister(producerGroup, connection)
+      domains.leave(connection)
+    }
     if (consumerGroup !== undefined) consumers.unregister(consumerGroup, connection)
     answer(connection, header)
   }

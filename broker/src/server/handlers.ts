@@ -11,8 +11,10 @@ import { clientHandlers } from './client-handlers.ts'
 import type { DeliveryGuardOptions } from './delivery-guard.ts'
 import type { Figure } from '../metrics/index.ts'
 import type { Handler } from './handler.ts'
+import { heldGroupHandlers } from './held-group-handlers.ts'
 import { lockHandlers } from './lock-handlers.ts'
 import { MessageProperties } from './message-properties.ts'
+import { operatorTransactionHandlers } from './operator-transaction-handlers.ts'
 import { offsetHandlers } from './offset-handlers.ts'
 import { popHandlers } from './pop-handlers.ts'
 import { pullHandlers } from './pull-handlers.ts'
@@ -50,7 +52,7 @@ export function createHandlers(
   // A quarter: above half of it all are refused, and the other half is for answers under way.
   const guard = { measured: rooms.measured, outputBytes, relieve, outputBytesHigh: options.outputBytesMax / 4 }
   const { brokerName, clock } = options
-  const { store, topics, groups, producers, offsets, pulls, transactions, delay, dedup, retry } = rooms
+  const { store, topics, groups, producers, offsets, pulls, transactions, order, delay, dedup, retry } = rooms
   const uniqueIds = new UniqueIdGenerator(LOOPBACK, 0, Math.floor(clock.random() * ID_SEED_MAX))
   const send = new SendHandler({
     clock,
@@ -58,6 +60,7 @@ export function createHandlers(
     topics,
     delay,
     transactions,
+    order,
     dedup,
     retry,
     put: rooms.statistics.put,
@@ -79,7 +82,7 @@ export function createHandlers(
       pull: pullHandlers(pulls, guard),
       pop: popHandlers(rooms.leases, guard),
       assignment: assignmentHandlers({ groups, modes: rooms.modes, queuesOf: (topic) => rooms.queues.of(topic) }),
-      client: clientHandlers({ consumers: groups, producers, sql: rooms.sql }),
+      client: clientHandlers({ consumers: groups, producers, domains: rooms.domains, sql: rooms.sql }),
       offset: offsetHandlers({
         ...{ topics, groups, offsets, locks: rooms.locks, read },
         requireOpen: () => rooms.store.requireOpen(),
@@ -92,7 +95,11 @@ export function createHandlers(
       redrive: redriveHandlers({ redrives: rooms.redrives }),
       recall: recallHandlers({ delay, brokerName }),
       timer: timerHandlers({ delay, brokerName }),
-      transaction: transactionHandlers({ transactions, audit: options.log }),
+      transaction: new Map([
+        ...transactionHandlers({ transactions }),
+        ...operatorTransactionHandlers({ clock, transactions, decisions: rooms.decisions, audit: options.log }),
+      ]),
+      heldGroup: heldGroupHandlers({ order, transactions }),
       admin: adminHandlers({
         ...rooms,
         read,
@@ -109,6 +116,8 @@ export function createHandlers(
       rooms.leases.connectionClosed(connection)
       groups.connectionClosed(connection)
       producers.connectionClosed(connection)
+      rooms.domains.connectionClosed(connection)
+      transactions.connectionClosed(connection.id)
       rooms.nameServer.registry.connectionClosed(connection)
     },
   }

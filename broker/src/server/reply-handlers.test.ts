@@ -3,7 +3,7 @@ import { type ConnectionOwner, RemotingClient, RemotingServer } from '@tandemmq/
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
 import { expect, test } from 'vitest'
 import { MemoryBroker } from '../../../test/kit/memory-broker.ts'
-import { ProducerGroups, SqlExpressions } from '../queueing/index.ts'
+import { ProducerDomains, ProducerGroups, SqlExpressions } from '../queueing/index.ts'
 import { clientHandlers } from './client-handlers.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { createReplyHandlers } from './reply-handlers.ts'
@@ -15,9 +15,10 @@ test.each([
   const clock = new VirtualClock({ seed: 1 })
   const network = new MemoryNetwork({ clock })
   const producers = new ProducerGroups({ clock })
+  const domains = new ProducerDomains({ clock, groups: producers })
   const consumers = {} as Parameters<typeof clientHandlers>[0]['consumers']
   const sql = new SqlExpressions()
-  const handlers = [createReplyHandlers({ producers, clock }), clientHandlers({ producers, consumers, sql })]
+  const handlers = [createReplyHandlers({ producers, clock }), clientHandlers({ producers, consumers, domains, sql })]
   const dispatcher = new Dispatcher({ handlers, onClosed: () => {}, log: () => {} })
   const server = new RemotingServer({ clock, network, owner: dispatcher, host: '0.0.0.0', port: 9876 })
   await clock.run(server.start())

@@ -244,9 +244,13 @@ export const requestTable: readonly RequestRow[] = [
   served('LIST_TIMERS', 'timer'),
   served('DEAD_LETTER_STATE', 'redrive'),
   served('REDRIVE_DEAD_LETTERS', 'redrive'),
+  served('LIST_HELD_GROUPS', 'heldGroup'),
   served('BROKER_STATS', 'admin'),
   served('RESCHEDULE_TIMER', 'timer'),
   served('CANCEL_TIMER_BY_KEY', 'timer'),
+  elsewhere('CHECK_TRANSACTIONS', pushed),
+  served('END_TRANSACTIONS', 'transaction'),
+  served('LIST_RESOLVED_TRANSACTIONS', 'transaction'),
 ]
 
 /** Answers of a broker to known codes that it does not serve, by code. */

@@ -17,7 +17,7 @@ import { recallHandle } from '../delay/index.ts'
 import type { Topic, Topics } from '../queueing/index.ts'
 import type { RetryService } from '../retry/index.ts'
 import type { MessageStore } from '../store/index.ts'
-import type { TransactionService } from '../transaction/index.ts'
+import type { GroupOrder, TransactionService } from '../transaction/index.ts'
 import { DrainRate } from '../flow-control.ts'
 import type { Measurements } from '../measurements.ts'
 import type { Traffic } from '../traffic.ts'
@@ -38,6 +38,7 @@ export interface SendHandlerOptions {
   topics: Topics
   delay: DelayService
   transactions: TransactionService
+  order: GroupOrder
   dedup: DedupWindow
   retry: RetryService
   /** Everything accepted. */
@@ -212,9 +213,9 @@ export class SendHandler {
     this.fields.propertiesEnd = this.options.properties.end
   }
 
-  /** Straight into its queue, or parked when it is delayed. */
+  /** Straight into its queue, parked when it is delayed, held when it must not overtake a transaction. */
   append(topic: Topic, reply: SendReply | undefined): void {
-    const { delay, store, brokerName } = this.options
+    const { delay, order, store, brokerName } = this.options
     const { bytes, scan } = this.options.properties
     const fields = this.fields
     const deliverAt = delay.deliverAt(scan, bytes, this.options.clock.now())
@@ -227,6 +228,7 @@ export class SendHandler {
       if (reply !== undefined) reply.recallHandle = recallHandle(topic.name, brokerName, deliverAt, key)
       return
     }
+    if (order.isActive && order.holds(topic.name, scan)) return this.#hold(topic, reply)
     const tagsCode = scan.tagsStart < 0 ? 0 : tagHash(bytes, scan.tagsStart, scan.tagsEnd)
     const queue = topic.queues[fields.queueId] ?? store.queue(topic.name, fields.queueId)
     store.append(queue, fields, tagsCode, reply)
@@ -237,6 +239,14 @@ export class SendHandler {
     const propertiesAt = fields.physicalOffset + size - (fields.propertiesEnd - fields.propertiesStart)
     reply.keyAt = propertiesAt + scan.uniqKeyStart
     reply.keyBytes = scan.uniqKeyEnd - scan.uniqKeyStart
+  }
+
+  #hold(topic: Topic, reply: SendReply | undefined): void {
+    const key = this.key()
+    const size = recordSize(this.fields)
+    this.options.order.append(this.fields, reply)
+    this.#count(topic, size)
+    this.#place(reply, key)
   }
 
   #isHalf(): boolean {

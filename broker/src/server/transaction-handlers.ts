@@ -8,17 +8,14 @@ import {
   ProtocolError,
   RequestCode,
   ResponseCode,
-  TandemError,
   TandemRequestCode,
 } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
 import { decimalAt, propertyHead, PropertyRewriter } from '../property-rewriter.ts'
 import { RecordCopy } from '../record-copy.ts'
 import type { Decision, EndDone, EndRequest, HalfMessage, TransactionService } from '../transaction/index.ts'
+import { endDecisions, endTransactionsHandler } from './end-transactions-handler.ts'
 import type { Handler } from './handler.ts'
-
-/** EndTransactionRequestHeader.commitOrRollback (remoting.md 2C). */
-const decisions: Readonly<Record<number, Decision>> = { 0: 'unknown', 8: 'commit', 12: 'rollback' }
 
 const LIST_MAX = 1_000
 const IDS_MAX = 10_000
@@ -29,25 +26,21 @@ const limitField = fieldName('limit')
 /**
  * END_TRANSACTION, and TandemMQ's own requests about open transactions:
  *
+ * - END_TRANSACTIONS 9111: many ends in one request, {@link endTransactionsHandler}
  * - PENDING_TRANSACTIONS 9101: body `{"transactionIds": [...]}`, answer `{"pending": [...]}`, those still open
  * - LIST_TRANSACTIONS 9102: ext `limit`, answer `{"transactions": [...]}` ({@link PendingTransaction}), oldest first
- * - RESOLVE_TRANSACTION 9103: body `{"physicalOffset": n, "decision": "commit" | "rollback"}`, answer `{"outcome": ...}`
  *
  * END as a request is answered with the outcome in ext `outcome` (and `conflict` = true when the opposite was decided
  * before), 1 for what is no half message of that group. One-way it is never answered.
  */
-export function transactionHandlers(options: {
-  transactions: TransactionService
-  /** One line for an operator's decision: who asked for what, and what came of it. */
-  audit?: (line: string) => void
-}): Map<number, Handler> {
-  const { transactions, audit } = options
+export function transactionHandlers(options: { transactions: TransactionService }): Map<number, Handler> {
+  const { transactions } = options
   const request: EndRequest = { group: '', queueOffset: 0, physicalOffset: 0, decision: 'unknown', fromCheck: false }
   return new Map<number, Handler>([
     [
       RequestCode.END_TRANSACTION,
       (connection, header) => {
-        const decision = decisions[header.requireInteger(Field.commitOrRollback)]
+        const decision = endDecisions[header.requireInteger(Field.commitOrRollback)]
         if (decision === undefined) throw new ProtocolError('FIELD_INVALID', 'commitOrRollback is none of 0, 8, 12')
         const fromCheck = header.find(Field.fromTransactionCheck)
         request.group = header.requireText(Field.producerGroup)
@@ -63,6 +56,7 @@ export function transactionHandlers(options: {
         })
       },
     ],
+    [TandemRequestCode.END_TRANSACTIONS, endTransactionsHandler(transactions)],
     [
       TandemRequestCode.PENDING_TRANSACTIONS,
       (connection, header) => {
@@ -82,31 +76,6 @@ export function transactionHandlers(options: {
         const limit = header.find(limitField)
         const count = limit < 0 ? LIST_MAX : Math.min(Math.max(header.integer(limit), 0), LIST_MAX)
         connection.reply(header, json({ transactions: transactions.list(count), total: transactions.stats().pending }))
-      },
-    ],
-    [
-      TandemRequestCode.RESOLVE_TRANSACTION,
-      (connection, header) => {
-        const { physicalOffset, decision } = bodyOf(header)
-        if (typeof physicalOffset !== 'number' || !Number.isSafeInteger(physicalOffset) || physicalOffset < 0) {
-          throw new BrokerError('INVALID_PARAMETER', 'physicalOffset must be a number >= 0')
-        }
-        if (decision !== 'commit' && decision !== 'rollback') {
-          throw new BrokerError('INVALID_PARAMETER', 'decision must be "commit" or "rollback"')
-        }
-        const { opaque, serialization } = header
-        const asker = `${connection.remoteAddress}:${connection.remotePort}`
-        transactions.resolve(physicalOffset, decision).then(
-          (outcome) => {
-            audit?.(`${asker} resolved the half message at ${physicalOffset}: ${decision}, now ${outcome}`)
-            if (connection.isOpen) connection.reply({ opaque, serialization }, json({ outcome }))
-          },
-          (error: unknown) => {
-            const remark = error instanceof TandemError ? error.message : String(error)
-            if (connection.isOpen)
-              connection.reply({ opaque, serialization }, { code: ResponseCode.SYSTEM_ERROR, remark })
-          },
-        )
       },
     ],
   ])
@@ -164,7 +133,7 @@ export function checkTransactionRequest(half: HalfMessage, record: Buffer, broke
   const textOf = (start: number | undefined, end: number | undefined): string | undefined =>
     start === undefined || start < 0 ? undefined : record.toString('utf8', start, end)
   const msgId = textOf(uniqKeyAt, ends[3])
-  rewriter.putNumber(checkTimesHead, half.attempts + 1)
+  rewriter.putNumber(checkTimesHead, half.asked + 1)
   fields.topic = Buffer.from(record.subarray(topicAt, ends[0]))
   fields.queueId = decimalAt(record, queueAt as number, ends[1] as number)
   fields.queueOffset = half.queueOffset

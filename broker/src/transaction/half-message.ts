@@ -1,4 +1,5 @@
 import type { AppendCompletion } from '../store/index.ts'
+import type { CheckLane } from './check-lanes.ts'
 import { type HalfEvent, type HalfState, nextState } from './half-rules.ts'
 
 /** What became of a transaction's message. */
@@ -6,6 +7,17 @@ export type Outcome = 'committed' | 'rolledBack' | 'pending' | 'unknown'
 
 /** @param conflict the caller asked for the opposite of `outcome` and was refused */
 export type EndDone = (outcome: Outcome, conflict: boolean) => void
+
+/** What a half message is from the beginning. */
+export type HalfOrigin =
+  | 'group'
+  | 'topic'
+  | 'queueId'
+  | 'domain'
+  | 'connectionId'
+  | 'firstCheckMs'
+  | 'delayed'
+  | 'idHash'
 
 export interface HalfMessageOwner {
   settled(half: HalfMessage): void
@@ -28,11 +40,15 @@ export class HalfMessage implements AppendCompletion {
   /** Destination after a commit. */
   readonly topic: string
   readonly queueId: number
+  /** Property TANDEM_DOMAIN: who announced it can be asked, whatever its group. */
+  readonly domain: string | undefined
   /** Connection that sent it, -1 after a restart. */
   readonly connectionId: number
   /** Store time by the broker's clock, ms since 1970. */
   storedAt = 0
-  /** Check-backs handed to a live producer so far. */
+  /** Check-backs handed to a live producer so far: whose turn it is. */
+  asked = 0
+  /** Check-backs that were answered, with whatever. */
   attempts = 0
   /** Age of the first check-back, ms. */
   readonly firstCheckMs: number
@@ -47,7 +63,9 @@ export class HalfMessage implements AppendCompletion {
   dueAt = 0
   step = 0
   missed = false
-  queued: 'no' | 'list' | 'heap' = 'no'
+  /** In the schedule; or in the waiting line of a client; or in a request to one. */
+  queued: 'no' | 'list' | 'heap' | 'lane' | 'asked' = 'no'
+  lane: CheckLane | undefined = undefined
   previous: HalfMessage | undefined = undefined
   next: HalfMessage | undefined = undefined
 
@@ -55,14 +73,12 @@ export class HalfMessage implements AppendCompletion {
   #done: EndDone | undefined = undefined
   #joined: { done: EndDone; conflict: boolean }[] | undefined = undefined
 
-  constructor(
-    owner: HalfMessageOwner,
-    origin: Pick<HalfMessage, 'group' | 'topic' | 'queueId' | 'connectionId' | 'firstCheckMs' | 'delayed' | 'idHash'>,
-  ) {
+  constructor(owner: HalfMessageOwner, origin: Pick<HalfMessage, HalfOrigin>) {
     this.#owner = owner
     this.group = origin.group
     this.topic = origin.topic
     this.queueId = origin.queueId
+    this.domain = origin.domain
     this.connectionId = origin.connectionId
     this.firstCheckMs = origin.firstCheckMs
     this.delayed = origin.delayed

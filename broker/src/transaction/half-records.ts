@@ -6,6 +6,7 @@ import { OpRecords, topicIs } from '../op-record.ts'
 import { decimalAt, propertyHead, PropertyRewriter } from '../property-rewriter.ts'
 import { RecordCopy } from '../record-copy.ts'
 import { sourceMark } from '../settles.ts'
+import type { GroupOrder } from './group-order/index.ts'
 import type { HalfMessage } from './half-message.ts'
 
 const PROPERTY_END = 0x02
@@ -31,26 +32,39 @@ const DELAYS = [
   PropertyName.TIMER_DELAY_MS,
   PropertyName.TIMER_DELIVER_MS,
 ]
-const NOTED = [PGROUP, TRANSACTION_ID, UNIQ_KEY, IMMUNITY, KEYS, ...DELAYS]
+const NOTED = [PGROUP, TRANSACTION_ID, UNIQ_KEY, IMMUNITY, KEYS, PropertyName.TANDEM_DOMAIN, ...DELAYS]
 /** Places of the noted properties in the rewriter. */
-const AT = { topic: 0, queue: 1, group: 4, transactionId: 5, uniqKey: 6, immunity: 7, keys: 8, firstDelay: 9 }
+const AT = {
+  topic: 0,
+  queue: 1,
+  group: 4,
+  transactionId: 5,
+  uniqKey: 6,
+  immunity: 7,
+  keys: 8,
+  domain: 9,
+  firstDelay: 10,
+}
 
 /** Half records in the log: how a message becomes one, what one says, and what is written when it is settled. */
 export class HalfRecords {
   readonly #log: LogWriter
   readonly #names: NameCache
   readonly #ops: OpRecords
+  readonly #order: GroupOrder | undefined
   readonly #copy = new RecordCopy()
   readonly #parking = new PropertyRewriter({ drop: BROKERS_OWN, note: NOTED })
   #scratch = Buffer.allocUnsafe(8_192)
-  /** Of the message handled last: CHECK_IMMUNITY_TIME_IN_SECONDS in ms, hash of the transaction id, has it a delay. */
+  /** Of the message handled last: CHECK_IMMUNITY_TIME_IN_SECONDS in ms, hash of the transaction id, has it a delay, domain. */
   immunityMs: number | undefined
   idHash = 0
   delayed = false
+  domain: string | undefined
 
-  constructor(log: LogWriter, names: NameCache) {
+  constructor(log: LogWriter, names: NameCache, order?: GroupOrder) {
     this.#log = log
     this.#names = names
+    this.#order = order
     this.#ops = new OpRecords(log)
   }
 
@@ -85,7 +99,9 @@ export class HalfRecords {
     record: RecordView,
     bytes: Buffer,
   ):
-    | (Pick<HalfMessage, 'group' | 'topic' | 'queueId' | 'delayed' | 'idHash'> & { immunityMs: number | undefined })
+    | (Pick<HalfMessage, 'group' | 'topic' | 'queueId' | 'domain' | 'delayed' | 'idHash'> & {
+        immunityMs: number | undefined
+      })
     | undefined {
     const { starts, ends } = this.#parking
     this.#parking.load(bytes, record.propertiesStart, record.propertiesEnd)
@@ -98,6 +114,7 @@ export class HalfRecords {
       group: textOf(AT.group),
       topic: textOf(AT.topic),
       queueId,
+      domain: this.domain,
       delayed: this.delayed,
       idHash: this.idHash,
       immunityMs: this.immunityMs,
@@ -120,14 +137,23 @@ export class HalfRecords {
     fields.propertiesEnd = destinationAt(record, fields.propertiesStart, fields.propertiesEnd)
     fields.sysFlag = (fields.sysFlag & ~SysFlag.TRANSACTION_MASK) | SysFlag.TRANSACTION_COMMIT
     fields.preparedTransactionOffset = sourceMark(half.physicalOffset)
+    const order = this.#order
     if (half.delayed) this.#log.publish(half.topic, half.queueId, fields, half)
-    else this.#log.append(half.topic, half.queueId, fields, half)
+    else if (order?.mustWait(half.physicalOffset)) {
+      fields.queueId = half.queueId
+      order.hold(half.physicalOffset, fields, half)
+    } else {
+      this.#log.append(half.topic, half.queueId, fields, half)
+      order?.settled(half.physicalOffset, fields.physicalOffset)
+    }
     return fields.storeTimestamp
   }
 
   /** @returns store time of the op record */
   appendRollback(half: HalfMessage, now: number): number {
-    return this.#ops.append(half.physicalOffset, now, half)
+    const storedAt = this.#ops.append(half.physicalOffset, now, half)
+    this.#order?.settled(half.physicalOffset, this.#ops.physicalOffset)
+    return storedAt
   }
 
   /** Whether the record at `physicalOffset` is the half message of `group` at `queueOffset`. */
@@ -153,9 +179,36 @@ export class HalfRecords {
     return { transactionId: textOf(AT.transactionId) || messageId, messageId, keys: textOf(AT.keys) }
   }
 
+  /**
+   * Undefined when the record cannot be read, or is not what was stored: a wrong id would decide another transaction, so it
+   * is compared with the hash taken when the half came.
+   */
+  transactionIdOf(half: HalfMessage): string | undefined {
+    if (half.size > this.#scratch.length) this.#scratch = Buffer.allocUnsafe(2 * half.size)
+    const record = this.#scratch
+    if (!this.#readableInto(half, record)) return undefined
+    const { view } = this.#copy
+    if (!view.at(record, 0)) return undefined
+    const { starts, ends } = this.#parking
+    this.#parking.load(record, view.propertiesStart, view.propertiesEnd)
+    this.#note(record)
+    if (this.idHash !== half.idHash) return undefined
+    const id = (ends[AT.transactionId] as number) > (starts[AT.transactionId] as number) ? AT.transactionId : AT.uniqKey
+    return (starts[id] as number) < 0 ? undefined : record.toString('utf8', starts[id] as number, ends[id] as number)
+  }
+
   hashOfId(id: string): number {
     const bytes = Buffer.from(id, 'utf8')
     return hashOf(bytes, 0, bytes.length)
+  }
+
+  #readableInto(half: HalfMessage, record: Buffer): boolean {
+    try {
+      return this.#log.readInto(half.physicalOffset, half.size, record, 0)
+    } catch (error) {
+      if (error instanceof TandemError) return false
+      throw error
+    }
   }
 
   #readable(physicalOffset: number): Buffer | undefined {
@@ -173,6 +226,9 @@ export class HalfRecords {
     this.idHash = hashOf(source, starts[id] as number, ends[id] as number)
     const seconds = decimalAt(source, starts[AT.immunity] as number, ends[AT.immunity] as number)
     this.immunityMs = Number.isNaN(seconds) ? undefined : seconds * 1000
+    const domainAt = starts[AT.domain] as number
+    const domainEnd = ends[AT.domain] as number
+    this.domain = domainAt < domainEnd ? this.#names.text(source, domainAt, domainEnd) : undefined
     this.delayed = false
     for (let at = AT.firstDelay; at < starts.length; at++) if ((starts[at] as number) >= 0) this.delayed = true
   }

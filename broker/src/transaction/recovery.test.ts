@@ -12,6 +12,7 @@ function openOn(disk: MemoryDisk) {
       fields.topic = Buffer.from(topic)
       store.append(store.queue(topic, queueId), fields, 0, completion)
     },
+    deliver: (topic, queueId, fields, completion) => log.append(topic, queueId, fields, completion),
     publish: (topic, queueId, fields, completion) => log.append(topic, queueId, fields, completion),
     read: (at) => store.read(at),
     readInto: (at, size, target, to) => store.readInto(at, size, target, to),

@@ -176,7 +176,7 @@ test('check-backs begin at the timeout and back off 1, 2, 5, 10, 30, 30 s, for e
   expect(asks).toEqual([])
   await clock.advance(150_000)
   expect(asks.map(({ at }) => at)).toEqual([6_000, 7_000, 9_000, 14_000, 24_000, 54_000, 84_000, 114_000, 144_000])
-  expect(asks.at(-1)?.half).toMatchObject({ attempts: 9, group: 'shop', connectionId: 7, topic: 'orders' })
+  expect(asks.at(-1)?.half).toMatchObject({ asked: 9, attempts: 0, group: 'shop', connectionId: 7, topic: 'orders' })
   await clock.advance(30 * 86_400_000)
   expect(service.stats()).toMatchObject({ pending: 1 })
   expect(service.stats().oldestPendingMs).toBeGreaterThan(30 * 86_400_000)
@@ -220,19 +220,23 @@ test('a settled half message is not asked about', async () => {
 
 test('asks that reach no live producer do not count, and a producer coming online is asked at once', async () => {
   const { half, asks, clock, service, world } = setUp({ online: false })
-  half('m1')
+  const at = half('m1', { TANDEM_DOMAIN: 'db1' })
   await clock.advance(70_000)
-  expect(service.list()[0]?.attempts).toBe(0)
+  expect(service.list()[0]).toMatchObject({ asked: 0, attempts: 0, domain: 'db1' })
   expect(service.stats().checksUnanswerable).toBeGreaterThan(3)
   expect(service.stats().checksSent).toBe(0)
   world.online = true
-  service.producerOnline('others')
+  service.producerOnline({ group: 'others' })
+  service.producerOnline({ domain: 'db2' })
   await clock.settle()
   expect(asks).toEqual([])
-  service.producerOnline('shop')
+  service.producerOnline({ domain: 'db1' })
   await clock.settle()
   expect(asks).toHaveLength(1)
-  expect(service.list()[0]?.attempts).toBe(1)
+  expect(service.list()[0]).toMatchObject({ asked: 1, attempts: 0 })
+  service.end({ group: 'shop', ...at, decision: 'unknown', fromCheck: true }, () => {})
+  expect(service.list()[0]).toMatchObject({ asked: 1, attempts: 1 })
+  expect(service.stats()).toMatchObject({ checksSent: 1, checksAnswered: 1, pending: 1 })
 })
 
 test('thousands of check-backs due at once are spread over time', async () => {
@@ -273,9 +277,11 @@ test('an operator sees open transactions and settles one by hand', async () => {
       keys: 'o-1',
       storedAt: 1_700_000_000_000,
       ageMs: 1_000,
+      asked: 0,
       attempts: 0,
       nextCheckInMs: 5_000,
       state: 'pending',
+      holdsBack: 0,
     },
   ])
   const resolved = service.resolve(at.physicalOffset, 'commit')

@@ -7,11 +7,16 @@ import { sourceOf } from '../settles.ts'
 import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
 import type { AppendCompletion, DerivedState } from '../store/index.ts'
 import { CheckBack } from './check-back.ts'
+import type { GroupOrder } from './group-order/index.ts'
 import { type EndDone, HalfMessage, type HalfMessageOwner, type Outcome } from './half-message.ts'
 import { HalfRecords } from './half-records.ts'
 import { type Decision, endAction } from './half-rules.ts'
 import { SettledWindow } from './settled-window.ts'
+import { openHalves, type OpenHalves } from './open-states.ts'
+import { pendingTransaction } from './pending-transaction.ts'
 import type { EndRequest, PendingTransaction, TransactionServiceOptions, TransactionStats } from './types.ts'
+
+const nobodyWaits: EndDone = () => {}
 
 /**
  * Half messages and what became of them. State machine: half-rules.ts. A commit is one append (the real message, which
@@ -27,6 +32,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   readonly #verify: ((scan: PropertyScan, properties: Buffer) => void) | undefined
   readonly #names = new NameCache()
   readonly #records: HalfRecords
+  readonly #order: GroupOrder | undefined
   /** By physical offset, in log order. */
   readonly #pending = new Map<number, HalfMessage>()
   readonly #settled: SettledWindow
@@ -48,10 +54,14 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       log: options.log,
       intervalMs: options.checkIntervalMs ?? 30_000,
       ask: (half, record) => options.ask(half, record),
+      peerOf: (half) => options.peerOf?.(half),
+      transactionIdOf: (half) => this.#records.transactionIdOf(half),
+      decide: (half, decision) => this.#decide(half, decision, nobodyWaits),
       find: (physicalOffset) => this.#pending.get(physicalOffset),
     })
     this.#verify = options.verify === undefined ? undefined : (scan, bytes) => options.verify?.(scan, bytes)
-    this.#records = new HalfRecords(options.log, this.#names)
+    this.#order = options.order
+    this.#records = new HalfRecords(options.log, this.#names, options.order)
     this.#settled = new SettledWindow({
       entriesMax: options.outcomesMax ?? 1_000_000,
       windowMs: options.outcomesWindowMs ?? 3_600_000,
@@ -87,6 +97,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       group: owner,
       topic,
       queueId,
+      domain: this.#records.domain,
       connectionId,
       firstCheckMs: this.#records.immunityMs ?? this.#timeoutMs,
       delayed: this.#records.delayed,
@@ -99,6 +110,7 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     half.storedAt = fields.storeTimestamp
     this.#pending.set(half.physicalOffset, half)
     this.#checkBack.add(half, half.firstCheckMs)
+    if (!half.delayed) this.#order?.reserve(topic, scan, half.physicalOffset)
   }
 
   /**
@@ -115,7 +127,10 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     } else if (half.queueOffset !== request.queueOffset || half.group !== request.group) {
       this.#foreignEnds++
       done('unknown', false)
-    } else this.#decide(half, request.decision, done)
+    } else {
+      if (request.fromCheck) this.#checkBack.heard(half)
+      this.#decide(half, request.decision, done)
+    }
   }
 
   /** Settles a half message by an operator's word; the same rules as {@link end}, without its group check. */
@@ -145,33 +160,56 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     return transactionIds.filter((id) => found.delete(id))
   }
 
+  /** Whether the half message at this offset is not settled durably. */
+  isPending(physicalOffset: number): boolean {
+    return this.#pending.has(physicalOffset)
+  }
+
   /** Oldest first. */
   list(limit = 1000): PendingTransaction[] {
-    const now = this.#clock.now()
     const listed: PendingTransaction[] = []
     for (const half of this.#pending.values()) {
       if (listed.length >= limit) break
-      const { physicalOffset, queueOffset, group, topic, queueId, storedAt, attempts, state } = half
-      listed.push({
-        physicalOffset,
-        queueOffset,
-        group,
-        topic,
-        queueId,
-        ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
-        storedAt,
-        ageMs: Math.max(0, now - storedAt),
-        attempts,
-        nextCheckInMs: this.#checkBack.dueInMs(half),
-        state,
-      })
+      listed.push(this.#describe(half))
     }
     return listed
   }
 
-  /** A producer of `group` came online after there was none: what nobody could be asked about is due now. */
-  producerOnline(group: string): void {
-    this.#checkBack.producerOnline(this.#pending.values(), group)
+  /** The undecided half message at this offset. */
+  find(physicalOffset: number): PendingTransaction | undefined {
+    const half = this.#pending.get(physicalOffset)
+    return half && this.#describe(half)
+  }
+
+  outcomeAt(physicalOffset: number): Outcome {
+    return this.#pending.has(physicalOffset) ? 'pending' : (this.#settled.find(physicalOffset) ?? 'unknown')
+  }
+
+  #describe(half: HalfMessage): PendingTransaction {
+    return pendingTransaction(half, this.#records.describe(half), {
+      now: this.#clock.now(),
+      holdsBack: this.#order?.heldBackBy(half.physicalOffset) ?? 0,
+      nextCheckInMs: this.#checkBack.dueInMs(half),
+    })
+  }
+
+  /** Somebody came online who may answer for this group or domain: what nobody could be asked about is due now. */
+  producerOnline(who: { group: string } | { domain: string }): void {
+    this.#checkBack.producerOnline(this.#pending.values(), who)
+  }
+
+  /** Open half messages by what they wait for, with the age of the oldest; a yield is a place to pause. */
+  openHalves(): Generator<undefined, readonly OpenHalves[]> {
+    return openHalves(this.#pending.values(), this.#clock.now())
+  }
+
+  connectionClosed(connectionId: number): void {
+    this.#checkBack.connectionClosed(connectionId)
+  }
+
+  /** A client that left its last batched check-back unanswered. */
+  isSilent(connectionId: number): boolean {
+    return this.#checkBack.isSilent(connectionId)
   }
 
   /** Rebuilds the table from one record of the log; records come in log order, before {@link start}. */
@@ -255,6 +293,10 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
       foreignEnds: this.#foreignEnds,
       repeatedEnds: this.#repeatedEnds,
       checksSent: this.#checkBack.sent,
+      checksAnswered: this.#checkBack.answers,
+      checkRequests: this.#checkBack.requests,
+      checksNotMine: this.#checkBack.notMine,
+      checksUnanswered: this.#checkBack.lost,
       checksUnanswerable: this.#checkBack.unanswerable,
       oldestPendingMs: oldest === undefined ? 0 : Math.max(0, this.#clock.now() - oldest.storedAt),
     }
@@ -272,14 +314,20 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
   inDoubt(_half: HalfMessage): void {}
 
   #decide(half: HalfMessage, decision: Decision, done: EndDone): void {
-    switch (endAction(half.state, decision)) {
+    const { state } = half
+    switch (endAction(state, decision)) {
       case 'settle':
         return this.#settle(half, decision as 'commit' | 'rollback', done)
       case 'join':
         this.#repeatedEnds++
         return half.join(done, false)
+      case 'repeat':
+        // A check-back that was under way when somebody else settled it.
+        this.#repeatedEnds++
+        return done(state as 'committed' | 'rolledBack', false)
       case 'refuse':
         this.#countConflict(decision)
+        if (state === 'committed' || state === 'rolledBack') return done(state, true)
         return half.join(done, true)
       default:
         return done('pending', false)

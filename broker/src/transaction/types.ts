@@ -1,6 +1,8 @@
 import type { PropertyScan } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import type { LogWriter } from '../log-writer.ts'
+import type { CheckPeer } from './check-lanes.ts'
+import type { GroupOrder } from './group-order/index.ts'
 import type { HalfMessage } from './half-message.ts'
 import type { Decision } from './half-rules.ts'
 
@@ -26,11 +28,17 @@ export interface PendingTransaction {
   keys: string
   storedAt: number
   ageMs: number
-  /** Check-backs a live producer received. */
+  /** Property TANDEM_DOMAIN: who may be asked. */
+  domain?: string
+  /** Check-backs that a live producer received. */
+  asked: number
+  /** Check-backs that were answered; only these count. */
   attempts: number
   /** Undefined while a decision is on its way to the disk. */
   nextCheckInMs: number | undefined
   state: HalfMessage['state']
+  /** Messages of its ordering key that wait for it; 0 while it waits for an earlier one itself. */
+  holdsBack: number
 }
 
 export interface TransactionStats {
@@ -48,6 +56,14 @@ export interface TransactionStats {
   /** END repeated after the outcome was recorded, or while it was. */
   repeatedEnds: number
   checksSent: number
+  /** Answers to them, also those that only say "not known". */
+  checksAnswered: number
+  /** Requests that carried many of them. */
+  checkRequests: number
+  /** Answers of a producer whose database it is not. */
+  checksNotMine: number
+  /** Half messages of batched requests that were not answered in time, or whose connection broke. */
+  checksUnanswered: number
   /** Checks that found no live producer; they do not count as attempts. */
   checksUnanswerable: number
   oldestPendingMs: number
@@ -62,8 +78,12 @@ export interface TransactionServiceOptions {
   checkIntervalMs?: number
   /** Hands a check-back to a live producer of `half.group`; false when there is none. `record` is the stored half. */
   ask(half: HalfMessage, record: Buffer): boolean
+  /** Whoever is to be asked about `half` next, if it takes many in one request. Default: nobody does. */
+  peerOf?(half: HalfMessage): CheckPeer | undefined
   /** Refuses (by throwing) a half message whose commit would be refused later: a delay that is no number, or too long. */
   verify?(scan: PropertyScan, properties: Buffer): void
+  /** Places of half messages among others of their ordering key. Default: none are kept. */
+  order?: GroupOrder
   /** Outcomes kept for repeated ENDs: so many, for so long. Defaults 1,000,000 and one hour. */
   outcomesMax?: number
   outcomesWindowMs?: number

@@ -26,6 +26,7 @@ import { topicsDelete } from './commands/topics-delete.ts'
 import { topicsList } from './commands/topics-list.ts'
 import { topicsShow } from './commands/topics-show.ts'
 import { topicsUpdate } from './commands/topics-update.ts'
+import { transactionsHeld } from './commands/transactions-held.ts'
 import { transactionsList } from './commands/transactions-list.ts'
 import { transactionsResolve } from './commands/transactions-resolve.ts'
 import { transactionsShow } from './commands/transactions-show.ts'
@@ -62,6 +63,7 @@ export const commands: readonly Command[] = [
   deadLettersRedrive,
   transactionsList,
   transactionsShow,
+  transactionsHeld,
   transactionsResolve,
   outboxMigrate,
   outboxStatus,

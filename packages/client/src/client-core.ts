@@ -10,6 +10,7 @@ import type { Logger } from './logger.ts'
 import { NameServers } from './name-servers.ts'
 import type { ClientSettings } from './options.ts'
 import type { BrokerData } from './route.ts'
+import { RouteDoubts } from './route-doubts.ts'
 import { RouteTable } from './route-table.ts'
 
 /** What a class built on the core is to the brokers. */
@@ -35,6 +36,7 @@ export class ClientCore implements ConnectionOwner {
   readonly clock: Clock
   readonly logger: Logger
   readonly routes: RouteTable
+  readonly doubts: RouteDoubts
   readonly #nameServers: NameServers
   readonly #remoting: RemotingClient
   readonly #role: ClientRole
@@ -60,6 +62,8 @@ export class ClientCore implements ConnectionOwner {
       onError: (error) => settings.logger.error(`handling input failed: ${messageOf(error)}`, error),
     })
     this.routes = new RouteTable(this, settings.logger)
+    const { clock, logger } = settings
+    this.doubts = new RouteDoubts({ clock, logger, routes: this.routes, isOpen: () => this.isStarted })
     this.#nameServers = new NameServers(settings.nameServers, settings.clock)
   }
 
@@ -248,6 +252,7 @@ export class ClientCore implements ConnectionOwner {
     const leaving = this.#state === 'started' ? this.#unregister() : undefined
     for (const timer of [...this.#timers, ...this.#reconnects.values()]) timer.cancel()
     this.#state = 'closed'
+    this.doubts.close()
     await leaving
     await this.#remoting.close()
   }

@@ -26,7 +26,7 @@ export interface AskedConsumer {
 export function answerBroker(consumer: AskedConsumer, connection: Connection, header: HeaderView): boolean {
   switch (header.code) {
     case RequestCode.NOTIFY_CONSUMER_IDS_CHANGED:
-      consumer.refresh()
+      onGroupChanged(consumer, commandOf(header).extFields['topic'])
       if (!header.isOneway) connection.reply(header, { code: 0 })
       return true
     case RequestCode.RESET_CONSUMER_CLIENT_OFFSET: {
@@ -92,4 +92,10 @@ function queueOf(value: unknown): MessageQueue {
     brokerName: asText(queue['brokerName']),
     queueId: asNumber(queue['queueId']),
   }
+}
+
+/** @param topic TandemMQ's: not the members have changed but the queues of this topic */
+function onGroupChanged(consumer: AskedConsumer, topic: string | undefined): void {
+  if (topic === undefined) consumer.refresh()
+  else consumer.core.doubts.look(topic)
 }

@@ -46,6 +46,8 @@ export interface ConsumerData {
 export interface Membership {
   readonly producers: readonly string[]
   readonly consumers: readonly ConsumerData[]
+  /** Databases whose transactions this client can be asked about. */
+  readonly domains?: readonly string[] | undefined
   /** How long the consumers' queues wait for them when the connection breaks, ms. Default 0. */
   readonly absenceMs?: number | undefined
 }
@@ -55,7 +57,7 @@ const RESTART_MS = RECONNECT_MAX_MS + 1_000
 
 /** @param startedAt this program's start by its clock, ms */
 export function heartbeatBody(clientId: string, startedAt: number, membership: Membership): Buffer {
-  const { absenceMs = 0 } = membership
+  const { absenceMs = 0, domains = [] } = membership
   return Buffer.from(
     JSON.stringify({
       clientID: clientId,
@@ -63,6 +65,7 @@ export function heartbeatBody(clientId: string, startedAt: number, membership: M
       heartbeatFingerprint: 0,
       // Ours: stock brokers skip what they do not know.
       ...(membership.consumers.length > 0 && { instance: { absenceMs, restartMs: RESTART_MS, startedAt } }),
+      ...(domains.length > 0 && { transactionDomains: domains }),
       producerDataSet: membership.producers.map((groupName) => ({ groupName })),
       withoutSub: false,
     }),

@@ -19,6 +19,9 @@ export type { TraceStats } from './trace-dispatcher.ts'
 export type { CancelOutcome, KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 export { Producer } from './producer.ts'
 export type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
+export type { CheckAnswer } from '@tandemmq/protocol'
+export type { DomainCheck } from './domain-checks.ts'
+export type { TransactionEnd } from './end-batches.ts'
 export type { PrepareOptions, TransactionCheck, TransactionProducerOptions } from './transaction-producer.ts'
 export { TransactionProducer } from './transaction-producer.ts'
 export type { RequestOptions } from './requester.ts'
@@ -57,7 +60,10 @@ export type {
   OpenTransaction,
   QueueOffsets,
   QueueProgress,
+  ResolvedTransaction,
 } from './admin-views.ts'
+export type { ResolveOptions } from './admin-transactions.ts'
+export type { HeldGroup } from './admin-held-groups.ts'
 export type {
   DeadLetter,
   DeadLetterQuery,

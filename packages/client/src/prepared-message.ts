@@ -5,6 +5,9 @@ import type { ExtraProperties } from './message.ts'
 
 export type TransactionDecision = 'commit' | 'rollback' | 'unknown'
 
+/** EndTransactionRequestHeader.commitOrRollback (remoting.md 2C). */
+export const decisionBits: Readonly<Record<TransactionDecision, number>> = { commit: 8, rollback: 12, unknown: 0 }
+
 /** `pending`: not decided. `unknown`: the broker has no such half message (any more). */
 export type TransactionOutcome = 'committed' | 'rolledBack' | 'pending' | 'unknown'
 

@@ -286,6 +286,7 @@ export class QueueConsumer implements DeliverySource<Delivery> {
       // The broker does not know us yet, or not our newest subscription: tell it now instead of within 30 s.
       await core.heartbeat()
     }
+    core.doubts.failed(this.queue.topic, error)
     const retryAfterMs = error instanceof ClientError ? error.retryAfterMs : undefined
     if (retryAfterMs !== undefined) return honoured(core.clock, retryAfterMs)
     const pauseMs = jittered(core.clock, Math.min(PULL_ERROR_FIRST_MS * 2 ** Math.min(errors, 10), PULL_ERROR_MAX_MS))

@@ -10,6 +10,7 @@ import { ClientError, errorOfAnswer, toClientError } from './client-error.ts'
 import type { InFlight, Placed } from './in-flight.ts'
 import type { QueueSelector } from './queue-selector.ts'
 import type { MessageQueue, TopicRoute } from './route.ts'
+import { isQueueRefused } from './route-doubts.ts'
 import type { SendFrame, SendTemplate } from './send-frame.ts'
 import type { SendAnswer } from './send-receipt.ts'
 import { sendAnswerOf } from './send-receipt.ts'
@@ -100,6 +101,7 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
   /** The next attempt chooses again. */
   #isLeaving = false
   #isDone = false
+  #hasLooked = false
   #waking: AbortController | undefined
 
   constructor(
@@ -242,6 +244,7 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
     const isSure = elsewhereCodes.has(error.code)
     const hasOther = this.#hasOther(brokerName)
     if (error.code === 'TOPIC_NOT_EXIST') core.routes.forget(this.topic)
+    if (!this.#hasLooked && isQueueRefused(error)) return this.#lookForQueue(error)
     if (brokerName !== undefined && error.retryAfterMs !== undefined) {
       this.#channel.gate.close(brokerName, error.retryAfterMs)
       // Tries the broker asked for are no failures; how many there are is bounded by the time of the send.
@@ -262,6 +265,20 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
       () => this.start(),
       // Aborted: fail() has answered the caller.
       () => undefined,
+    )
+  }
+
+  /** The topic may have fewer queues than we know of. Another one is chosen then, which is no repeat. */
+  #lookForQueue(error: ClientError): void {
+    const { queueId, brokerName } = this.#queue ?? { queueId: -1, brokerName: '' }
+    this.#hasLooked = true
+    this.#channel.core.doubts.current(this.topic).then(
+      (route) => {
+        if (route.writeQueues.some((one) => one.queueId === queueId && one.brokerName === brokerName)) this.fail(error)
+        this.#queue = undefined
+        this.#sendBy(route)
+      },
+      () => this.fail(error),
     )
   }
 

@@ -3,12 +3,17 @@ import { commandOf, PropertyName, RecordView, RequestCode, TandemRequestCode } f
 import type { Connection } from '@tandemmq/remoting'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
 import { ConsumedMessage } from './consumed-message.ts'
+import type { DomainCheck } from './domain-checks.ts'
+import { DomainChecks, isDomainCheck } from './domain-checks.ts'
+import type { EndResults, TransactionEnd } from './end-batches.ts'
+import { EndBatches } from './end-batches.ts'
+import type { Membership } from './heartbeat.ts'
 import { asArray, asObject, asText } from './json.ts'
 import type { ExtraProperties, OutgoingMessage } from './message.ts'
 import { isDelayed } from './message.ts'
 import type { ProducerOptions, SendOptions } from './producer-options.ts'
 import type { PreparedMessage, TransactionDecision, TransactionOutcome } from './prepared-message.ts'
-import { halfProperties, outcomeOf } from './prepared-message.ts'
+import { decisionBits, halfProperties, outcomeOf } from './prepared-message.ts'
 import { ProducerBase } from './producer-base.ts'
 import type { Sending } from './hook-list.ts'
 import type { SendAnswer, SendReceipt } from './send-receipt.ts'
@@ -29,7 +34,6 @@ export interface PrepareOptions extends SendOptions {
   immunityMs?: number | undefined
 }
 
-const decisionBits: Readonly<Record<TransactionDecision, number>> = { commit: 8, rollback: 12, unknown: 0 }
 const HALF_SYS_FLAG = 4
 /** A broker takes 10,000 in one request. */
 const PENDING_IDS_MAX = 5_000
@@ -43,6 +47,8 @@ const PENDING_IDS_MAX = 5_000
  */
 export class TransactionProducer extends ProducerBase {
   readonly #check: TransactionCheck
+  readonly #domainChecks: DomainChecks
+  readonly #endBatches: EndBatches
   readonly #checking = new Set<Promise<void>>()
 
   /** @throws {ClientError} OPTION_INVALID without a `check`, GROUP_NAME_INVALID */
@@ -50,6 +56,28 @@ export class TransactionProducer extends ProducerBase {
     if (typeof options.check !== 'function') throw new ClientError('OPTION_INVALID', 'check must be a function')
     super(options)
     this.#check = options.check
+    this.#domainChecks = new DomainChecks(this.core.logger)
+    this.#endBatches = new EndBatches({
+      core: this.core,
+      group: this.group,
+      requireOpen: () => this.requireOpen(),
+      endOne: ({ prepared, decision }, how) => this.end(prepared, decision, how),
+      ended: (end, outcome, error) => this.#afterEnd(end, outcome, error),
+    })
+  }
+
+  /**
+   * Announces that this producer knows what became of the transactions of `domain` (one database), of whatever producer
+   * group: half messages with property TANDEM_DOMAIN = `domain` are asked about many at once, by id, and nobody else's
+   * producers are asked about them. Before or after `start`; nothing need ever be sent. A stock broker knows no domains and
+   * asks `check`, one message at a time, of any producer of the group.
+   * @param domain 1 to 255 characters
+   * @throws {ClientError} OPTION_INVALID
+   */
+  answerFor(domain: string, check: DomainCheck): void {
+    this.#domainChecks.set(domain, check)
+    if (!this.core.isStarted) return
+    this.core.heartbeat().catch((error: unknown) => this.core.logger.warn(`domain not announced: ${messageOf(error)}`))
   }
 
   /** Sends an ordinary message, outside any transaction. */
@@ -138,23 +166,26 @@ export class TransactionProducer extends ProducerBase {
     this.requireOpen()
     const address = this.core.brokerAddress(prepared.brokerName)
     const init = { code: RequestCode.END_TRANSACTION, extFields: this.#endFields(prepared, decision, false) }
-    const { hooks, group } = this
     try {
       const outcome = outcomeOf(await this.core.request(address, init, options.timeoutMs, options.signal), decision)
-      hooks?.afterEnd({ group, prepared, decision, outcome, fromCheck: false, error: undefined })
+      this.#afterEnd({ prepared, decision }, outcome, undefined)
       return outcome
     } catch (error) {
-      hooks?.afterEnd({ group, prepared, decision, outcome: undefined, fromCheck: false, error })
+      this.#afterEnd({ prepared, decision }, undefined, error)
       throw error
     }
   }
 
-  /** Ends many at once, in one write per broker. Results in the order of the input; none rejects the whole. */
-  endMany(
-    ends: readonly { readonly prepared: PreparedMessage; readonly decision: 'commit' | 'rollback' }[],
-    options?: SendOptions,
-  ): Promise<PromiseSettledResult<TransactionOutcome>[]> {
-    return Promise.allSettled(ends.map(({ prepared, decision }) => this.end(prepared, decision, options)))
+  /**
+   * Ends many at once: one request and one answer per broker (an Apache broker gets one per message). Results in the order
+   * of the input; none rejects the whole.
+   */
+  endMany(ends: readonly TransactionEnd[], options: SendOptions = {}): Promise<EndResults> {
+    return this.#endBatches.endMany(ends, options)
+  }
+
+  #afterEnd({ prepared, decision }: TransactionEnd, outcome: TransactionOutcome | undefined, error: unknown): void {
+    this.hooks?.afterEnd({ group: this.group, prepared, decision, outcome, fromCheck: false, error })
   }
 
   /**
@@ -190,13 +221,22 @@ export class TransactionProducer extends ProducerBase {
   }
 
   protected override onRequest(connection: Connection, header: HeaderView): boolean {
-    if (header.code !== RequestCode.CHECK_TRANSACTION_STATE) return false
-    const command = commandOf(header)
-    const checking = this.#answerCheck(connection, command)
+    if (header.code === RequestCode.CHECK_TRANSACTION_STATE) {
+      this.#track(this.#answerCheck(connection, commandOf(header)))
+    } else if (isDomainCheck(header)) this.#track(this.#domainChecks.answer(connection, header))
+    else return false
+    return true
+  }
+
+  #track(work: Promise<void>): void {
+    const checking = work
       .catch((error: unknown) => this.core.logger.warn(`check-back failed: ${messageOf(error)}`))
       .finally(() => this.#checking.delete(checking))
     this.#checking.add(checking)
-    return true
+  }
+
+  protected override membership(): Membership {
+    return { ...super.membership(), domains: this.#domainChecks.domains }
   }
 
   async #answerCheck(connection: Connection, command: RemotingCommand): Promise<void> {

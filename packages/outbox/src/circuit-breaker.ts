@@ -14,6 +14,11 @@ export function isRefusal(error: unknown): boolean {
   return (error as { retryable?: unknown } | null)?.retryable === false && !OURSELVES.has(codeOf(error))
 }
 
+/** The message may be at fault: neither the way to the broker nor this process is. A route appears when its broker does. */
+export function isOfMessage(error: unknown): boolean {
+  return !isAway(error) && !OURSELVES.has(codeOf(error)) && codeOf(error) !== 'ROUTE_NOT_FOUND'
+}
+
 const FAILURES_TO_OPEN = 3
 const OPEN_FIRST_MS = 1_000
 const OPEN_LAST_MS = 30_000

@@ -1,8 +1,9 @@
+import { second } from './migration-2.ts'
 import type { Schema } from './schema.ts'
 
 /** Applied in order, each once; a published one is never edited. Version = index + 1. */
 export function migrations(schema: Schema): string[] {
-  return [first(schema)]
+  return [first(schema), second(schema)]
 }
 
 function first(schema: Schema): string {

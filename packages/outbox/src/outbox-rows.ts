@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto'
 import type { QueryResult } from 'pg'
 import { type QueryClient, rowsOf } from './database.ts'
 import type { RecordedMessage } from './message.ts'
 import { headersOf } from './message.ts'
 import type { Schema } from './schema.ts'
+import { literal } from './schema.ts'
 
 const COLUMNS = 7
 const ROWS_PER_STATEMENT = 500
@@ -31,12 +33,8 @@ export async function insertRows(
   messages: readonly RecordedMessage[],
   leaseMs: number,
 ): Promise<OutboxRow[]> {
-  const keys = [...new Set(messages.flatMap(({ fields }) => fields.orderBy ?? []))].toSorted()
-  for (const key of keys) {
-    await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
-      `tandemmq outbox ${schema.name} ${key}`,
-    ])
-  }
+  const keys = [...new Set(messages.flatMap(({ fields }) => fields.orderBy ?? []))]
+  if (keys.length > 0) await client.query(locks('pg_advisory_xact_lock', schema, keys))
   const rows: OutboxRow[] = []
   for (let from = 0; from < messages.length; from += ROWS_PER_STATEMENT) {
     const part = messages.slice(from, from + ROWS_PER_STATEMENT)
@@ -62,8 +60,23 @@ values ${places.join(',')} returning id, tx_id, n, topic, group_key, headers, bo
   return rows
 }
 
-/** True when messages of one of these keys wait in the table: later ones must queue behind them. */
+/**
+ * True when messages of one of these keys wait in the table: later ones must queue behind them. Waits for transactions that
+ * are just writing such rows, and those that come later wait for this one.
+ */
 export async function hasRowsOf(client: QueryClient, schema: Schema, groupKeys: readonly string[]): Promise<boolean> {
-  const text = `select exists (select from ${schema.outbox} where group_key = any($1)) as yes`
-  return rowsOf(await client.query(text, [groupKeys])).rows[0]?.['yes'] === true
+  const found = `select exists (select from ${schema.outbox} where group_key in (${groupKeys.map(literal).join(',')})) as yes`
+  const results = await client.query(`${locks('pg_advisory_xact_lock_shared', schema, groupKeys)}; ${found}`)
+  return rowsOf(results).rows[0]?.['yes'] === true
+}
+
+/**
+ * Keys share 256 locks, so that a transaction of many keys does not use up the server's. Taken in one order by everybody, or
+ * two transactions with the same two keys would wait for each other.
+ */
+function locks(name: string, schema: Schema, groupKeys: readonly string[]): string {
+  const hash = (text: string): Buffer => createHash('sha256').update(text).digest()
+  const space = hash(`tandemmq outbox ${schema.name}`).readInt32BE()
+  const buckets = [...new Set(groupKeys.map((key) => hash(key)[0] ?? 0))].toSorted((a, b) => a - b)
+  return `select count(*) from unnest('{${buckets.join(',')}}'::int[]) bucket, lateral (select ${name}(${space}, bucket)) held`
 }

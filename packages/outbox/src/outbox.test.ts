@@ -1,109 +1,8 @@
-import knexFactory, { type Knex } from 'knex'
-import pg from 'pg'
+import type { Knex } from 'knex'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
-import { startTestDatabase, type TestDatabase } from '@tandemmq/testing/database'
-import type { Database } from './database.ts'
-import { FakeBroker } from './fake-broker-test-kit.ts'
-import { Outbox } from './outbox.ts'
-import type { OutboxOptions } from './outbox-options.ts'
-
-/** What a test does with either driver. */
-interface Driver {
-  open(url: string): { database: Database; end(): Promise<unknown> }
-  insert(trx: unknown, id: string): Promise<unknown>
-  fail(trx: unknown): Promise<unknown>
-}
-
-const drivers: Record<string, Driver> = {
-  pg: {
-    open: (url) => {
-      const pool = new pg.Pool({ connectionString: url, max: 10 })
-      pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
-      pool.on('error', () => {})
-      return { database: pool, end: () => pool.end() }
-    },
-    insert: (trx, id) => (trx as pg.PoolClient).query('insert into orders values ($1)', [id]),
-    fail: (trx) => (trx as pg.PoolClient).query('select 1/0'),
-  },
-  knex: {
-    open: (url) => {
-      const knex = knexFactory({ client: 'pg', connection: url, pool: { min: 0, max: 10 } })
-      return { database: knex, end: () => knex.destroy() }
-    },
-    insert: (trx, id) => (trx as Knex)('orders').insert({ id }),
-    fail: (trx) => (trx as Knex).raw('select 1/0') as unknown as Promise<unknown>,
-  },
-}
-
-async function prepare(url: string): Promise<void> {
-  const pool = new pg.Pool({ connectionString: url })
-  pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
-  const outbox = new Outbox({ database: pool, group: 'orders', producer: new FakeBroker().sender() })
-  await outbox.migrate()
-  await pool.query('create table orders (id text primary key deferrable initially deferred)')
-  await pool.end()
-}
-
-/** A database, a broker and one process with an outbox. */
-class World {
-  readonly broker = new FakeBroker()
-  readonly db: TestDatabase
-  readonly pool: pg.Pool
-  readonly driver: Driver
-  readonly #ends: (() => Promise<unknown>)[] = []
-
-  constructor(db: TestDatabase, driver: Driver) {
-    this.db = db
-    this.driver = driver
-    this.pool = new pg.Pool({ connectionString: db.url, max: 3 })
-    this.pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
-    this.pool.on('error', () => {})
-  }
-
-  async outbox(options: Partial<OutboxOptions<Database>> = {}): Promise<Outbox> {
-    const { database, end } = this.driver.open(this.db.url)
-    const outbox = new Outbox({
-      database,
-      group: 'orders',
-      producer: this.broker.sender(),
-      relayIntervalMs: 20,
-      ...options,
-    })
-    await outbox.start()
-    this.#ends.push(async () => {
-      await outbox.close()
-      await end()
-    })
-    return outbox
-  }
-
-  async rows(sql: string): Promise<Record<string, unknown>[]> {
-    return (await this.pool.query(sql)).rows as Record<string, unknown>[]
-  }
-
-  async orders(): Promise<string[]> {
-    return (await this.rows('select id from orders order by id')).map((row) => String(row['id']))
-  }
-
-  delivered(): string[] {
-    return this.broker.delivered.map((message) => String(message.body)).toSorted()
-  }
-
-  /** Everything that can still move has moved. */
-  async quiesce(): Promise<void> {
-    for (const end of this.#ends.splice(0)) await end()
-    const last = await this.outbox({ markerAgeMs: 0 })
-    for (let round = 0; round < 3; round++) await this.broker.checkBack()
-    await expect.poll(() => this.rows('select id from tandem.outbox'), { timeout: 10_000 }).toEqual([])
-    await last.sweep()
-  }
-
-  async close(): Promise<void> {
-    for (const end of this.#ends.splice(0)) await end()
-    await this.pool.end()
-    await this.db.close()
-  }
-}
+import { startTestDatabase } from '@tandemmq/testing/database'
+import type { Outbox } from './outbox.ts'
+import { type Driver, drivers, prepare, World } from './outbox-world-test-kit.ts'
 
 const worlds: World[] = []
 afterAll(() => Promise.all(worlds.map((world) => world.close())))
@@ -411,15 +310,27 @@ describe('knex savepoints', () => {
     expect(world.delivered()).toEqual(['kept', 'kept, two deep', 'outer'])
   })
 
-  test('beside a savepoint handle nobody can tell whose a message is: refused', async () => {
+  test('a savepoint made by hand is one too: what is sent while it is open goes with it', async () => {
+    const outbox = await world.outbox()
+    await outbox.transaction(async (raw, messages) => {
+      const trx = raw as Knex.Transaction
+      const undone = await trx.transaction()
+      messages.send(send('undone'))
+      await undone.rollback()
+      messages.send(send('after it'))
+      const kept = await trx.transaction()
+      messages.send(send('kept'))
+      await kept.commit()
+    })
+    await world.quiesce()
+    expect(world.delivered()).toEqual(['after it', 'kept'])
+  })
+
+  test('a nested transaction nobody waited for is refused instead of committed in part', async () => {
     const outbox = await world.outbox()
     const tried = outbox.transaction(async (raw, messages) => {
-      const inner = await (raw as Knex.Transaction).transaction()
-      try {
-        messages.send(send('whose?'))
-      } finally {
-        await inner.rollback()
-      }
+      await (raw as Knex.Transaction).transaction()
+      messages.send(send('half done'))
     })
     await expect(tried).rejects.toMatchObject({ code: 'ILLEGAL_OPERATION' })
     await world.quiesce()

@@ -1,12 +1,15 @@
 import type { Pool } from 'pg'
 import type { CircuitBreaker } from './circuit-breaker.ts'
-import { isRefusal } from './circuit-breaker.ts'
+import { isOfMessage, isRefusal } from './circuit-breaker.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { sleep } from './foundation.ts'
 import type { HalfSender } from './half-sender.ts'
 import { forwardOf } from './message.ts'
 import { messageOf } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
+import { OutboxTable } from './outbox-table.ts'
+import type { RowCap } from './row-cap.ts'
+import { RowRemover } from './row-remover.ts'
 import type { Schema } from './schema.ts'
 
 export interface RelayOptions {
@@ -18,34 +21,64 @@ export interface RelayOptions {
   logger: Logger
   /** Pause after a look that found nothing. */
   intervalMs: number
+  /** A row that the broker has answered with an error so often goes to the dead table. */
+  attemptsMax: number
+  cap?: RowCap | undefined
   /** A message no retry will get through; it was moved to the dead table. */
   onAnomaly(text: string): void
 }
 
 const ROWS_PER_BATCH = 1_000
-const BATCH_BYTES = 8 * 1_048_576
+/** Claimed at once by one relay. */
+const BATCHES = 2
 const LEASE_MS = 30_000
+/** A run is given up this long after its claim: its lease must not end while messages of it are still sent. */
+const SEND_MS = LEASE_MS / 2
+/** Committed messages on their way straight from memory; what is more waits in the table. */
+const DIRECT_BYTES_MAX = 8 * 1_048_576
+const AWAY_MS = 1_000
 const BACKOFF_FIRST_MS = 500
 const BACKOFF_LAST_MS = 60_000
-const ROWS_COUNTED_MAX = 100_000
+const MEASURE_MS = 1_000
+/** An empty table is given back to the disk when its files are larger, and again only after a minute. */
+const TRUNCATE_BYTES = 786_432
+const TRUNCATE_MS = 60_000
+
+interface Claim {
+  free: readonly OutboxRow[]
+  /** Each in the order of its key. */
+  runs: readonly OutboxRow[][]
+  /** Monotonic time after which nothing more of a run is sent. */
+  until: number
+}
+
+interface Failure {
+  row: OutboxRow
+  reason: unknown
+}
 
 /**
- * Forwards what transactions left in the outbox table while the broker was away. Several relays share the table by leases; of
- * a group key only the first row is claimed, so nothing overtakes. A row is deleted after the broker has its message; a
- * crash in between repeats it under the same dedup key.
+ * Forwards what transactions left in the outbox table while the broker was away. Several relays share the table by
+ * leases; a group key has one relay at a time, which sends the next of its messages after the broker has the one before. A
+ * row is deleted after the broker has its message; a crash in between repeats it under the same dedup key.
  */
 export class Relay {
   readonly #options: RelayOptions
-  readonly #intervalMs: number
-  #stop = new AbortController()
+  readonly #table: OutboxTable
+  readonly #remover: RowRemover
+  readonly #stop = new AbortController()
+  readonly #direct = new Set<Promise<unknown>>()
+  #directBytes = 0
   #wake: (() => void) | undefined
   #woken = false
   #loop: Promise<void> = Promise.resolve()
-  #direct = new Set<Promise<unknown>>()
+  #measuredAt = Number.NEGATIVE_INFINITY
+  #truncatedAt = Number.NEGATIVE_INFINITY
 
   constructor(options: RelayOptions) {
     this.#options = options
-    this.#intervalMs = options.intervalMs
+    this.#table = new OutboxTable(options.pool, options.schema, LEASE_MS)
+    this.#remover = new RowRemover({ ...options, table: this.#table })
   }
 
   /** Rows in the table when it was last counted, 100,000 at most. */
@@ -64,13 +97,18 @@ export class Relay {
   /** Publishes rows this process has just committed, from memory. What fails stays for the loop. */
   forward(rows: readonly OutboxRow[]): void {
     const direct = rows.filter((row) => row.group_key === null)
+    const bytes = direct.reduce((sum, row) => sum + row.body.length, 0)
     if (direct.length < rows.length) this.wake()
-    if (direct.length === 0) return
-    const work = this.#publish(direct).catch((error: unknown) =>
-      this.#options.logger.warn(`rows stay in the outbox for now: ${messageOf(error)}`),
-    )
+    // The loop finds them when their lease is over.
+    if (direct.length === 0 || this.#directBytes + bytes > DIRECT_BYTES_MAX) return
+    this.#directBytes += bytes
+    const work = this.#publish(direct, [])
+      .catch((error: unknown) => this.#options.logger.warn(`rows stay in the outbox for now: ${messageOf(error)}`))
+      .finally(() => {
+        this.#directBytes -= bytes
+        this.#direct.delete(work)
+      })
     this.#direct.add(work)
-    void work.finally(() => this.#direct.delete(work))
   }
 
   /** Finishes what is being published. */
@@ -78,17 +116,30 @@ export class Relay {
     this.#stop.abort()
     this.#wake?.()
     await Promise.all([this.#loop, ...this.#direct])
+    await this.#remover.flush()
   }
 
+  /** The next claim is under way while a batch is sent and deleted. */
   async #run(): Promise<void> {
     const { logger } = this.#options
+    const batches = new Set<Promise<number>>()
+    const failed = (error: unknown): number => {
+      logger.warn(`relay: ${messageOf(error)}`)
+      return 0
+    }
     while (!this.#stop.signal.aborted) {
-      const moved = await this.#round().catch((error: unknown) => {
-        logger.warn(`relay: ${messageOf(error)}`)
-        return 0
-      })
+      const claim = await this.#claim().catch(failed)
+      if (typeof claim === 'object') {
+        const batch = this.#forward(claim).catch(failed)
+        batches.add(batch)
+        void batch.then(() => batches.delete(batch))
+      }
+      const hasRoom = typeof claim === 'object' && batches.size < BATCHES
+      if (hasRoom && !this.#options.breaker.isOpen) continue
+      const moved = batches.size > 0 ? await Promise.race(batches) : 0
       if (moved === 0) await this.#pause()
     }
+    await Promise.all(batches)
   }
 
   async #pause(): Promise<void> {
@@ -99,99 +150,119 @@ export class Relay {
     const early = new AbortController()
     this.#wake = () => early.abort()
     if (this.#stop.signal.aborted) early.abort()
-    await sleep(this.#options.clock, this.#intervalMs, early.signal).catch(() => {})
+    await sleep(this.#options.clock, this.#options.intervalMs, early.signal).catch(() => {})
     this.#wake = undefined
     this.#woken = false
   }
 
-  async #round(): Promise<number> {
-    const { breaker } = this.#options
+  async #claim(): Promise<Claim | 0> {
+    const { breaker, clock } = this.#options
+    await this.#measure()
     if (breaker.isOpen && !breaker.allows()) return 0
-    const rows = await this.#claim(breaker.isOpen ? 1 : ROWS_PER_BATCH)
-    if (rows.length === 0) {
-      await this.#count()
-      return 0
+    const rowsMax = breaker.isOpen ? 1 : ROWS_PER_BATCH
+    const until = clock.monotonic() + SEND_MS
+    const free = await this.#table.claimFree(rowsMax)
+    const keyed = free.length < rowsMax || !breaker.isOpen ? await this.#table.claimRuns(rowsMax) : []
+    return free.length + keyed.length === 0 ? 0 : { free, runs: groups(keyed, (row) => row.group_key), until }
+  }
+
+  async #forward({ free, runs, until }: Claim): Promise<number> {
+    const settled = await this.#publish(free, runs, until)
+    // What was sent is deleted before another claim could find its lease over.
+    await this.#remover.flush()
+    return settled
+  }
+
+  /** @returns how many rows are settled */
+  async #publish(free: readonly OutboxRow[], runs: readonly OutboxRow[][], until = Infinity): Promise<number> {
+    const done: string[] = []
+    const dead: Failure[] = []
+    const later: Failure[] = []
+    const unsent: string[] = []
+    const send = async (row: OutboxRow): Promise<boolean> => {
+      const failure = await this.#send(row)
+      if (failure === undefined) done.push(row.id)
+      else if (isRefusal(failure.reason) || this.#isWornOut(failure)) dead.push(failure)
+      else later.push(failure)
+      return failure === undefined || dead.at(-1) === failure
     }
-    return this.#publish(rows)
-  }
-
-  async #claim(rowsMax: number): Promise<OutboxRow[]> {
-    const { schema, pool } = this.#options
-    const { rows } = await pool.query<OutboxRow>(
-      `with free as (
-  select id, octet_length(body) as size from ${schema.outbox} o
-  where (lease_until is null or lease_until < clock_timestamp())
-    and (group_key is null
-      or not exists (select from ${schema.outbox} e where e.group_key = o.group_key and e.id < o.id))
-  order by id limit $1 for update skip locked),
-chosen as (
-  select id from (select id, sum(size) over (order by id) - size as before from free) s where before < ${BATCH_BYTES})
-update ${schema.outbox} o
-set lease_until = clock_timestamp() + ${LEASE_MS} * interval '1 ms', attempts = least(attempts + 1, 32767)
-from chosen where o.id = chosen.id
-returning o.id, tx_id, n, topic, group_key, headers, body, attempts`,
-      [rowsMax],
-    )
-    return rows.toSorted((a, b) => Number(a.id) - Number(b.id))
-  }
-
-  /** @returns how many rows left the table */
-  async #publish(rows: readonly OutboxRow[]): Promise<number> {
-    const { sender, breaker } = this.#options
-    const sent = await Promise.allSettled(rows.map(async (row) => sender.send(forwardOf(row, row.tx_id, row.n))))
-    const done: OutboxRow[] = []
-    const dead: { row: OutboxRow; reason: unknown }[] = []
-    const later: OutboxRow[] = []
-    for (const [index, row] of rows.entries()) {
-      const result = sent[index]
-      if (result?.status === 'fulfilled') done.push(row)
-      else if (isRefusal(result?.reason)) dead.push({ row, reason: result?.reason })
-      else {
-        later.push(row)
-        breaker.report(result?.reason)
+    const sendInOrder = async (run: readonly OutboxRow[]): Promise<void> => {
+      for (const [at, row] of run.entries()) {
+        const inTime = this.#options.clock.monotonic() < until
+        if (inTime && (await send(row))) continue
+        for (const rest of run.slice(inTime ? at + 1 : at)) unsent.push(rest.id)
+        return
       }
     }
-    if (done.length > 0) breaker.succeeded()
-    await this.#delete(done)
+    await Promise.all([...free.map(send), ...runs.map(sendInOrder)])
+    if (done.length > 0) this.#options.breaker.succeeded()
+    this.#remover.add(done)
     for (const { row, reason } of dead) await this.#bury(row, messageOf(reason))
     await this.#postpone(later)
+    await this.#table.postpone(unsent, 0)
     return done.length + dead.length
   }
 
-  async #delete(rows: readonly OutboxRow[]): Promise<void> {
-    if (rows.length === 0) return
-    const { schema, pool } = this.#options
-    await pool.query(`delete from ${schema.outbox} where id = any($1::bigint[])`, [rows.map((row) => row.id)])
+  async #send(row: OutboxRow): Promise<Failure | undefined> {
+    const { sender, breaker } = this.#options
+    try {
+      await sender.send(forwardOf(row, row.tx_id, row.n))
+      return undefined
+    } catch (reason) {
+      if (!isRefusal(reason)) breaker.report(reason)
+      return { row, reason }
+    }
   }
 
-  /** The broker will refuse it for ever: kept whole where an operator finds it, out of the way of its key. */
+  #isWornOut({ row, reason }: Failure): boolean {
+    return isOfMessage(reason) && row.attempts + 1 >= this.#options.attemptsMax
+  }
+
   async #bury(row: OutboxRow, reason: string): Promise<void> {
-    const { schema, pool } = this.#options
-    await pool.query(
-      `with gone as (delete from ${schema.outbox} where id = $1 returning *)
-insert into ${schema.outboxDead} (id, tx_id, n, topic, group_key, deliver_at, headers, body, attempts, reason)
-select id, tx_id, n, topic, group_key, deliver_at, headers, body, attempts, $2 from gone`,
-      [row.id, reason.replaceAll('\0', '')],
-    )
-    this.#options.onAnomaly(`message ${row.tx_id}:${row.n} to ${row.topic} moved to ${schema.outboxDead}: ${reason}`)
+    const { schema, onAnomaly } = this.#options
+    await this.#table.bury(row.id, reason)
+    onAnomaly(`message ${row.tx_id}:${row.n} to ${row.topic} moved to ${schema.outboxDead}: ${reason}`)
   }
 
-  async #postpone(rows: readonly OutboxRow[]): Promise<void> {
-    if (rows.length === 0) return
-    const { schema, pool } = this.#options
-    const attempts = Math.max(...rows.map((row) => row.attempts))
-    const delayMs = Math.min(BACKOFF_FIRST_MS * 2 ** Math.min(attempts, 10), BACKOFF_LAST_MS)
-    await pool.query(
-      `update ${schema.outbox} set lease_until = clock_timestamp() + $2 * interval '1 ms' where id = any($1::bigint[])`,
-      [rows.map((row) => row.id), delayMs],
+  async #postpone(failures: readonly Failure[]): Promise<void> {
+    const away = failures.filter(({ reason }) => !isOfMessage(reason))
+    await this.#table.postpone(
+      away.map(({ row }) => row.id),
+      AWAY_MS,
     )
+    const own = failures.filter(({ reason }) => isOfMessage(reason))
+    for (const alike of groups(own, ({ row, reason }) => `${row.attempts} ${messageOf(reason)}`)) {
+      const [{ row, reason }] = alike
+      const delayMs = Math.min(BACKOFF_FIRST_MS * 2 ** row.attempts, BACKOFF_LAST_MS)
+      await this.#table.postpone(
+        alike.map((failure) => failure.row.id),
+        delayMs,
+        messageOf(reason),
+      )
+    }
   }
 
-  async #count(): Promise<void> {
-    const { schema, pool } = this.#options
-    const { rows } = await pool.query<{ count: string }>(
-      `select count(*) from (select from ${schema.outbox} limit ${ROWS_COUNTED_MAX}) s`,
-    )
-    this.rows = Number(rows[0]?.count ?? 0)
+  async #measure(): Promise<void> {
+    const { clock, cap } = this.#options
+    const now = clock.monotonic()
+    if (now - this.#measuredAt < MEASURE_MS) return
+    this.#measuredAt = now
+    const { rows, bytes } = await this.#table.measure(cap?.rowsCounted)
+    this.rows = rows
+    cap?.counted(rows)
+    if (rows > 0 || bytes < TRUNCATE_BYTES || now - this.#truncatedAt < TRUNCATE_MS) return
+    this.#truncatedAt = now
+    await this.#table.truncateEmpty()
   }
+}
+
+/** In the order of the first of each. */
+function groups<T>(all: readonly T[], keyOf: (one: T) => unknown): [T, ...T[]][] {
+  const found = new Map<unknown, [T, ...T[]]>()
+  for (const one of all) {
+    const group = found.get(keyOf(one))
+    if (group === undefined) found.set(keyOf(one), [one])
+    else group.push(one)
+  }
+  return [...found.values()]
 }

@@ -8,7 +8,9 @@ export class Schema {
   readonly outbox: string
   readonly outboxDead: string
   readonly inbox: string
+  readonly inboxDefault: string
   readonly inboxForeign: string
+  readonly inboxOffset: string
   readonly inboxGroup: string
   readonly migration: string
 
@@ -24,10 +26,22 @@ export class Schema {
     this.outbox = table('outbox')
     this.outboxDead = table('outbox_dead')
     this.inbox = table('inbox')
+    this.inboxDefault = table('inbox_default')
     this.inboxForeign = table('inbox_foreign')
+    this.inboxOffset = table('inbox_offset')
     this.inboxGroup = table('inbox_group')
     this.migration = table('migration')
   }
+
+  /** An index or a partition, by its name inside the schema. */
+  index(name: string): string {
+    return `"${this.name}"."${name}"`
+  }
+}
+
+/** Text as an SQL literal, whatever standard_conforming_strings says. */
+export function literal(text: string): string {
+  return ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
 
 /** Raises synchronous_commit where it is lower than `on`; remote_apply stays. */

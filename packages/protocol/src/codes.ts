@@ -235,7 +235,7 @@ export const ResponseCode = {
   POLICY_NOT_EXIST: 3002,
 } as const
 
-/** TandemMQ's own requests, bodies are JSON. An Apache broker answers them with REQUEST_CODE_NOT_SUPPORTED (3). */
+/** TandemMQ's own requests, bodies are JSON unless transaction-batch.ts says otherwise. An Apache broker answers them with REQUEST_CODE_NOT_SUPPORTED (3). */
 export const TandemRequestCode = {
   PENDING_TRANSACTIONS: 9101,
   LIST_TRANSACTIONS: 9102,
@@ -244,8 +244,12 @@ export const TandemRequestCode = {
   BROKER_STATS: 9105,
   RESCHEDULE_TIMER: 9106,
   CANCEL_TIMER_BY_KEY: 9107,
+  CHECK_TRANSACTIONS: 9110,
+  END_TRANSACTIONS: 9111,
+  LIST_RESOLVED_TRANSACTIONS: 9112,
   DEAD_LETTER_STATE: 9130,
   REDRIVE_DEAD_LETTERS: 9131,
+  LIST_HELD_GROUPS: 9140,
 } as const
 
 /** Language of a peer: the name in a JSON header, the ordinal in a binary one (LanguageCode.java; 4.9 ends at RUST). */

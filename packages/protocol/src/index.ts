@@ -74,3 +74,14 @@ export {
   writeSignedDecimal,
 } from './text-writer.ts'
 export { UniqueIdGenerator } from './unique-id.ts'
+export {
+  type CheckAnswer,
+  decodeCheckAnswers,
+  encodeCheckAnswers,
+  encodeEnds,
+  END_ENTRY_BYTES,
+  type EndEntry,
+  EndReader,
+  EndResult,
+  ENDS_MAX,
+} from './transaction-batch.ts'

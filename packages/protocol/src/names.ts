@@ -18,6 +18,8 @@ export const SystemTopic = {
   TIMER: 'rmq_sys_wheel_timer',
   HALF: 'RMQ_SYS_TRANS_HALF_TOPIC',
   OP_HALF: 'RMQ_SYS_TRANS_OP_HALF_TOPIC',
+  /** Messages held back until a half message of their ordering key is settled. */
+  HELD: 'RMQ_SYS_TANDEM_HELD_TOPIC',
   TRACE: 'RMQ_SYS_TRACE_TOPIC',
   CHECK_MAX_TIME: 'TRANS_CHECK_MAX_TIME_TOPIC',
   SELF_TEST: 'SELF_TEST_TOPIC',
@@ -31,6 +33,7 @@ const forbiddenTopics: ReadonlySet<string> = new Set([
   SystemTopic.SCHEDULE,
   SystemTopic.HALF,
   SystemTopic.OP_HALF,
+  SystemTopic.HELD,
   SystemTopic.CHECK_MAX_TIME,
   SystemTopic.SELF_TEST,
   SystemTopic.OFFSET_MOVED,

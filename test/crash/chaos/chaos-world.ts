@@ -42,19 +42,27 @@ export class ChaosWorld implements AsyncDisposable {
   readonly #history: HistoryWriter
   readonly #random: SeededRandom
   readonly #port: number
+  readonly #env: Readonly<Record<string, string>>
   #broker: ChildProgram
 
-  private constructor(random: SeededRandom, port: number) {
+  private constructor(random: SeededRandom, port: number, env: Readonly<Record<string, string>>) {
     this.directory = this.#folder.path
     mkdirSync(this.histories)
     this.#history = new HistoryWriter(this.histories, 'harness')
     this.#random = random
     this.#port = port
+    this.#env = env
     this.#broker = this.#up()
   }
 
-  static async start(options: { random: SeededRandom; producers: number; consumers: number }): Promise<ChaosWorld> {
-    const world = new ChaosWorld(options.random, await freePort())
+  /** @param options `env`: more of the environment of each program, which may make it another one */
+  static async start(options: {
+    random: SeededRandom
+    producers: number
+    consumers: number
+    env?: Readonly<Record<string, string>>
+  }): Promise<ChaosWorld> {
+    const world = new ChaosWorld(options.random, await freePort(), options.env ?? {})
     try {
       await world.#broker.ready()
       for (let n = 0; n < options.consumers; n++) await world.#client(`c${n}`, 'chaos-consumer.mjs')
@@ -144,7 +152,7 @@ export class ChaosWorld implements AsyncDisposable {
   }
 
   #up(): ChildProgram {
-    return tandemUp({ dataDir: join(this.directory, 'data'), port: this.#port, set })
+    return tandemUp({ dataDir: join(this.directory, 'data'), port: this.#port, set, env: this.#env })
   }
 
   async #client(name: string, file: string): Promise<void> {
@@ -165,6 +173,7 @@ export class ChaosWorld implements AsyncDisposable {
       file: `test/crash/chaos/${file}`,
       args: [this.#address, via, this.directory, name, proc, seed],
       readyLine: /^ready$/m,
+      env: this.#env,
     })
   }
 

@@ -10,7 +10,7 @@ import { judge } from './judge.ts'
 
 export interface ChaosOptions {
   seed: number
-  /** How long faults happen, ms. What was sent must arrive after that. */
+  /** How long faults happen, ms, times of calm not counted. What was sent must arrive after that. */
   faultMs: number
   /** Default 4. */
   producers?: number
@@ -18,7 +18,14 @@ export interface ChaosOptions {
   consumers?: number
   /** How long messages may take to arrive after the last fault, ms; locks of dead members last 60 s. Default 120,000. */
   drainMsMax?: number
+  /** More of the environment of broker and clients: makes them other programs. */
+  env?: Readonly<Record<string, string>>
 }
+
+/** So long faults follow one another, then there is a time of calm. */
+const STORM_MS = 60_000
+/** Longer than what follows a fault by 10 s: what happens in the rest of it has nothing broken near, and must come in time. */
+const CALM_MS = 18_000
 
 export interface ChaosResult {
   readonly figures: Readonly<Record<string, number>>
@@ -31,14 +38,36 @@ export interface ChaosResult {
  * broker, clients and connections that are killed, stopped and cut at random.
  */
 export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
-  const { seed, faultMs, producers = 4, consumers = 6, drainMsMax = 120_000 } = options
-  await using world = await ChaosWorld.start({ random: new SeededRandom(seed), producers, consumers })
+  const { seed, faultMs, producers = 4, consumers = 6, drainMsMax = 120_000, env } = options
+  const randoms = [1, 2, 3].map((n) => new SeededRandom(seed + n))
+  await using world = await ChaosWorld.start({
+    ...{ random: new SeededRandom(seed), producers, consumers },
+    ...(env === undefined ? {} : { env }),
+  })
   using stallWatch = world.watchStalls()
+  for (let leftMs = faultMs; leftMs > 0; leftMs -= STORM_MS) {
+    await storm(world, Math.min(leftMs, STORM_MS), randoms)
+    await elapse(CALM_MS)
+  }
+  const drainMs = await drain(world, drainMsMax)
+  stallWatch[Symbol.dispose]()
+  await world.finish()
+  const verdict = judge(world.histories)
+  return {
+    figures: { ...verdict.figures, 'fault time s': Math.round(faultMs / 1_000), 'drain ms': Math.round(drainMs), seed },
+    violations: [...world.misbehaved, ...verdict.violations],
+    witness: verdict.witness,
+  }
+}
+
+/** Faults for so long; all of them are over at its end. */
+async function storm(world: ChaosWorld, ms: number, randoms: readonly SeededRandom[]): Promise<void> {
+  const [ofBroker, ...ofClients] = randoms
   const startedAt = performance.now()
-  const isOver = (): boolean => performance.now() - startedAt > faultMs
+  const isOver = (): boolean => performance.now() - startedAt > ms
   const brokerLane = async (random: SeededRandom): Promise<void> => {
     while (!isOver()) {
-      await elapse(Math.min(random.between(1_500, 8_000), faultMs / 4))
+      await elapse(Math.min(random.between(1_500, 8_000), ms / 4))
       await hurtBroker(world, random)
     }
   }
@@ -50,20 +79,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
       await hurtClient(world, random.pick(mine), random)
     }
   }
-  await Promise.all([
-    brokerLane(new SeededRandom(seed + 1)),
-    clientLane(new SeededRandom(seed + 2), 0),
-    clientLane(new SeededRandom(seed + 3), 1),
-  ])
-  const drainMs = await drain(world, drainMsMax)
-  stallWatch[Symbol.dispose]()
-  await world.finish()
-  const verdict = judge(world.histories)
-  return {
-    figures: { ...verdict.figures, 'fault time s': Math.round(faultMs / 1_000), 'drain ms': Math.round(drainMs), seed },
-    violations: [...world.misbehaved, ...verdict.violations],
-    witness: verdict.witness,
-  }
+  await Promise.all([brokerLane(ofBroker as SeededRandom), ...ofClients.map(clientLane)])
 }
 
 /** Lease groups whose messages die soon, and how long the last steps of that may take. */

@@ -4,13 +4,13 @@ import { Admin } from '@tandemmq/client'
 import { Outbox } from '@tandemmq/outbox'
 import { startTestDatabase } from '@tandemmq/testing/database'
 import pg from 'pg'
-import { ChildProgram } from '../kit/child-program.ts'
-import { freePort } from '../kit/free-port.ts'
-import { SeededRandom } from '../kit/seeded-random.ts'
-import { tandemUp } from '../kit/tandem-program.ts'
-import { temporaryDirectory } from '../kit/temporary-directory.ts'
-import { elapse, until } from '../kit/waiting.ts'
-import { HistoryReader } from './history.ts'
+import { ChildProgram } from '../../kit/child-program.ts'
+import { freePort } from '../../kit/free-port.ts'
+import { SeededRandom } from '../../kit/seeded-random.ts'
+import { tandemUp } from '../../kit/tandem-program.ts'
+import { temporaryDirectory } from '../../kit/temporary-directory.ts'
+import { elapse, until } from '../../kit/waiting.ts'
+import { HistoryReader } from '../history.ts'
 import { type OrderRow, OrdersJudge, type OrdersVerdict } from './orders-judge.ts'
 
 export type Design = 'outbox-pg' | 'outbox-knex' | 'half-first'
@@ -154,7 +154,7 @@ class OrdersRun {
 
   #service(design: Design, name: string, orders: number, env: Record<string, string>): ChildProgram {
     return this.#spawn(
-      'orders-process.mjs',
+      'outbox/orders-process.mjs',
       [design, this.#url, this.#address, this.#histories, name, String(orders)],
       env,
     )

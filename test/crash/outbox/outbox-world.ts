@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { Outbox } from '@tandemmq/outbox'
 import pg from 'pg'
 import { expect } from 'vitest'
-import { FakeBroker, type StoredHalf } from '../../packages/outbox/src/fake-broker-test-kit.ts'
+import { FakeBroker, type StoredHalf } from '../../../packages/outbox/src/fake-broker-test-kit.ts'
 
 const program = new URL('./outbox-process.mjs', import.meta.url)
 

@@ -6,7 +6,7 @@
 import { Outbox } from '@tandemmq/outbox'
 import knexFactory from 'knex'
 import pg from 'pg'
-import { HistoryWriter } from '../kit/history-writer.mjs'
+import { HistoryWriter } from '../../kit/history-writer.mjs'
 import { HalfFirst } from './half-first.mjs'
 
 const [design, url, nameServers, directory, name, count] = process.argv.slice(2)

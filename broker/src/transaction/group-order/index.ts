@@ -1,0 +1,3 @@
+export { GroupOrder } from './group-order.ts'
+export type { HoldsBack } from './group-order.ts'
+export type { GroupOrderOptions, GroupOrderStats, HeldGroup } from './types.ts'

@@ -1,0 +1,294 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Admin } from '@tandemmq/client'
+import { Outbox } from '@tandemmq/outbox'
+import { PostgresCluster } from '@tandemmq/testing/postgres-cluster'
+import pg from 'pg'
+import { ChildProgram } from '../../kit/child-program.ts'
+import { freePort } from '../../kit/free-port.ts'
+import type { SeededRandom } from '../../kit/seeded-random.ts'
+import { tandemUp } from '../../kit/tandem-program.ts'
+import { temporaryDirectory } from '../../kit/temporary-directory.ts'
+import { elapse } from '../../kit/waiting.ts'
+import { type CommittedOrder, OrderLedger } from './order-ledger.ts'
+import type { Postgres } from './standby.ts'
+import { StreamProxy } from './stream-proxy.ts'
+
+export type Design = 'outbox' | 'half-first' | 'xid-status' | 'tag-unchecked' | 'end-first'
+
+export interface WorldOptions {
+  random: SeededRandom
+  /** Who sits where, default three times `outbox`. */
+  designs?: readonly Design[]
+  /** Transactions under way at once in each, default 12. */
+  workers?: number
+  /** Shares of kinds of transactions, see order-maker.mjs. */
+  mix?: Readonly<Record<string, number>>
+  /** postgresql.conf. */
+  postgres?: Readonly<Record<string, string>>
+  /** Broker options. */
+  broker?: Readonly<Record<string, string | number>>
+}
+
+/** A seat for an app process with its own ways to Postgres and broker; one process after the other sits there. */
+export interface Seat {
+  readonly index: number
+  readonly design: Design
+  readonly postgres: StreamProxy
+  readonly broker: StreamProxy
+  name: string
+  program: ChildProgram
+}
+
+const IDS_PER_PROCESS = 10_000_000
+const TOPICS = ['orders', 'entities']
+const ENTITIES = 48
+const DONE_MS_MAX = 60_000
+// Sweeping while everything happens: late enough that no caller still asks about what is swept.
+const duringFaults = { idleInTransactionTimeoutMs: 1_000, markerAgeMs: 20_000, sweepIntervalMs: 3_000 }
+const afterwards = { markerAgeMs: 0, sweepIntervalMs: 100, relayIntervalMs: 50 }
+
+/** Postgres, broker, a reader of every position, and app processes behind proxies. */
+export class ChaosWorld implements AsyncDisposable {
+  readonly seats: Seat[] = []
+  readonly ledger: OrderLedger
+  readonly directory: string
+  /** The one that is written to. */
+  postgres!: Postgres
+  #cluster!: PostgresCluster
+  /** The way of the harness itself. */
+  #front!: StreamProxy
+  readonly #options: Required<WorldOptions>
+  readonly #folder = temporaryDirectory('outbox-chaos')
+  readonly #brokerPort: number
+  #broker: ChildProgram
+  #reader: ChildProgram | undefined
+  #pool!: pg.Pool
+  #admin: Admin | undefined
+  readonly #designs: Design[] = []
+
+  private constructor(options: WorldOptions, brokerPort: number) {
+    this.#options = {
+      designs: ['outbox', 'outbox', 'outbox'],
+      workers: 12,
+      mix: {},
+      postgres: {},
+      broker: {},
+      ...options,
+    }
+    this.directory = join(this.#folder.path, 'histories')
+    mkdirSync(this.directory)
+    this.ledger = new OrderLedger(this.directory)
+    this.#brokerPort = brokerPort
+    this.#broker = this.#up()
+  }
+
+  static async start(options: WorldOptions): Promise<ChaosWorld> {
+    const world = new ChaosWorld(options, await freePort())
+    try {
+      // What clients did wrong is of no interest in the server's log, and there will be much of it.
+      const settings = { log_min_messages: 'log', log_min_error_statement: 'panic', ...options.postgres }
+      const [cluster] = await Promise.all([PostgresCluster.start(settings), world.#broker.ready()])
+      world.#cluster = cluster
+      world.postgres = cluster
+      world.#front = await StreamProxy.start(cluster.port)
+      await world.#prepare()
+      return world
+    } catch (error) {
+      await world[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    this.#pool = new pg.Pool({ connectionString: this.#urlBy(this.#front), max: 2, connectionTimeoutMillis: 5_000 })
+    this.#pool.on('error', () => {})
+    await new Outbox({ database: this.#pool, nameServers: this.#address, group: 'orders' }).migrate()
+    await this.#pool.query(`
+      create table orders (id bigint primary key, messages smallint not null, at timestamptz not null default clock_timestamp());
+      create table unique_later (id bigint unique deferrable initially deferred);
+      create table entities (id int primary key, version bigint not null default 0);
+      insert into entities (id) select generate_series(0, ${ENTITIES - 1})`)
+    this.#admin = new Admin({ nameServers: this.#address })
+    await this.#admin.start()
+    for (const topic of TOPICS) await this.#admin.createTopic(topic)
+    const args = [this.#address, join(this.directory, 'reader.received'), ...TOPICS]
+    this.#reader = new ChildProgram({ file: 'test/crash/outbox/chaos-reader.mjs', args, readyLine: /^ready$/m })
+    await this.#reader.ready()
+    for (const [index, design] of this.#options.designs.entries()) {
+      const [postgres, broker] = [
+        await StreamProxy.start(this.postgres.port),
+        await StreamProxy.start(this.#brokerPort),
+      ]
+      const seat = { index, design, postgres, broker, name: '', program: undefined as unknown as ChildProgram }
+      this.seats.push(seat)
+      this.launch(seat)
+    }
+    await Promise.all(this.seats.map(({ program }) => program.ready(30_000)))
+  }
+
+  get broker(): ChildProgram {
+    return this.#broker
+  }
+
+  /** Processes started so far. */
+  get processes(): number {
+    return this.#designs.length
+  }
+
+  /** Who made an order, by its id. */
+  designOf(id: number): Design | undefined {
+    return this.#designs[Math.floor(id / IDS_PER_PROCESS) - 1]
+  }
+
+  get #address(): string {
+    return `127.0.0.1:${this.#brokerPort}`
+  }
+
+  /** Seats a new process. It is ready when it could talk to Postgres, which may be away. */
+  launch(seat: Seat, settings: Readonly<Record<string, unknown>> = {}): void {
+    const { workers, mix, random } = this.#options
+    const { design } = seat
+    const number = this.#designs.length
+    const driver = design === 'outbox' && (seat.index + number) % 2 === 1 ? 'knex' : 'pg'
+    this.#designs.push(design)
+    seat.name = `app${seat.index}.${number}.${driver}`
+    const all = {
+      ...{
+        name: seat.name,
+        url: this.#urlBy(seat.postgres),
+        broker: this.#address,
+        via: `127.0.0.1:${seat.broker.port}`,
+      },
+      ...{
+        design,
+        driver,
+        workers,
+        group: design === 'outbox' ? 'orders' : `orders-${design}`,
+        mix,
+        directory: this.directory,
+        seed: random.between(1, 1e9),
+      },
+      ...{ firstId: (number + 1) * IDS_PER_PROCESS, lastId: (number + 2) * IDS_PER_PROCESS },
+      ...{ outbox: duringFaults, ...settings },
+    }
+    const args = [JSON.stringify(all)]
+    seat.program = new ChildProgram({ file: 'test/crash/outbox/chaos-app.mjs', args, readyLine: /^ready$/m })
+  }
+
+  async restartBroker(): Promise<void> {
+    await this.#broker.stop('SIGKILL')
+    this.#broker = this.#up()
+    await this.#broker.ready(60_000)
+  }
+
+  async restartPostgres(): Promise<void> {
+    await this.#cluster.kill()
+    await this.#cluster.start()
+  }
+
+  /** The one that is written to dies; when `promote` has made it ready, `heir` takes its place. */
+  async replacePostgres(heir: Postgres, promote: () => Promise<void>): Promise<void> {
+    await this.postgres.kill()
+    if (this.postgres !== this.#cluster) await this.postgres.stop()
+    this.postgres = heir
+    await promote()
+    for (const proxy of [this.#front, ...this.seats.map(({ postgres }) => postgres)]) proxy.retarget(heir.port)
+  }
+
+  #urlBy(proxy: StreamProxy): string {
+    const url = new URL(this.postgres.url('postgres'))
+    url.port = String(proxy.port)
+    return url.href
+  }
+
+  /** No more transactions; resolves when those under way have ended. The processes live on. */
+  async finishTransactions(): Promise<void> {
+    for (const seat of this.seats) seat.program.signal('SIGUSR2')
+    for (const { name, program } of this.seats) {
+      const deadline = Date.now() + DONE_MS_MAX
+      while (!program.out.includes('done\n')) {
+        if (!program.isAlive || Date.now() > deadline) throw new Error(`${name} did not finish: ${program.err}`)
+        await elapse(50)
+      }
+    }
+  }
+
+  /** Half messages nobody ended yet. */
+  async halves(): Promise<number> {
+    return (await this.#admin?.transactions())?.length ?? 0
+  }
+
+  /**
+   * No more transactions; what is under way ends, and processes that come after answer for the dead.
+   * @returns what did not go away within `msMax`, '' when everything did
+   */
+  async quiesce(msMax: number): Promise<string> {
+    await this.finishTransactions()
+    for (const { name, program } of this.seats) {
+      const end = await program.stop('SIGTERM', 30_000)
+      if (end !== '0') throw new Error(`${name} ended with ${end}: ${program.err}`)
+    }
+    // Nobody is alive who holds a lease.
+    await this.#pool.query('update tandem.outbox set lease_until = null')
+    const heir = this.seats[0]
+    if (heir === undefined) throw new Error('no seat')
+    this.launch(heir, { workers: 0, driver: 'pg', outbox: afterwards })
+    await heir.program.ready(30_000)
+    return this.#drain(msMax)
+  }
+
+  async #drain(msMax: number): Promise<string> {
+    const deadline = Date.now() + msMax
+    for (;;) {
+      const left = await this.unsettled().catch((error: Error) => error.message)
+      this.ledger.read()
+      const missing = this.ledger.missing(await this.orders())
+      if (left === '' && missing === 0) return ''
+      if (Date.now() > deadline) return left
+      await elapse(250)
+    }
+  }
+
+  /** Halves, markers and outbox rows that wait for somebody; '' when nothing does. */
+  async unsettled(): Promise<string> {
+    const halves = await this.halves()
+    const { rows } = await this.#pool.query<{ markers: number; waiting: number; dead: number }>(
+      `select (select count(*) from tandem.tx where state <> 'R')::int as markers,
+              (select count(*) from tandem.outbox)::int as waiting,
+              (select count(*) from tandem.outbox_dead)::int as dead`,
+    )
+    const { markers = 0, waiting = 0, dead = 0 } = rows[0] ?? {}
+    if (halves + markers + waiting + dead === 0) return ''
+    return `${halves} halves, ${markers} markers, ${waiting} outbox rows, ${dead} dead rows`
+  }
+
+  async orders(): Promise<CommittedOrder[]> {
+    const { rows } = await this.#pool.query<[number, number, number]>({
+      text: 'select id::float8, messages, (extract(epoch from at) * 1000)::float8 from orders',
+      rowMode: 'array',
+    })
+    return rows.map(([id, messages, at]) => ({ id, messages, at }))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const programs = [this.#broker, this.#reader, ...this.seats.map(({ program }) => program)]
+    await Promise.all(programs.map((program) => program?.stop('SIGKILL')))
+    for (const { postgres, broker } of this.seats) {
+      await postgres[Symbol.asyncDispose]()
+      await broker[Symbol.asyncDispose]()
+    }
+    await this.#admin?.close()
+    await this.#pool?.end()
+    await this.#front?.[Symbol.asyncDispose]()
+    if (this.postgres !== this.#cluster) await this.postgres?.stop()
+    await this.#cluster?.stop()
+    if (process.env['CHAOS_KEEP'] === undefined) this.#folder.remove()
+  }
+
+  #up(): ChildProgram {
+    // Asked soon enough that slow transactions meet the check-back.
+    const set = { flush: 'sync', transactionTimeoutMs: 500, transactionCheckIntervalMs: 1_000, ...this.#options.broker }
+    return tandemUp({ dataDir: join(this.#folder.path, 'data'), port: this.#brokerPort, set })
+  }
+}
