@@ -16,6 +16,7 @@ import type { Observation } from './observation.ts'
 import { observationOf } from './observation.ts'
 import { checkGroup, checkTopic, positive, settingsOf, uniqueIds } from './options.ts'
 import type { ProducerOptions, SendOptions } from './producer-options.ts'
+import { searchBrokers } from './broker-search.ts'
 import { BusyGate } from './busy-gate.ts'
 import { QueueSelector } from './queue-selector.ts'
 import { SendTemplate } from './send-frame.ts'
@@ -83,12 +84,7 @@ export abstract class ProducerBase {
   async start(): Promise<void> {
     if (this.core.isStarted) return
     this.core.start()
-    try {
-      await this.core.routes.discover()
-      await this.core.heartbeat()
-    } catch (error) {
-      this.core.logger.warn(`producer ${this.group} found no broker yet: ${messageOf(error)}`)
-    }
+    await searchBrokers(this.core, `producer ${this.group}`)
   }
 
   /** Refuses new sends, waits for those under way up to `drainTimeoutMs`, leaves the group. Idempotent. */
