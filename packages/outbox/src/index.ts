@@ -1,16 +1,22 @@
+export { callbackTransaction } from './callback-transaction.ts'
+export type { AdapterConnection, DatabaseAdapter } from './database-adapter.ts'
 export type { Database, IsolationLevel, TransactionOf } from './database.ts'
 export type { DeadMessage, DeadMessagesOptions } from './dead-messages.ts'
 export { DeadMessages } from './dead-messages.ts'
 export type {
   CheckAnswer,
+  CheckedDomain,
   CheckedMessage,
   Decision,
+  DomainAnswer,
   EndOutcome,
   Half,
   HalfMessage,
   HalfSender,
 } from './half-sender.ts'
-export type { InboxMessage, InboxOptions } from './inbox.ts'
+export type { InboxOptions } from './inbox.ts'
+export type { InboxMessage } from './inbox-key.ts'
+export type { Upkeep } from './inbox-partitions.ts'
 export { Inbox } from './inbox.ts'
 export type { MigrateOptions } from './migrate.ts'
 export type { OutboxOptions, OutboxStats, TransactionOptions } from './outbox-options.ts'
