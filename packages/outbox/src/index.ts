@@ -1,6 +1,9 @@
 export type { Database, IsolationLevel, TransactionOf } from './database.ts'
+export type { Blocker } from './blockers.ts'
 export type { DeadMessage, DeadMessagesOptions } from './dead-messages.ts'
 export { DeadMessages } from './dead-messages.ts'
+export type { DoctorOptions, Finding } from './doctor.ts'
+export { diagnose } from './doctor.ts'
 export type {
   CheckAnswer,
   CheckedMessage,
@@ -22,3 +25,5 @@ export { OutboxError } from './outbox-error.ts'
 export type { ResolverServiceOptions, ResolverStats } from './resolver-service.ts'
 export { ResolverService } from './resolver-service.ts'
 export type { Messages, Mode } from './scope.ts'
+export type { OutboxTables } from './status.ts'
+export { readOutboxTables } from './status.ts'
