@@ -3,9 +3,9 @@ import { TransactionProducer } from '@tandemmq/client'
 import type { OutgoingMessage } from './foundation.ts'
 import type {
   CheckAnswer,
+  CheckedDomain,
   CheckedMessage,
   Decision,
-  DomainAnswer,
   EndOutcome,
   Half,
   HalfMessage,
@@ -42,12 +42,10 @@ export class ClientHalfSender implements HalfSender {
     })
   }
 
-  answerFor(domain: string, check: (transactionIds: readonly string[]) => Promise<readonly DomainAnswer[]>): void {
-    this.#producer.answerFor(domain, check)
-  }
-
-  start(check: (message: CheckedMessage) => Promise<CheckAnswer>): Promise<void> {
+  start(check: (message: CheckedMessage) => Promise<CheckAnswer>, domain?: CheckedDomain): Promise<void> {
     this.#check = check
+    // Before the first heartbeat, so that what waits for an answer is asked as soon as we are there.
+    if (domain !== undefined) this.#producer.answerFor(domain.id, (transactionIds) => domain.check(transactionIds))
     return this.#producer.start()
   }
 

@@ -1,12 +1,26 @@
 import type { Knex } from 'knex'
-import type { ClientBase, Pool, PoolClient, PoolConfig, QueryResult } from 'pg'
+import type { Client, Pool, PoolClient, QueryResult } from 'pg'
+import type { ClientBase } from 'pg'
+import type { Control } from './control-statement.ts'
+import type { AdapterConnection, DatabaseAdapter, IsolationLevel } from './database-adapter.ts'
+import { KnexAdapter } from './knex-adapter.ts'
 import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
+import { ClientAdapter, PoolAdapter } from './pg-adapter.ts'
+import { joined, StatementTap } from './statement-tap.ts'
 
-export type Database = Knex | Pool
-/** What the user's callback gets: `PoolClient` for a pool, `Knex.Transaction` for knex. */
-export type TransactionOf<D extends Database> = D extends Pool ? PoolClient : Knex.Transaction
+export type { IsolationLevel } from './database-adapter.ts'
 
-export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
+/** A knex instance, a `pg.Pool`, a connected `pg.Client`, or an adapter for another library over pg. */
+export type Database = Knex | Pool | Client | DatabaseAdapter<unknown>
+/** What the user's callback gets: `PoolClient` for a pool, `Knex.Transaction` for knex, what the adapter says for an adapter. */
+export type TransactionOf<D extends Database> =
+  D extends DatabaseAdapter<infer Trx>
+    ? Trx
+    : D extends Pool
+      ? PoolClient
+      : D extends Client
+        ? Client
+        : Knex.Transaction
 
 // pg types a text of several statements as one result.
 export type Results = QueryResult | QueryResult[]
@@ -23,15 +37,77 @@ export function rowsOf(results: Results): QueryResult<Record<string, unknown>> {
   return last
 }
 
+const isAdapter = (database: Database): database is DatabaseAdapter<unknown> =>
+  typeof (database as DatabaseAdapter<unknown> | undefined)?.ownPool === 'function'
+
+const isKnex = (database: Database): database is Knex =>
+  typeof database === 'function' && typeof (database as Knex).raw === 'function'
+
+export const isPgClient = (database: unknown): database is Client =>
+  typeof database === 'object' && database !== null && 'connectionParameters' in database && 'query' in database
+
+const isPool = (database: Database): database is Pool =>
+  typeof database === 'object' && database !== null && typeof (database as Pool).connect === 'function'
+
+const adapters = new WeakMap<object, DatabaseAdapter<unknown>>()
+
+/** The same adapter for the same database: transactions on a single client take turns. @throws {OutboxError} OPTION_INVALID */
+export function adapterOf(database: Database): DatabaseAdapter<unknown> {
+  const known = adapters.get(Object(database) as object)
+  if (known !== undefined) return known
+  const made = makeAdapter(database)
+  adapters.set(database, made)
+  return made
+}
+
+function makeAdapter(database: Database): DatabaseAdapter<unknown> {
+  if (isKnex(database)) {
+    const dialect = String(database.client?.dialect)
+    if (dialect === 'postgresql') return new KnexAdapter(database) as DatabaseAdapter<unknown>
+    throw new OutboxError(
+      'OPTION_INVALID',
+      `database: knex speaks ${dialect}, the outbox needs Postgres (client: 'pg')`,
+    )
+  }
+  if (isAdapter(database)) return database
+  if (isPgClient(database)) return new ClientAdapter(database)
+  if (isPool(database)) return new PoolAdapter(database)
+  throw new OutboxError(
+    'OPTION_INVALID',
+    'database must be a knex instance, a pg.Pool, a pg.Client or a DatabaseAdapter',
+  )
+}
+
+/** @throws {OutboxError} OPTION_INVALID */
+export function checkDatabase(database: Database): void {
+  adapterOf(database)
+}
+
+/** @throws {OutboxError} DATABASE_UNAVAILABLE */
+export async function connectTo(database: Database, isolation?: IsolationLevel): Promise<AdapterConnection<unknown>> {
+  try {
+    return await adapterOf(database).connect(isolation)
+  } catch (error) {
+    throw new OutboxError('DATABASE_UNAVAILABLE', `no connection for a transaction: ${(error as Error).message}`, {
+      cause: error,
+    })
+  }
+}
+
+/** Connections of the outbox itself. */
+export async function ownPool(database: Database, size: number): Promise<Pool> {
+  return adapterOf(database).ownPool(size)
+}
+
 /** An open transaction on the user's database. Exactly one of commit and rollback, then release. */
 export interface Session<Trx> {
   readonly trx: Trx
-  /** The driver's connection under `trx`: our statements go here, whichever library the user chose. */
+  /** The connection under `trx`: our statements go here, whichever library the user chose. */
   readonly client: ClientBase
-  /** BEGIN, then `statements`; with pg in one round trip. Resolves with the results of `statements`. */
-  begin(statements: string, isolation?: IsolationLevel): Promise<QueryResult[]>
+  /** BEGIN, then `statements`, in one round trip. Resolves with the results of `statements`. */
+  begin(statements: string): Promise<QueryResult[]>
   /**
-   * COMMIT; with pg `statements` run in front of it in the same round trip.
+   * `statements`, then COMMIT, in one round trip.
    * @returns the results, the last one COMMIT's: its tag may be ROLLBACK
    */
   commit(statements: string): Promise<QueryResult[]>
@@ -40,133 +116,92 @@ export interface Session<Trx> {
   release(broken: boolean): void
 }
 
-const isKnex = (database: Database): database is Knex =>
-  typeof database === 'function' && typeof (database as Knex).raw === 'function'
-
-const isPool = (database: Database): database is Pool =>
-  typeof database === 'object' && database !== null && typeof database.connect === 'function'
-
-/** @throws {OutboxError} OPTION_INVALID */
-export function checkDatabase(database: Database): void {
-  if (isKnex(database)) {
-    const dialect = String(database.client?.dialect)
-    if (dialect === 'postgresql') return
-    throw new OutboxError(
-      'OPTION_INVALID',
-      `database: knex speaks ${dialect}, the outbox needs Postgres (client: 'pg')`,
-    )
-  }
-  if (!isPool(database)) throw new OutboxError('OPTION_INVALID', 'database must be a knex instance or a pg.Pool')
-}
-
-/** Nothing is sent to the database before `begin`, except knex's own BEGIN. @throws {OutboxError} DATABASE_UNAVAILABLE */
+/** Nothing is sent to the database before `begin`. @throws {OutboxError} DATABASE_UNAVAILABLE */
 export async function openSession<D extends Database>(
   database: D,
   isolation?: IsolationLevel,
 ): Promise<Session<TransactionOf<D>>> {
-  try {
-    const session = isKnex(database) ? await openKnex(database, isolation) : await openPg(database as Pool)
-    return session as unknown as Session<TransactionOf<D>>
-  } catch (error) {
-    throw new OutboxError('DATABASE_UNAVAILABLE', `no connection for a transaction: ${(error as Error).message}`, {
-      cause: error,
-    })
-  }
+  return new AdapterSession(await connectTo(database, isolation)) as unknown as Session<TransactionOf<D>>
 }
 
-const ignore = (): void => undefined
+class AdapterSession implements Session<unknown> {
+  readonly #connection: AdapterConnection<unknown>
+  #tap: StatementTap | undefined
+  #trx: unknown
+  #before = ''
+  #after = ''
+  #results: QueryResult[] | undefined
+  #failed: { error: unknown } | undefined
 
-async function openPg(pool: Pool): Promise<Session<PoolClient>> {
-  const client = await pool.connect()
-  // The pool listens to idle clients only: a session ended by Postgres while no query runs would end the process.
-  client.on('error', ignore)
-  const all = async (text: string): Promise<QueryResult[]> => {
-    const results = (await client.query(text)) as unknown as Results
-    return Array.isArray(results) ? results : [results]
+  constructor(connection: AdapterConnection<unknown>) {
+    this.#connection = connection
+    if (connection.client !== undefined) this.#listen(connection.client)
   }
-  return {
-    trx: client,
-    client,
-    begin: async (statements, isolation) =>
-      (await all(`begin${isolation === undefined ? '' : ` isolation level ${isolation}`}; ${statements}`)).slice(1),
-    commit: async (statements) => {
-      try {
-        return await all(`${statements}; commit`)
-      } catch (error) {
-        // A statement in front of COMMIT failed: the transaction is still open.
-        if (sqlState(error) !== '') await client.query('rollback').catch(() => {})
-        throw error
-      }
-    },
-    rollback: async () => void (await client.query('rollback')),
-    release: (broken) => {
-      // A broken one may have more to say while it closes.
-      if (!broken) client.off('error', ignore)
-      client.release(broken)
-    },
+
+  get trx(): unknown {
+    return this.#trx
   }
-}
 
-async function openKnex(knex: Knex, isolation?: IsolationLevel): Promise<Session<Knex.Transaction>> {
-  const trx = await knex.transaction(isolation === undefined ? {} : { isolationLevel: isolation })
-  // Rejects for a failed COMMIT, which trx.commit() itself reports as success (knex issue 6141).
-  const execution = trx.executionPromise
-  execution.catch(() => {})
-  const client = (await trx.client.acquireConnection()) as ClientBase
-  return {
-    trx,
-    client,
-    begin: async (statements) => {
-      const results = (await client.query(statements)) as unknown as Results
-      return Array.isArray(results) ? results : [results]
-    },
-    commit: async () => {
-      const finished = (await trx.commit()) as unknown as { response?: QueryResult } | undefined
-      await execution
-      return [finished?.response ?? ({ command: '', rows: [] } as unknown as QueryResult)]
-    },
-    rollback: async () => void (await trx.rollback()),
-    // knex releases by itself when the transaction is over; a connection marked so is destroyed instead of reused.
-    release: (broken) => {
-      if (broken) (client as unknown as { __knex__disposed?: string }).__knex__disposed = 'its transaction is in doubt'
-    },
+  get client(): ClientBase {
+    if (this.#tap === undefined) throw new OutboxError('DATABASE_UNAVAILABLE', 'the adapter has shown no connection')
+    return this.#tap.client
   }
-}
 
-type Driver = { Pool: new (config: PoolConfig) => Pool }
-
-/**
- * A small pool of our own with the settings of the user's: the user's may be full of transactions that wait for just the
- * answers this one gives.
- */
-export async function ownPool(database: Database, size: number): Promise<Pool> {
-  const limits = { max: size, min: 0, idleTimeoutMillis: 10_000, connectionTimeoutMillis: 3_000, keepAlive: true }
-  let pool: Pool
-  if (isKnex(database)) {
-    const { driver } = database.client as { driver: Driver }
-    pool = new driver.Pool({ ...(await knexConnection(database)), ...limits, allowExitOnIdle: true })
-  } else {
-    const options = (database as Pool).options as PoolConfig
-    const PoolOfUser = (database as Pool).constructor as Driver['Pool']
-    // pg hides secrets from enumeration, a spread alone would lose them.
-    pool = new PoolOfUser({ ...options, ...secrets(options), ...limits, allowExitOnIdle: true })
+  #listen(client: ClientBase): StatementTap {
+    this.#tap ??= new StatementTap(client, (control, text) => this.#control(control, text))
+    return this.#tap
   }
-  pool.on('error', ignore) // An idle connection broke; the next query opens another one.
-  return pool
-}
 
-async function knexConnection(knex: Knex): Promise<PoolConfig> {
-  const client = knex.client as { config: { connection?: unknown }; connectionSettings?: PoolConfig }
-  const given = client.config.connection
-  if (typeof given === 'function') return (await given()) as PoolConfig
-  if (typeof given === 'string') return { connectionString: given }
-  const settings = (given ?? client.connectionSettings ?? {}) as PoolConfig
-  return { ...settings, ...secrets(settings) }
-}
+  async #control(control: Control, text: string): Promise<QueryResult> {
+    const tap = this.#listen(this.client)
+    const { kind } = control
+    if (kind === 'begin' && this.#after !== '') {
+      const [begun, ...results] = await tap.send(joined(text, this.#after))
+      this.#after = ''
+      this.#results = results
+      return begun as QueryResult
+    }
+    if (kind !== 'commit' || this.#before === '') return tap.pass(text)
+    try {
+      this.#results = await tap.send(joined(this.#before, text))
+      return rowsOf(this.#results) as QueryResult
+    } catch (error) {
+      this.#failed = { error }
+      // A statement in front of COMMIT failed: the transaction is still open.
+      if (sqlState(error) !== '') await tap.query('rollback').catch(() => {})
+      throw error
+    }
+  }
 
-function secrets(options: PoolConfig): PoolConfig {
-  return {
-    ...(options.password === undefined ? {} : { password: options.password }),
-    ...(options.ssl === undefined ? {} : { ssl: options.ssl }),
+  async begin(statements: string): Promise<QueryResult[]> {
+    this.#after = statements
+    this.#trx = await this.#connection.begin()
+    if (this.#results !== undefined) return this.#results
+    this.#after = ''
+    const { client } = this.#connection
+    return this.#listen(client ?? this.client).send(statements)
+  }
+
+  async commit(statements: string): Promise<QueryResult[]> {
+    this.#before = statements
+    this.#results = undefined
+    const failed = await this.#connection.commit().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    )
+    const wrong = this.#failed ?? (this.#results === undefined ? (failed ?? { error: undefined }) : undefined)
+    if (wrong === undefined) return this.#results ?? []
+    throw wrong.error ?? new OutboxError('DATABASE_UNAVAILABLE', 'no COMMIT was issued')
+  }
+
+  async rollback(): Promise<void> {
+    // A library whose BEGIN failed does not know of a transaction; the connection may.
+    if (this.#trx === undefined) await this.#tap?.query('rollback')
+    else await this.#connection.rollback()
+  }
+
+  release(broken: boolean): void {
+    this.#tap?.detach()
+    this.#connection.release(broken)
   }
 }

@@ -1,3 +1,5 @@
+export { callbackTransaction } from './callback-transaction.ts'
+export type { AdapterConnection, DatabaseAdapter } from './database-adapter.ts'
 export type { Database, IsolationLevel, TransactionOf } from './database.ts'
 export type { Blocker } from './blockers.ts'
 export type { DeadMessage, DeadMessagesOptions } from './dead-messages.ts'
@@ -6,6 +8,7 @@ export type { DoctorOptions, Finding } from './doctor.ts'
 export { diagnose } from './doctor.ts'
 export type {
   CheckAnswer,
+  CheckedDomain,
   CheckedMessage,
   Decision,
   DomainAnswer,

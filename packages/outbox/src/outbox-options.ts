@@ -1,11 +1,12 @@
 import type { ConnectionOptions } from '@tandemmq/client'
+import type { DatabaseAdapter } from './database-adapter.ts'
 import type { Database, IsolationLevel } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import type { HalfSender } from './half-sender.ts'
 import type { Mode } from './scope.ts'
 
 export interface OutboxOptions<D extends Database> {
-  /** A knex instance (client `pg`) or a `pg.Pool`; stays yours, `close()` leaves it open. */
+  /** A knex instance (client `pg`), a `pg.Pool`, a connected `pg.Client` (transactions take turns on it) or a {@link DatabaseAdapter}; stays yours, `close()` leaves it open. */
   database: D
   /** Name servers of the brokers, `'a:9876;b:9876'` or an array. Not needed with `producer`. */
   nameServers?: string | readonly string[]
@@ -65,9 +66,11 @@ export interface OutboxStats {
   markers: number
   /** Rows of the outbox table of all processes when the relay last counted. */
   outboxRows: number
-  /** Things that must not happen: a broker that lost a half or holds the opposite of what was decided, dead messages. */
+  /** Things that must not happen: a broker that lost a half or holds the opposite of what was decided, dead messages, a failover that may have lost commits. */
   anomalies: number
   running: number
+  /** Times another Postgres has taken over; an anomaly too when nothing had been replicated synchronously. */
+  timelineChanges: number
   committed: number
   rolledBack: number
   /** Transactions that went through the outbox table. */

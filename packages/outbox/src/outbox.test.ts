@@ -310,15 +310,27 @@ describe('knex savepoints', () => {
     expect(world.delivered()).toEqual(['kept', 'kept, two deep', 'outer'])
   })
 
-  test('beside a savepoint handle nobody can tell whose a message is: refused', async () => {
+  test('a savepoint made by hand is one too: what is sent while it is open goes with it', async () => {
+    const outbox = await world.outbox()
+    await outbox.transaction(async (raw, messages) => {
+      const trx = raw as Knex.Transaction
+      const undone = await trx.transaction()
+      messages.send(send('undone'))
+      await undone.rollback()
+      messages.send(send('after it'))
+      const kept = await trx.transaction()
+      messages.send(send('kept'))
+      await kept.commit()
+    })
+    await world.quiesce()
+    expect(world.delivered()).toEqual(['after it', 'kept'])
+  })
+
+  test('a nested transaction nobody waited for is refused instead of committed in part', async () => {
     const outbox = await world.outbox()
     const tried = outbox.transaction(async (raw, messages) => {
-      const inner = await (raw as Knex.Transaction).transaction()
-      try {
-        messages.send(send('whose?'))
-      } finally {
-        await inner.rollback()
-      }
+      await (raw as Knex.Transaction).transaction()
+      messages.send(send('half done'))
     })
     await expect(tried).rejects.toMatchObject({ code: 'ILLEGAL_OPERATION' })
     await world.quiesce()

@@ -1,5 +1,5 @@
-import type { Pool } from 'pg'
-import { CheckBack } from './check-back.ts'
+import type { ClientBase, Pool } from 'pg'
+import { CheckAnswers } from './check-answers.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import { ClientHalfSender } from './client-half-sender.ts'
 import type { Database, TransactionOf } from './database.ts'
@@ -20,16 +20,19 @@ import { Schema } from './schema.ts'
 import type { Messages } from './scope.ts'
 import { Settler } from './settler.ts'
 import { Sweeper } from './sweeper.ts'
+import { TimelineWatch } from './timeline-watch.ts'
 import { TransactionRunner } from './transaction-runner.ts'
 
 interface Parts<D extends Database> {
   runner: TransactionRunner<D>
   pool: Pool
-  checkBack: CheckBack
+  answers: CheckAnswers
   cleaner: MarkerCleaner
   settler: Settler
   relay: Relay
   sweeper: Sweeper
+  timeline: TimelineWatch
+  domainId: string
 }
 
 const nothing = (): void => undefined
@@ -99,10 +102,11 @@ export class Outbox<D extends Database = Database> {
         transactionTimeoutMs: options.transactionTimeoutMs ?? 240_000,
       })
       const parts = this.#assemble(pool, found.domainId, found.settings)
-      this.#sender.answerFor?.(found.domainId, (ids) => parts.checkBack.many(ids))
-      await this.#sender.start((message) => parts.checkBack.one(message))
+      const { answers } = parts
+      await this.#sender.start((message) => answers.checkMessage(message), answers)
       parts.relay.start()
       parts.sweeper.start()
+      parts.timeline.start()
       this.#parts = parts
     } catch (error) {
       await pool.end()
@@ -126,13 +130,14 @@ export class Outbox<D extends Database = Database> {
     const { markerAgeMs = 600_000, sweepIntervalMs = 60_000 } = options
     const sweeper = new Sweeper({ ...shared, intervalMs: sweepIntervalMs, markerAgeMs })
     const runner = new TransactionRunner({
-      ...{ database, resolver, cleaner, settler, relay },
+      ...{ database, resolver, cleaner, settler, relay, onAnomaly },
       mode: mode ?? 'eager',
       selfCheckTimeoutMs: selfCheckTimeoutMs ?? 30_000,
       context: { ...shared, settings, halfTimeoutMs: halfTimeoutMs ?? 300, rowLeaseMs: ROW_LEASE_MS, cap },
     })
-    const checkBack = new CheckBack({ resolver, domainId, isRunning: (id) => runner.running.has(id) })
-    return { pool, checkBack, cleaner, settler, relay, sweeper, runner }
+    const timeline = new TimelineWatch(shared)
+    const answers = new CheckAnswers({ resolver, domainId, isRunning: (id) => runner.running.has(id) })
+    return { pool, answers, cleaner, settler, relay, sweeper, timeline, runner, domainId }
   }
 
   #anomaly(text: string): void {
@@ -168,17 +173,29 @@ export class Outbox<D extends Database = Database> {
     }
   }
 
+  /**
+   * Messages of a transaction that you have begun: a knex transaction, or a connected client of pg after BEGIN. Commit and roll
+   * back as ever; the outbox sees it on the connection. COMMIT waits for the messages and rejects, as {@link transaction}
+   * does, unless the transaction is certainly committed. Nothing is sent before the first message.
+   * @param trx the same transaction gives the same messages
+   * @throws {OutboxError} OPTION_INVALID when the connection under `trx` is not to be had; NOT_STARTED; CLOSED
+   */
+  join(trx: TransactionOf<D> | ClientBase): Messages {
+    return this.#requireStarted().runner.join(trx as object)
+  }
+
   stats(): OutboxStats {
-    const { settler, cleaner, relay, runner, checkBack } = this.#parts ?? {}
+    const { settler, cleaner, relay, runner, timeline, answers } = this.#parts ?? {}
     const running = runner?.running.size ?? 0
     return {
       ...this.#counts,
-      checks: checkBack?.checks ?? 0,
+      checks: answers?.checks ?? 0,
       ...(runner?.counts ?? { committed: 0, rolledBack: 0, fallbacks: 0, inDoubt: 0 }),
       pendingHalves: settler?.pending ?? 0,
       markers: running + (cleaner?.pending ?? 0),
       outboxRows: relay?.rows ?? 0,
       running,
+      timelineChanges: timeline?.changes ?? 0,
       circuitOpen: this.#breaker.isOpen,
     }
   }
@@ -213,8 +230,8 @@ export class Outbox<D extends Database = Database> {
   }
 
   async #drain(parts: Parts<D>): Promise<void> {
-    await Promise.allSettled(this.#transactions)
-    await Promise.all([parts.relay.close(), parts.sweeper.close()])
+    await Promise.allSettled([...this.#transactions, ...parts.runner.joined])
+    await Promise.all([parts.relay.close(), parts.sweeper.close(), parts.timeline.close()])
     await parts.settler.close()
     await parts.cleaner.flush()
   }

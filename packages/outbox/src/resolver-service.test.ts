@@ -44,7 +44,7 @@ async function start(pool: pg.Pool, deadlineMs?: number): Promise<{ service: Res
   const asked: Ask[] = []
   const producer: HalfSender = {
     ...new FakeBroker().sender(),
-    answerFor: (_domain, check) => void asked.push((...ids) => check(ids)),
+    start: async (_check, domain) => void asked.push(async (...ids) => (await domain?.check(ids)) ?? []),
   }
   const service = new ResolverService({ database: pool, producer, ...(deadlineMs === undefined ? {} : { deadlineMs }) })
   await service.start()

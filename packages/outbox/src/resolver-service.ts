@@ -1,11 +1,11 @@
 import type { Pool } from 'pg'
-import { CheckBack } from './check-back.ts'
+import { CheckAnswers } from './check-answers.ts'
 import { ClientHalfSender } from './client-half-sender.ts'
 import type { Database } from './database.ts'
 import { checkDatabase, ownPool } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
-import type { HalfSender } from './half-sender.ts'
+import type { DomainAnswer, HalfSender } from './half-sender.ts'
 import { databaseError, OutboxError } from './outbox-error.ts'
 import { probe } from './probe.ts'
 import { Resolver } from './resolver.ts'
@@ -32,7 +32,7 @@ export interface ResolverServiceOptions {
 export interface ResolverStats {
   /** Which database it answers for. */
   domain: string
-  answers: { commit: number; rollback: number; unknown: number; notMine: number }
+  answers: Record<DomainAnswer, number>
   /** False while a question waits that the database should have answered: it is away, read-only or misses its standby. */
   healthy: boolean
 }
@@ -47,7 +47,8 @@ export class ResolverService {
   readonly #schema: Schema
   readonly #sender: HalfSender
   readonly #logger: Logger
-  #running: { pool: Pool; checkBack: CheckBack; resolver: Resolver; domainId: string } | undefined
+  readonly #answers: Record<DomainAnswer, number> = { commit: 0, rollback: 0, unknown: 0, notMine: 0 }
+  #running: { pool: Pool; resolver: Resolver; domainId: string } | undefined
   #closing: Promise<void> | undefined
 
   /** Connects to nobody yet. @throws {TandemError} OPTION_INVALID, GROUP_NAME_INVALID */
@@ -74,21 +75,28 @@ export class ResolverService {
         ...{ pool, schema: this.#schema, logger: this.#logger, domainId, clock },
         ...(deadlineMs === undefined ? {} : { deadlineMs }),
       })
-      const checkBack = new CheckBack({ resolver, domainId })
-      this.#sender.answerFor?.(domainId, (ids) => checkBack.many(ids))
-      await this.#sender.start((message) => checkBack.one(message))
-      this.#running = { pool, checkBack, resolver, domainId }
+      const answers = new CheckAnswers({ resolver, domainId })
+      await this.#sender.start(async (message) => this.#count(await answers.checkMessage(message)), {
+        id: domainId,
+        check: async (ids) => (await answers.check(ids)).map((answer) => this.#count(answer)),
+      })
+      this.#running = { pool, resolver, domainId }
     } catch (error) {
       await pool.end()
       throw databaseError(error, 'resolver')
     }
   }
 
+  #count<A extends DomainAnswer>(answer: A): A {
+    this.#answers[answer]++
+    return answer
+  }
+
   /** @throws {OutboxError} NOT_STARTED */
   stats(): ResolverStats {
     if (this.#running === undefined) throw new OutboxError('NOT_STARTED', 'call start() first')
-    const { checkBack, resolver, domainId } = this.#running
-    return { domain: domainId, answers: { ...checkBack.answers }, healthy: resolver.isHealthy }
+    const { resolver, domainId } = this.#running
+    return { domain: domainId, answers: { ...this.#answers }, healthy: resolver.isHealthy }
   }
 
   /** Answers what was asked, then leaves the brokers. Idempotent. */

@@ -1,21 +1,21 @@
-import type { Knex } from 'knex'
 import type { QueryResult } from 'pg'
 import { type CircuitBreaker, isRefusal } from './circuit-breaker.ts'
 import type { CommitOutcome } from './commit-outcome.ts'
 import { outcomeOfError, outcomeOfTag } from './commit-outcome.ts'
-import type { Session } from './database.ts'
 import { failpoints } from './failpoint.ts'
 import type { Clock, OutgoingMessage } from './foundation.ts'
 import type { Half, HalfSender } from './half-sender.ts'
 import type { RecordedMessage } from './message.ts'
 import { halfOf, isDelayed, recordMessage } from './message.ts'
-import { OutboxError } from './outbox-error.ts'
+import { OutboxError, sqlState } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
 import { hasRowsOf, insertRows } from './outbox-rows.ts'
 import type { RowCap } from './row-cap.ts'
-import { SavepointScopes } from './savepoint-scopes.ts'
+import { Savepoints } from './savepoints.ts'
 import type { Schema } from './schema.ts'
 import { SYNCHRONOUS_COMMIT } from './schema.ts'
+import type { StatementTap } from './statement-tap.ts'
+import { joined } from './statement-tap.ts'
 
 export type Mode = 'eager' | 'late'
 
@@ -46,8 +46,9 @@ export interface Messages {
 type Sent = { half: Half } | { error: unknown }
 
 /** One transaction: marker, halves, and what COMMIT answered. States: open, then closed to messages, then committed or not. */
-export class TransactionScope<Trx> {
+export class TransactionScope {
   readonly transactionId: string
+  readonly isJoined: boolean
   readonly messages: Messages = { send: (message) => this.#send(message) }
   /** Halves the broker has acknowledged. */
   readonly halves: Half[] = []
@@ -56,60 +57,74 @@ export class TransactionScope<Trx> {
   /** Database clock at the marker's insert, ms since 1970. */
   markerAtMs = 0
   hasMarker = false
+  readonly savepoints = new Savepoints()
   onLateHalf: ((half: Half) => void) | undefined
 
   readonly #context: ScopeContext
-  readonly #session: Session<Trx>
   readonly #mode: Mode
-  readonly #savepoints = new SavepointScopes()
   readonly #recorded: RecordedMessage[] = []
   readonly #pending: Promise<Sent>[] = []
   readonly #notices: string[] = []
   readonly #onNotice = (notice: { code?: string | undefined }): void => void this.#notices.push(notice.code ?? '')
+  readonly #attached: Promise<StatementTap>
+  #marker: Promise<void> | undefined
   #xid = ''
   #open = true
   #useHalves: boolean
 
-  constructor(context: ScopeContext, session: Session<Trx>, transactionId: string, mode: Mode) {
+  /** @param isJoined somebody else issued BEGIN, perhaps on another database */
+  constructor(context: ScopeContext, transactionId: string, mode: Mode, isJoined = false) {
     this.#context = context
-    this.#session = session
     this.transactionId = transactionId
     this.#mode = mode
+    this.isJoined = isJoined
     this.#useHalves = context.breaker.allows()
+    let attach!: (tap: StatementTap) => void
+    this.#attached = new Promise((resolve) => (attach = resolve))
+    this.attach = attach
   }
 
-  get trx(): Trx {
-    return this.#session.trx
-  }
+  /** @param tap the connection, past what watches it */
+  readonly attach: (tap: StatementTap) => void
 
   get isForwarded(): boolean {
     return this.rows.length > 0
   }
 
-  /** BEGIN, settings and, unless late, the marker; its acknowledgement comes before any half. */
-  async begin(isolation?: 'read committed' | 'repeatable read' | 'serializable'): Promise<void> {
-    failpoints?.hit('P0')
-    const { settings } = this.#context
-    const marker = this.#mode === 'eager' ? this.#markerStatement() : ''
-    const begun = this.#session.begin(`${settings}${marker === '' ? '' : `; ${marker}`}`, isolation)
-    failpoints?.hit('P1')
-    const results = await begun
-    if (marker !== '') this.#noteMarker(results)
-    failpoints?.hit('P2')
-    const { trx } = this.#session
-    if (typeof trx === 'function') this.#savepoints.watch(trx as unknown as Knex.Transaction)
+  /** What travels with BEGIN: settings and, unless late, the marker; its acknowledgement comes before any half. */
+  get opening(): string {
+    return this.#mode === 'eager' ? `${this.#context.settings}; ${this.#markerStatement()}` : this.#context.settings
+  }
+
+  /** @param results of {@link opening} */
+  opened(results: QueryResult[]): void {
+    if (this.#mode === 'eager') this.#noteMarker(results)
   }
 
   #markerStatement(): string {
-    return `insert into ${this.#context.schema.tx} (tx_id) values ('${this.transactionId}') returning xid::text, extract(epoch from at)*1000 as at_ms`
+    const { schema, domainId } = this.#context
+    const mine = this.isJoined
+      ? ` select '${this.transactionId}' from ${schema.domain} where domain_id='${domainId}'`
+      : ` values ('${this.transactionId}')`
+    return `insert into ${schema.tx} (tx_id)${mine} returning xid::text, extract(epoch from at)*1000 as at_ms`
   }
 
   #noteMarker(results: QueryResult[]): void {
     const row = (results.at(-1)?.rows[0] ?? {}) as { xid?: string; at_ms?: string }
+    if (row.xid === undefined && this.isJoined)
+      throw new OutboxError('OPTION_INVALID', 'the joined transaction is on another database than the outbox')
     if (row.xid === undefined) throw new OutboxError('DATABASE_UNAVAILABLE', 'the marker was not inserted')
     this.#xid = row.xid
     this.markerAtMs = Number(row.at_ms)
     this.hasMarker = true
+  }
+
+  /** In a joined transaction the first message brings the marker; its failure is COMMIT's. */
+  async #requestMarker(): Promise<void> {
+    const asked = (await this.#attached).send(`${this.#context.settings}; ${this.#markerStatement()}`)
+    failpoints?.hit('P1')
+    this.#noteMarker(await asked)
+    failpoints?.hit('P2')
   }
 
   #send(message: OutgoingMessage): void {
@@ -120,54 +135,62 @@ export class TransactionScope<Trx> {
       )
     }
     const recorded = recordMessage(message, -1)
-    this.#savepoints.run(message, () => {
+    this.savepoints.run(() => {
       const numbered = { ...recorded, n: this.#recorded.length }
       this.#recorded.push(numbered)
-      if (this.#mode === 'eager' && this.#useHalves && !isDelayed(numbered)) this.#prepare(numbered)
+      if (this.#mode === 'eager' && this.#useHalves && !isDelayed(numbered)) this.#sendHalf(numbered)
     })
   }
 
-  /** Called only with the marker acknowledged: a half before it could be asked for and fenced while we live. */
-  #prepare(message: RecordedMessage): void {
+  /** Never before the marker is acknowledged: such a half could neither be asked for nor fenced while we live. */
+  #sendHalf(message: RecordedMessage): void {
+    if (this.hasMarker) return void this.#pending.push(this.#prepare(message))
+    this.#marker ??= this.#requestMarker()
+    this.#pending.push(
+      this.#marker.then(
+        () => this.#prepare(message),
+        (error: unknown): Sent => ({ error }),
+      ),
+    )
+  }
+
+  #prepare(message: RecordedMessage): Promise<Sent> {
     const { sender, breaker, domainId, halfTimeoutMs } = this.#context
     const sending = sender.prepare(halfOf(message, this.transactionId, domainId), { timeoutMs: halfTimeoutMs })
     failpoints?.hit('P3')
-    this.#pending.push(
-      sending.then(
-        (half): Sent => {
-          failpoints?.hit('P4')
-          breaker.succeeded()
-          if (this.onLateHalf === undefined) this.halves.push(half)
-          else this.onLateHalf(half)
-          failpoints?.hit('P5')
-          return { half }
-        },
-        (error: unknown): Sent => {
-          breaker.report(error)
-          return { error }
-        },
-      ),
+    return sending.then(
+      (half): Sent => {
+        failpoints?.hit('P4')
+        breaker.succeeded()
+        if (this.onLateHalf === undefined) this.halves.push(half)
+        else this.onLateHalf(half)
+        failpoints?.hit('P5')
+        return { half }
+      },
+      (error: unknown): Sent => {
+        breaker.report(error)
+        return { error }
+      },
     )
   }
 
   /** After the user's callback: everything a COMMIT needs to be right. Throws = roll back. */
   async prepareCommit(): Promise<void> {
-    if (this.#savepoints.hasOpen) {
+    if (this.savepoints.hasOpenNested) {
       throw new OutboxError('ILLEGAL_OPERATION', 'a nested transaction is still open (a missing await?)')
     }
+    this.savepoints.releaseAll()
     this.#open = false
     if (this.#recorded.length === 0) return
     if (this.#recorded.some(isDelayed)) this.#useHalves = false
-    const { client } = this.#session
+    const client = await this.#attached
     const { schema } = this.#context
-    if (!this.hasMarker) {
-      const inserted = (await client.query(this.#markerStatement())) as QueryResult
-      this.#noteMarker([inserted])
-    }
+    await this.#marker
+    if (!this.hasMarker) this.#noteMarker(await client.send(this.#markerStatement()))
     const keys = [...new Set(this.#recorded.flatMap(({ fields }) => fields.orderBy ?? []))]
     const queued = keys.length > 0 && (await hasRowsOf(client, schema, keys))
     if (this.#mode === 'late' && this.#useHalves && !queued) {
-      for (const message of this.#recorded) this.#prepare(message)
+      for (const message of this.#recorded) this.#pending.push(this.#prepare(message))
     }
     const arrived = this.#useHalves && !queued && (await this.#awaitHalves())
     if (!arrived) await this.#fallBack()
@@ -193,30 +216,34 @@ export class TransactionScope<Trx> {
   async #fallBack(): Promise<void> {
     const { schema, rowLeaseMs, cap } = this.#context
     cap?.add(this.#recorded.length)
-    const { client } = this.#session
+    const client = await this.#attached
     // No half was sent: nothing to flag.
     if (this.#pending.length > 0) {
-      const flagged = await client.query(`update ${schema.tx} set state='F' where tx_id='${this.transactionId}'`)
+      const flagged = await client.pass(`update ${schema.tx} set state='F' where tx_id='${this.transactionId}'`)
       if (flagged.rowCount !== 1)
         throw new OutboxError('TRANSACTION_ROLLED_BACK', 'the marker of this transaction is gone')
     }
     const leaseMs = this.#context.breaker.isOpen ? 0 : rowLeaseMs
-    this.rows = await insertRows(client as never, schema, this.transactionId, this.#recorded, leaseMs)
+    this.rows = await insertRows(client, schema, this.transactionId, this.#recorded, leaseMs)
   }
 
-  /** COMMIT; never throws. `error` is what the database or the connection said. */
-  async commit(): Promise<{ outcome: CommitOutcome; error?: unknown }> {
-    const { client } = this.#session
+  /** COMMIT; never throws. `error` is what the database or the connection said, `result` what COMMIT was answered. */
+  async commit(text: string): Promise<{ outcome: CommitOutcome; error?: unknown; result?: QueryResult }> {
+    const tap = await this.#attached
+    const { client } = tap
     client.on('notice', this.#onNotice)
     try {
       const guard = `select pg_current_xact_id_if_assigned()::text as xid; ${SYNCHRONOUS_COMMIT}`
-      const committing = this.#session.commit(guard)
+      const committing = tap.send(joined(guard, text))
       if (failpoints !== undefined) await this.#hitWhileCommitting(committing)
       const results = await committing
       failpoints?.hit('P10')
-      const tag = results.at(-1)?.command ?? ''
-      return { outcome: outcomeOfTag(tag, this.#notices, this.#isSame(results)) }
+      const result = results.at(-1)
+      const outcome = outcomeOfTag(result?.command ?? '', this.#notices, this.#isSame(results))
+      return { outcome, ...(result === undefined ? {} : { result }) }
     } catch (error) {
+      // A statement in front of COMMIT failed: the transaction is still open.
+      if (sqlState(error) !== '') await tap.query('rollback').catch(() => {})
       return { outcome: outcomeOfError(error), error }
     } finally {
       client.off('notice', this.#onNotice)
@@ -236,7 +263,7 @@ export class TransactionScope<Trx> {
 
   /** False when somebody ended our transaction inside the callback and began another one. */
   #isSame(results: QueryResult[]): boolean {
-    if (!this.hasMarker || results.length === 1) return true
+    if (!this.hasMarker) return true
     return (results[0]?.rows[0] as { xid?: string | null } | undefined)?.xid === this.#xid
   }
 

@@ -1,158 +1,149 @@
-import type { Database, Session, TransactionOf } from './database.ts'
-import { openSession } from './database.ts'
+import type { ClientBase } from 'pg'
+import type { AdapterConnection } from './database-adapter.ts'
+import type { Database, TransactionOf } from './database.ts'
+import { adapterOf, connectTo, isPgClient } from './database.ts'
+import type { EnlistmentParts } from './enlistment.ts'
+import { Enlistment, rolledBack } from './enlistment.ts'
 import { failpoints } from './failpoint.ts'
-import type { MarkerCleaner } from './marker-cleaner.ts'
-import { messageOf, OutboxError, sqlState } from './outbox-error.ts'
+import { messageOf, OutboxError } from './outbox-error.ts'
 import type { TransactionOptions } from './outbox-options.ts'
-import type { Relay } from './relay.ts'
-import type { Resolver } from './resolver.ts'
 import type { Messages, Mode, ScopeContext } from './scope.ts'
 import { TransactionScope } from './scope.ts'
-import { selfCheck } from './self-check.ts'
-import type { Settler } from './settler.ts'
 import { newTransactionId } from './transaction-id.ts'
 
-const ABORTED = '25P02'
-const SWALLOWED = 'COMMIT became a rollback: a statement failed inside the callback and its error was swallowed'
-
-function rolledBack(why: string, cause: unknown): OutboxError {
-  return new OutboxError('TRANSACTION_ROLLED_BACK', why, { cause })
-}
-
-export interface TransactionRunnerOptions<D extends Database> {
+export interface TransactionRunnerOptions<D extends Database>
+  extends Omit<EnlistmentParts, 'counts' | 'running' | 'breaker' | 'clock'> {
   database: D
   mode: Mode
-  selfCheckTimeoutMs: number
   context: ScopeContext
-  resolver: Resolver
-  cleaner: MarkerCleaner
-  settler: Settler
-  relay: Relay
+  onAnomaly(text: string): void
 }
 
-/** Runs one transaction to its definite outcome, then tells broker and relay. */
+/** Runs transactions, and joins those of others, to their definite outcome. */
 export class TransactionRunner<D extends Database> {
   /** Keys of transactions not decided yet. */
   readonly running = new Set<string>()
   readonly counts = { committed: 0, rolledBack: 0, fallbacks: 0, inDoubt: 0 }
   readonly #options: TransactionRunnerOptions<D>
+  readonly #parts: EnlistmentParts
+  /** By connection, or by the promise of one. */
+  readonly #joined = new WeakMap<object, Joined>()
+  /** Joined transactions that have not ended. */
+  readonly joined = new Set<Promise<void>>()
 
   constructor(options: TransactionRunnerOptions<D>) {
     this.#options = options
+    const { breaker, clock } = options.context
+    this.#parts = { ...options, breaker, clock, counts: this.counts, running: this.running }
+  }
+
+  #scope(mode: Mode = this.#options.mode, isJoined = false): TransactionScope {
+    const { context } = this.#options
+    return new TransactionScope(context, newTransactionId(context.clock), mode, isJoined)
   }
 
   async run<T>(
     run: (trx: TransactionOf<D>, messages: Messages) => T | Promise<T>,
     options: TransactionOptions,
   ): Promise<T> {
-    const session = await openSession(this.#options.database, options.isolationLevel)
-    const transactionId = newTransactionId(this.#options.context.clock)
-    const mode = options.mode ?? this.#options.mode
-    const scope = new TransactionScope(this.#options.context, session, transactionId, mode)
-    this.running.add(transactionId)
-    // Without its connection the transaction is over, whatever the callback still does.
-    const onLost = (): void => void this.running.delete(transactionId)
-    session.client.on('error', onLost)
-    session.client.on('end', onLost)
-    const release = (broken: boolean): void => {
-      session.client.off('error', onLost)
-      session.client.off('end', onLost)
-      session.release(broken)
-    }
+    const connection = await connectTo(this.#options.database, options.isolationLevel)
+    const scope = this.#scope(options.mode)
+    let enlistment: Enlistment | undefined
     try {
-      let value: T
-      try {
-        await scope.begin(options.isolationLevel)
-        value = await run(session.trx, scope.messages)
-        await scope.prepareCommit().catch((error: unknown) => {
-          throw sqlState(error) === ABORTED ? rolledBack(SWALLOWED, error) : error
-        })
-        failpoints?.hit('P6')
-      } catch (error) {
-        scope.closeToMessages()
-        await this.#rollBack(scope, session, release)
-        throw error
-      }
-      await this.#commit(scope, release)
-      return value
+      const begun = await this.#begin(connection, scope, (made) => (enlistment = made))
+      return await this.#work(begun, () => run(begun.trx as TransactionOf<D>, scope.messages), connection)
     } finally {
-      this.running.delete(transactionId)
+      await enlistment?.rollBackNow()
+      connection.release(enlistment?.isBroken ?? true)
     }
   }
 
-  /** Tells the broker only when Postgres said ROLLBACK to us; anything less clear is left to the check-back. */
-  async #rollBack(
-    scope: TransactionScope<unknown>,
-    session: Session<unknown>,
-    release: (broken: boolean) => void,
-  ): Promise<void> {
-    let noticed = false
-    const onNotice = (): void => void (noticed = true)
-    session.client.on('notice', onNotice)
-    const done = await session.rollback().then(
-      () => true,
-      () => false,
-    )
-    session.client.off('notice', onNotice)
-    release(!done)
-    this.counts.rolledBack++
-    if (done && !noticed) this.#endHalves(scope)
-  }
-
-  #endHalves(scope: TransactionScope<unknown>, onSettled: () => void = () => {}): void {
-    const { transactionId } = scope
-    if (scope.halves.length > 0) this.#options.settler.add(transactionId, [...scope.halves], 'rollback', onSettled)
-    else onSettled()
-    scope.endLateHalves((half) => this.#options.settler.add(transactionId, [half], 'rollback', () => {}))
-  }
-
-  async #commit(scope: TransactionScope<unknown>, release: (broken: boolean) => void): Promise<void> {
-    const { outcome, error } = await scope.commit()
-    release(outcome === 'inDoubt' && error !== undefined)
-    if (outcome === 'committed') return this.#committed(scope)
-    if (outcome === 'inDoubt') {
-      this.counts.inDoubt++
-      const found = await this.#settleDoubt(scope)
-      if (found === 'committed') return this.#committed(scope)
-      if (found === undefined) {
-        const detail = `COMMIT of ${scope.transactionId} was not answered, and the database could not be asked: ${messageOf(error)}`
-        throw new OutboxError('TRANSACTION_IN_DOUBT', detail, { cause: error })
-      }
+  async #begin(
+    connection: AdapterConnection<unknown>,
+    scope: TransactionScope,
+    onEnlisted: (enlistment: Enlistment) => void,
+  ): Promise<{ trx: unknown; enlistment: Enlistment }> {
+    const enlist = (client: ClientBase): Enlistment => {
+      const made = new Enlistment(this.#parts, client, scope)
+      onEnlisted(made)
+      return made
     }
-    this.counts.rolledBack++
-    this.#endHalves(scope)
-    if (outcome === 'inDoubt')
-      throw rolledBack('the connection broke at COMMIT; asked, the database says rolled back', error)
-    throw error === undefined || sqlState(error) === ABORTED ? rolledBack(SWALLOWED, error) : error
+    const early = connection.client === undefined ? undefined : enlist(connection.client)
+    failpoints?.hit('P0')
+    const trx = await connection.begin()
+    const { client } = connection
+    if (early !== undefined) {
+      this.#remember(trx, early)
+      return { trx, enlistment: early }
+    }
+    if (client === undefined) throw new OutboxError('DATABASE_UNAVAILABLE', 'the adapter has shown no connection')
+    const enlistment = enlist(client)
+    await enlistment.open()
+    this.#remember(trx, enlistment)
+    return { trx, enlistment }
   }
 
-  #settleDoubt(scope: TransactionScope<unknown>): Promise<'committed' | 'rolledBack' | undefined> {
-    if (!scope.hasMarker) return Promise.resolve(undefined)
-    const limitMs = this.#options.selfCheckTimeoutMs
-    return selfCheck(
-      this.#options.resolver,
-      this.#options.context.clock,
-      scope.transactionId,
-      scope.markerAtMs,
-      limitMs,
-    )
+  async #work<T>(
+    { enlistment }: { enlistment: Enlistment },
+    run: () => T | Promise<T>,
+    connection: AdapterConnection<unknown>,
+  ): Promise<T> {
+    let value: T
+    try {
+      value = await run()
+    } catch (error) {
+      enlistment.scope.closeToMessages()
+      if (!enlistment.isFinishing) await connection.rollback().catch(() => {})
+      throw error
+    }
+    // Unless the callback has committed or rolled back by itself.
+    const failed = enlistment.isFinishing ? undefined : await connection.commit().then(nothing, caught)
+    if (enlistment.isFinishing) await enlistment.ended
+    const { end } = enlistment
+    if (end?.status === 'committed') return value
+    if (end?.status === 'prepared') {
+      throw new OutboxError('TRANSACTION_IN_DOUBT', 'the callback prepared the transaction: COMMIT PREPARED decides')
+    }
+    throw end?.error ?? failed?.error ?? rolledBack('the callback rolled back')
   }
 
-  #committed(scope: TransactionScope<unknown>): void {
-    this.counts.committed++
-    const { transactionId } = scope
-    const deleteMarker = (): void => {
-      if (scope.hasMarker) this.#options.cleaner.add(transactionId)
+  /** `join` inside of `run` finds the transaction that is there. */
+  #remember(trx: unknown, enlistment: Enlistment): void {
+    const found = isPgClient(trx) ? trx : adapterOf(this.#options.database).clientOf?.(trx)
+    if (found !== undefined) this.#joined.set(found, { scope: enlistment.scope, enlistment })
+  }
+
+  /** @returns what records messages in a transaction somebody else has begun; the same for the same transaction */
+  join(trx: object): Messages {
+    const found = isPgClient(trx) ? trx : adapterOf(this.#options.database).clientOf?.(trx)
+    if (found === undefined) {
+      throw new OutboxError('OPTION_INVALID', 'join: neither a client of pg nor a transaction the adapter knows')
     }
-    failpoints?.hit('P11')
-    if (scope.isForwarded) {
-      this.counts.fallbacks++
-      this.#endHalves(scope, deleteMarker)
-      if (!this.#options.context.breaker.isOpen) this.#options.relay.forward(scope.rows)
-    } else if (scope.halves.length > 0) {
-      this.#options.settler.add(transactionId, scope.halves, 'commit', deleteMarker)
-    } else {
-      deleteMarker()
-    }
+    const known = this.#joined.get(found)
+    if (known !== undefined && known.enlistment?.end === undefined) return known.scope.messages
+    const joined: Joined = { scope: this.#scope(undefined, true) }
+    this.#joined.set(found, joined)
+    if (found instanceof Promise) {
+      found.then(
+        (client) => this.#enlist(client, joined),
+        (error: unknown) => this.#options.onAnomaly(`join: the adapter has no connection: ${messageOf(error)}`),
+      )
+    } else this.#enlist(found, joined)
+    return joined.scope.messages
+  }
+
+  #enlist(client: ClientBase, joined: Joined): void {
+    joined.enlistment = new Enlistment(this.#parts, client, joined.scope)
+    const { ended } = joined.enlistment
+    this.joined.add(ended)
+    void ended.then(() => this.joined.delete(ended))
   }
 }
+
+interface Joined {
+  readonly scope: TransactionScope
+  enlistment?: Enlistment
+}
+
+const nothing = (): undefined => undefined
+const caught = (error: unknown): { error: unknown } => ({ error })

@@ -1,15 +1,14 @@
 // A process with an outbox whose broker is its parent, over IPC: the parent survives what is done to this one.
-// Usage: node outbox-process.mjs DATABASE_URL pg|knex PREFIX TRANSACTIONS
+// Usage: node outbox-process.mjs DATABASE_URL pg|knex|knex-nested|pg-join|knex-join PREFIX TRANSACTIONS
 import { Outbox } from '@tandemmq/outbox'
 import knexFactory from 'knex'
 import pg from 'pg'
 
 const [url, driver, prefix, transactions] = process.argv.slice(2)
-const database =
-  driver === 'knex'
-    ? knexFactory({ client: 'pg', connection: url, pool: { min: 0, max: 8 } })
-    : new pg.Pool({ connectionString: url, max: 8 })
-if (driver === 'pg') database.on('error', () => {})
+const database = driver.startsWith('knex')
+  ? knexFactory({ client: 'pg', connection: url, pool: { min: 0, max: 8 } })
+  : new pg.Pool({ connectionString: url, max: 8 })
+if (driver.startsWith('pg')) database.on('error', () => {})
 
 const waiting = new Map()
 let last = 0
@@ -55,15 +54,73 @@ const outbox = new Outbox({
 })
 await outbox.start()
 
-async function place(id, messages) {
-  await outbox.transaction(async (trx, outgoing) => {
-    if (driver === 'knex') await trx('orders').insert({ id, messages })
-    else await trx.query('insert into orders values ($1, $2)', [id, messages])
-    for (let n = 0; n < messages; n++) outgoing.send({ topic: 'orders', body: `${id}#${n}` })
-    if (driver === 'knex') await trx.raw('select 1')
-    else await trx.query('select 1')
-    if (id.endsWith('7')) throw new Error('above credit')
+const insert = (trx, id, messages) =>
+  driver.startsWith('knex')
+    ? trx('orders').insert({ id, messages })
+    : trx.query('insert into orders values ($1, $2)', [id, messages])
+const idle = (trx) => (driver.startsWith('knex') ? trx.raw('select 1') : trx.query('select 1'))
+
+async function work(trx, outgoing, id, messages) {
+  await insert(trx, id, messages)
+  for (let n = 0; n < messages; n++) outgoing.send({ topic: 'orders', body: `${id}#${n}` })
+  await idle(trx)
+  if (id.endsWith('7')) throw new Error('above credit')
+}
+
+/** A part that is undone, with its row and its message, and one that is kept: savepoints. */
+async function nested(trx, outgoing, id, messages) {
+  const undone = trx.transaction(async (inner) => {
+    await insert(inner, `${id}-undone`, 1)
+    outgoing.send({ topic: 'orders', body: `${id}-undone#0` })
+    throw new Error('undone')
   })
+  await undone.catch(() => {})
+  await trx.transaction((inner) => work(inner, outgoing, id, messages))
+}
+
+/** As an application does it that has its own transactions: rolled back to a savepoint older than the join, joined again. */
+async function joinOnPg(id, messages) {
+  const client = await database.connect()
+  const ignore = () => {}
+  client.on('error', ignore)
+  let broken = false
+  try {
+    await client.query('begin')
+    await client.query('savepoint older')
+    await insert(client, `${id}-undone`, 1)
+    outbox.join(client).send({ topic: 'orders', body: `${id}-undone#0` })
+    await idle(client)
+    await client.query('rollback to savepoint older')
+    await work(client, outbox.join(client), id, messages)
+    await client.query('commit')
+  } catch (error) {
+    broken = await client.query('rollback').then(
+      () => false,
+      () => true,
+    )
+    throw error
+  } finally {
+    client.off('error', ignore)
+    client.release(broken)
+  }
+}
+
+async function joinOnKnex(id, messages) {
+  const trx = await database.transaction()
+  try {
+    await nested(trx, outbox.join(trx), id, messages)
+    await trx.commit()
+  } catch (error) {
+    if (!trx.isCompleted()) await trx.rollback().catch(() => {})
+    throw error
+  }
+}
+
+function place(id, messages) {
+  if (driver === 'pg-join') return joinOnPg(id, messages)
+  if (driver === 'knex-join') return joinOnKnex(id, messages)
+  const inside = driver === 'knex-nested' ? nested : work
+  return outbox.transaction((trx, outgoing) => inside(trx, outgoing, id, messages))
 }
 
 async function worker(from) {

@@ -1,0 +1,79 @@
+import type { ClientBase, QueryResult } from 'pg'
+import type { Control } from './control-statement.ts'
+import { controlOf } from './control-statement.ts'
+import type { QueryClient, Results } from './database.ts'
+
+/** @returns what the one who issued the statement gets to see of it */
+export type OnControl = (control: Control, text: string) => Promise<QueryResult>
+
+type Callback = (error: unknown, result?: QueryResult) => void
+type Query = (config: unknown, values?: unknown, callback?: Callback) => unknown
+type Queried = Omit<ClientBase, 'query'> & { query: Query }
+
+/**
+ * Stands between a connection of pg and whoever uses it (the application, knex, an ORM): BEGIN, COMMIT, ROLLBACK and
+ * savepoints go through `onControl`, in whatever library they originate; everything else passes untouched.
+ */
+export class StatementTap implements QueryClient {
+  readonly client: ClientBase
+  readonly #onControl: OnControl
+  readonly #query: Query
+  readonly #wasOwn: boolean
+  #tapped: Query | undefined
+
+  constructor(client: ClientBase, onControl: OnControl) {
+    this.client = client
+    this.#onControl = onControl
+    const queried = client as unknown as Queried
+    this.#wasOwn = Object.hasOwn(queried, 'query')
+    this.#query = queried.query
+    this.#tapped = (config, values, callback) => this.#intercept(config, values, callback)
+    queried.query = this.#tapped
+  }
+
+  #intercept(config: unknown, values?: unknown, callback?: Callback): unknown {
+    const text = typeof config === 'string' ? config : (config as { text?: unknown } | null)?.text
+    const isCursor = typeof (config as { submit?: unknown } | null)?.submit === 'function'
+    const control = typeof text === 'string' && !isCursor ? controlOf(text) : undefined
+    if (control === undefined) return this.#query.call(this.client, config, values, callback)
+    const answer = this.#onControl(control, text as string)
+    const inConfig = (config as { callback?: Callback }).callback
+    const done = typeof values === 'function' ? (values as Callback) : (callback ?? inConfig)
+    if (done === undefined) return answer
+    // A turn of its own: what a callback throws is not ours to catch.
+    answer.then(
+      (result) => process.nextTick(done, null, result),
+      (error: unknown) => process.nextTick(done, error),
+    )
+    return undefined
+  }
+
+  /** Past the tap. */
+  query(text: string, values?: unknown[]): Promise<Results> {
+    return this.#query.call(this.client, text, values) as Promise<Results>
+  }
+
+  /** Several statements in one round trip. @returns a result for each */
+  async send(text: string): Promise<QueryResult[]> {
+    const results = await this.query(text)
+    return Array.isArray(results) ? results : [results]
+  }
+
+  /** The statement alone. */
+  async pass(text: string): Promise<QueryResult> {
+    return (await this.query(text)) as QueryResult
+  }
+
+  detach(): void {
+    const queried = this.client as unknown as Queried & { query?: Query }
+    if (this.#tapped === undefined || queried.query !== this.#tapped) return
+    this.#tapped = undefined
+    if (this.#wasOwn) queried.query = this.#query
+    else Reflect.deleteProperty(queried, 'query')
+  }
+}
+
+/** `first` and `second` in one text, whether or not `first` ends with a semicolon. */
+export function joined(first: string, second: string): string {
+  return second === '' ? first : `${first.replace(/[\s;]+$/, '')}; ${second}`
+}
