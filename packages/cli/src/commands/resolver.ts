@@ -2,7 +2,7 @@ import { ResolverService } from '@tandemmq/outbox'
 import type { ResolverStats } from '@tandemmq/outbox'
 import type { Call, Command } from '../command.ts'
 import { UsageError } from '../command.ts'
-import { databaseOptions, withDatabase } from '../database.ts'
+import { databaseOptions, schemaOf, withDatabase } from '../database.ts'
 import { aborted } from '../io.ts'
 
 const REPORT_SECONDS = 60
@@ -24,7 +24,7 @@ export const resolver: Command = {
     if (seconds > 86_400) throw new UsageError('--report is at most 86400')
     const { stop } = call.io
     await withDatabase(call, async (database) => {
-      const [schema, group] = [call.text('schema'), call.text('group')]
+      const [schema, group] = [schemaOf(call), call.text('group')]
       await using service = new ResolverService({
         ...{ database, nameServers: call.nameServer, logger: loggerOf(call) },
         ...(schema === undefined ? {} : { schema }),
