@@ -112,6 +112,11 @@ export class StoreLogWriter implements LogWriter {
     return this.#parts?.store.deletedBefore(topic) ?? 0
   }
 
+  /** The latest stamp in the log, ms since 1970; the clock may show less. */
+  get newestTimestamp(): number {
+    return this.#open.store.newestTimestamp
+  }
+
   /** What records of this turn are stamped with; Infinity before its first one. */
   get turnTimestamp(): number {
     return this.#open.store.turnTimestamp

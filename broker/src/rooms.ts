@@ -28,7 +28,7 @@ import { RedriveService, RetryService } from './retry/index.ts'
 import { CheckRequests } from './server/check-requests.ts'
 import { Statistics } from './statistics/index.ts'
 import { type DerivedState, MessageStore, type StateJournal, type StoreOptions } from './store/index.ts'
-import { GroupOrder, TransactionService } from './transaction/index.ts'
+import { GroupOrder, OperatorDecisions, TransactionService } from './transaction/index.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -50,6 +50,7 @@ export interface Rooms {
   statistics: Statistics
   measured: Measurements
   transactions: TransactionService
+  decisions: OperatorDecisions
   order: GroupOrder
   delay: DelayService
   dedup: DedupWindow
@@ -117,7 +118,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     ...events,
   })
   for (const line of recoveryLines(store.recovery)) options.log(line)
-  const { settings, topics, groups, offsets, kvConfig, leaseTables, modes, locks } =
+  const { settings, topics, groups, offsets, kvConfig, leaseTables, modes, locks, decisions } =
     tables ?? openTables(options, store.journal)
   topics.open(store)
   // remoting.md 12.1: tools look up cluster and broker by the route of a topic of that name.
@@ -184,6 +185,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     }),
     ...{ sql, settings, statistics, measured },
     transactions: replayed.transactions,
+    decisions,
     order: replayed.order,
     delay: replayed.delay,
     dedup: replayed.dedup,
@@ -227,6 +229,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, domains: Pr
     findByKey: (topic, key) => log.findByKey(topic, key),
     deletedBefore: (topic) => log.deletedBefore(topic),
     turnTimestamp: () => log.turnTimestamp,
+    newestTimestamp: () => log.newestTimestamp,
     onLost: (offset) => options.log(`the delayed message at ${offset} was removed by retention before its time`),
     onOrphan: (topic, offset) =>
       logOrphan(`the delayed message at ${offset} was for the topic ${topic}, deleted since: it is not delivered`),
@@ -277,6 +280,7 @@ function openTables(options: ResolvedOptions, journal: StateJournal) {
     ...{ settings, topics, groups },
     offsets: new Offsets({ clock, journal, topics }),
     kvConfig: new KvConfig({ journal }),
+    decisions: new OperatorDecisions({ journal }),
     leaseTables: openLeaseTables({ clock, journal }),
     modes: new RequestModes({ journal }),
     locks: new QueueLocks({ clock, journal, expiryMs: options.lockMaxLiveMs }),

@@ -49,8 +49,18 @@ export const coveringTests: readonly CoveringTest[] = [
   cover(rooms, 'END as a request is answered with the outcome once it is durable, one-way never', 'END_TRANSACTION'),
   cover(
     rooms,
-    'open transactions can be asked for, listed and resolved',
-    ...(['PENDING_TRANSACTIONS', 'LIST_TRANSACTIONS', 'RESOLVE_TRANSACTION'] as const),
+    'open transactions can be asked for and listed',
+    ...(['PENDING_TRANSACTIONS', 'LIST_TRANSACTIONS'] as const),
+  ),
+  cover(
+    server('operator-transaction-handlers'),
+    'a decision by hand is written down before the half message is touched, and listed with its outcome',
+    ...(['RESOLVE_TRANSACTION', 'LIST_RESOLVED_TRANSACTIONS'] as const),
+  ),
+  cover(
+    server('end-transactions-handler'),
+    'many ends are answered together, when the last of them is stored',
+    'END_TRANSACTIONS',
   ),
   cover(
     server('held-groups'),

@@ -1,6 +1,7 @@
 import { CalmTimes } from './calm-times.ts'
 import type { GroupPolicy, HistoryEvent } from './history.ts'
 import { Moves } from './moves.ts'
+import type { WallJumps } from './wall-jumps.ts'
 
 export type DeliveryRule =
   | 'AtLeastOnce'
@@ -58,6 +59,14 @@ export class Deliveries {
   readonly #groups = new Map<string, Group>()
   readonly #open = new Map<number, Delivery>()
   readonly #calm = new CalmTimes()
+  readonly #clock: WallJumps
+  readonly #moreLivesOf: (group: string, id: string, t: number) => number
+
+  /** @param options.moreLivesOf how often a group may finish a message besides once, before an instant */
+  constructor(options: { clock: WallJumps; moreLivesOf: (group: string, id: string, t: number) => number }) {
+    this.#clock = options.clock
+    this.#moreLivesOf = (group, id, t) => options.moreLivesOf(group, id, t)
+  }
 
   take(event: DeliveryEvent): void {
     this.#calm.take(event)
@@ -164,7 +173,8 @@ export class Deliveries {
       // In order nothing is copied: a message has one life, wherever the group is.
       const starts = policy.ordered ? [] : deliveries.slice(0, at + 1).map(({ start }) => start)
       const others = deliveries.slice(0, at - 1).filter((one) => this.#isFinished(name, one)).length
-      if (others + 1 < moves.livesOf(starts)) continue
+      const more = this.#moreLivesOf(name, id, after.start.t)
+      if (others + 1 < Math.max(1, moves.livesOf(starts)) + more) continue
       const members = `${before.start.member} and ${after.start.member}`
       if (overlap) found.push({ rule: 'LeaseExclusive', text: `${members} of ${name} both had ${id}`, ids: [id] })
       else found.push({ rule: 'NoResurrect', text: `${name} finished ${id} and got it again`, ids: [id] })
@@ -192,8 +202,9 @@ export class Deliveries {
       if (first === undefined || (policy.mode === 'lease' && !this.#isCalm(name, first.start, start))) continue
       if (failed.some(({ end }) => end?.outcome !== 'retry')) continue
       const dueAt = Math.min(...failed.map(({ end }) => (end as End).t + pauseNs(end as End, policy, start.attempt)))
-      if (start.t >= dueAt - RESOLUTION_NS) continue
-      const early = ((dueAt - start.t) / 1e6).toFixed(0)
+      const earlyNs = dueAt - start.t - this.#clock.gainedOverRestartIn(first.start.t, start.t)
+      if (earlyNs <= RESOLUTION_NS) continue
+      const early = (earlyNs / 1e6).toFixed(0)
       const text = `attempt ${start.attempt} of ${id} in ${name} was ${early} ms early`
       found.push({ rule: 'RetrySchedule', text, ids: [id] })
     }
@@ -231,7 +242,8 @@ export class Deliveries {
       }
       before = deliveries
     }
-    const inTime = all.toSorted((a, b) => a.start.t - b.start.t)
+    // What takes no time ends, and the next begins, in one instant.
+    const inTime = all.toSorted((a, b) => a.start.t - b.start.t || a.start.op - b.start.op)
     for (let at = 1; at < inTime.length; at++) {
       const [one, next] = [inTime[at - 1] as Delivery, inTime[at] as Delivery]
       if (one.end !== undefined && one.end.t <= next.start.t) continue

@@ -239,6 +239,15 @@ test('checker and logs know nothing of the product', () => {
     'calm-times.ts',
     'cancellations.ts',
     'dedup-windows.ts',
+    'extra-rules.ts',
+    'operations.ts',
+    'wall-jumps.ts',
+    'due-times.ts',
+    'redrives.ts',
+    'tag-filters.ts',
+    'questions.ts',
+    'priorities.ts',
+    'unheard.ts',
     '../kit/history-writer.mjs',
   ]) {
     const source = readFileSync(new URL(file, import.meta.url), 'utf8')

@@ -1,6 +1,7 @@
 import { Cancellations } from './cancellations.ts'
 import { DedupWindows } from './dedup-windows.ts'
 import { Deliveries, type DeliveryRule } from './deliveries.ts'
+import { ExtraRules, type ExtraRule } from './extra-rules.ts'
 import { GroupProgress } from './group-progress.ts'
 import type { HistoryEvent } from './history.ts'
 import { disorder, holes, type Message, unknownMessage } from './queue-offsets.ts'
@@ -23,6 +24,7 @@ export type Rule =
   | DeliveryRule
   | 'CancelXorDeliver'
   | 'DedupWindow'
+  | ExtraRule
   | 'Accounting'
 
 export interface Violation {
@@ -63,7 +65,8 @@ export class HistoryChecker {
   readonly #progress = new GroupProgress()
   readonly #removals = new Removals(this.#progress)
   readonly #settings = new SettingsKept()
-  readonly #deliveries = new Deliveries()
+  readonly #extra = new ExtraRules()
+  readonly #deliveries = new Deliveries(this.#extra)
   readonly #cancellations = new Cancellations()
   readonly #dedup: DedupWindows
   readonly #seen: Violation[] = []
@@ -74,7 +77,7 @@ export class HistoryChecker {
 
   /** @param options.dedupWindowMs of the broker; default Infinity: one message per dedup key, whatever their ages */
   constructor(options: { dedupWindowMs?: number } = {}) {
-    this.#dedup = new DedupWindows(options.dedupWindowMs ?? Number.POSITIVE_INFINITY)
+    this.#dedup = new DedupWindows(options.dedupWindowMs ?? Number.POSITIVE_INFINITY, this.#extra.clock)
   }
 
   /** Messages acknowledged so far. */
@@ -83,6 +86,7 @@ export class HistoryChecker {
   }
 
   take(event: HistoryEvent): void {
+    this.#extra.take(event)
     switch (event.event) {
       case 'send.start': {
         const message = this.#message(event.id)
@@ -161,7 +165,8 @@ export class HistoryChecker {
       if (message.okAt === 0 || (message.kind === 'half' && message.decision !== 'commit')) continue
       if (this.#removals.mayBeGone(message) || this.#cancellations.mayBeGone(id)) continue
       for (const [group, { topics, received }] of this.#groups) {
-        if (!topics.has(message.topic) || received.has(id) || this.#deliveries.mayMiss(group, id, message)) continue
+        if (!topics.has(message.topic) || received.has(id) || !this.#extra.tags.isFor(group, id)) continue
+        if (this.#deliveries.mayMiss(group, id, message)) continue
         missing.push({ id, group })
       }
     }
@@ -170,7 +175,8 @@ export class HistoryChecker {
 
   /** Deliveries that some group has begun and neither finished nor given up. */
   unfinished(): { id: string; group: string }[] {
-    return this.#deliveries.unfinished((id) => this.#isGone(id))
+    const isGone = (id: string): boolean => this.#isGone(id)
+    return [...this.#deliveries.unfinished(isGone), ...this.#extra.redrives.unfinished(isGone)]
   }
 
   report(): HistoryReport {
@@ -191,7 +197,7 @@ export class HistoryChecker {
     violations.push(...this.#settings.violations())
     violations.push(...this.#deliveries.violations((id) => this.#isGone(id)))
     violations.push(...this.#cancellations.violations((id) => (this.#messages.get(id)?.firstReceivedAt ?? 0) > 0))
-    violations.push(...this.#dedup.violations())
+    violations.push(...this.#dedup.violations(), ...this.#extra.violations((id) => this.#isGone(id)))
     violations.push(...holes(this.#readAll, this.#readOffsets), ...disorder(this.#messages))
     const groups: Record<string, { received: number; again: number }> = {}
     for (const [name, { received, again }] of this.#groups) groups[name] = { received: received.size, again }
@@ -243,7 +249,7 @@ export class HistoryChecker {
     if (message.kind === 'delayed' || message.kind === 'half') return
     message.okQueue = `${message.topic}/${queueId}`
     message.okOffset = offset
-    this.#at(message, id, `${message.okQueue}/${offset}`)
+    this.#at(message, id, `${message.okQueue}/${offset}`, t)
   }
 
   #received(event: HistoryEvent & { event: 'recv' }): void {
@@ -258,7 +264,7 @@ export class HistoryChecker {
     const askedAt = this.#deliveries.knows(event.group) ? t - CACHED_NS : t
     message.lastReceivedAt = Math.max(message.lastReceivedAt, askedAt)
     const queue = `${topic}/${queueId}`
-    this.#at(message, id, `${queue}/${offset}`)
+    this.#at(message, id, `${queue}/${offset}`, t)
     const group = this.#group(event.group)
     const times = group.received.get(id) ?? 0
     if (times > 0) group.again++
@@ -278,16 +284,20 @@ export class HistoryChecker {
   }
 
   /** One place holds one message for ever, and one message has one place. */
-  #at(message: Message, id: string, place: string): void {
+  #at(message: Message, id: string, place: string, t: number): void {
     const there = this.#places.get(place)
     if (there === undefined) this.#places.set(place, id)
     else if (there !== id) {
       this.#seen.push({ rule: 'Stable', text: `${place} was ${there} and is ${id}`, ids: [there, id] })
     }
     if (message.place === undefined) message.place = place
-    else if (message.place !== place) {
+    else if (message.place !== place && !this.#mayBeAgainAt(message, id, place, t)) {
       this.#seen.push({ rule: 'DedupStored', text: `${id} is at ${message.place} and at ${place}`, ids: [id] })
     }
+  }
+
+  #mayBeAgainAt({ startedAt }: Message, id: string, place: string, t: number): boolean {
+    return this.#extra.mayBeAgainAt(id, place, { startedAt, t, windowMs: this.#dedup.windowMs })
   }
 
   #judge(id: string, message: Message, violations: Violation[]): void {
@@ -300,7 +310,7 @@ export class HistoryChecker {
     if (message.kind === 'half' && message.decision !== 'commit') {
       found('TxnAtomic', `${id} arrived, though its transaction was ${message.decision ?? 'never decided'}`)
     }
-    const early = message.startedAt + message.delayMs * 1e6 - message.firstReceivedAt
+    const early = this.#extra.dueTimes.earlyBy(id, message)
     if (message.delayMs > 0 && early > DELAY_RESOLUTION_NS) {
       found('DelayNeverEarly', `${id} arrived ${(early / 1e6).toFixed(1)} ms early`)
     }

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
 import { join } from 'node:path'
+import type { OperationEvent } from './operations.ts'
 
 /** What was agreed about a group's deliveries. */
 export interface GroupPolicy {
@@ -20,6 +21,8 @@ export type HistoryEvent = { readonly t: number; readonly wall: number; readonly
       readonly hash: string
       readonly delayMs?: number
       readonly dedupKey?: string
+      readonly tag?: string
+      readonly priority?: number
     }
   | {
       readonly event: 'send.ok'
@@ -39,6 +42,8 @@ export type HistoryEvent = { readonly t: number; readonly wall: number; readonly
       readonly topic: string
       /** How its members consume; undefined for plain readers, which begin and end no deliveries. */
       readonly policy?: GroupPolicy
+      /** What it subscribes to; undefined for everything. */
+      readonly tags?: readonly string[]
     }
   | {
       readonly event: 'recv'
@@ -76,6 +81,8 @@ export type HistoryEvent = { readonly t: number; readonly wall: number; readonly
       readonly attempt: number
       readonly storedWall: number
       readonly key?: string
+      /** Offset of the dead letter it was, if it was one. */
+      readonly redriven?: number
     }
   /** `retry` after `delayMs`, or after what the policy says; `reject`: a dead letter at once. */
   | {
@@ -89,7 +96,13 @@ export type HistoryEvent = { readonly t: number; readonly wall: number; readonly
   /** A consumer came or went. */
   | { readonly event: 'member'; readonly group: string; readonly member: string; readonly change: string }
   /** Found among the dead letters of a group. */
-  | { readonly event: 'dead'; readonly group: string; readonly id: string; readonly reason: string }
+  | {
+      readonly event: 'dead'
+      readonly group: string
+      readonly id: string
+      readonly reason: string
+      readonly offset?: number
+    }
   | { readonly event: 'cancel.start'; readonly id: string }
   | { readonly event: 'cancel.ok'; readonly id: string; readonly outcome: 'cancelled' | 'fired' | 'unknown' }
   /** An operator moves a group; `to` = -1 for the end, 0 for the beginning, else an instant (wall, ms). */
@@ -114,6 +127,7 @@ export type HistoryEvent = { readonly t: number; readonly wall: number; readonly
   | { readonly event: 'delete.start' | 'delete.ok'; readonly topic: string }
   /** A setting of the broker, -1 for none. */
   | { readonly event: 'put.start' | 'put.ok' | 'put.read'; readonly key: string; readonly value: number }
+  | OperationEvent
 )
 
 /** The logs of a folder, read on from where the last call stopped. */

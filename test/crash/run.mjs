@@ -1,6 +1,6 @@
 // The crash tests at length: `npm run crash -- --seed 2` (the laboratory of test/crash/lab, all of it follows from the seed),
 // `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`,
-// `npm run crash:outbox -- chaos --minutes 10`, `npm run crash:outbox -- drain --rows 1000000`,
+// `npm run crash:outbox -- chaos --minutes 10` (also: controls; matrix or failover --rounds 20; drain --rows 1000000),
 // `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`,
 // `npm run chaos -- --mutants` (mistakes made on purpose, which it must find). A run with the same seed chooses the same
 // moments; what the machine does in between is its own.
@@ -20,6 +20,9 @@ const tests = {
   broker: { files: ['test/crash/broker-kill.test.ts'], defaults: { kills: '50' } },
   outbox: { files: ['test/crash/outbox/outbox-kill.test.ts'], defaults: { rounds: '10' } },
   'outbox chaos': { files: ['test/crash/outbox/outbox-chaos.test.ts'], defaults: { minutes: '10' } },
+  'outbox controls': { files: ['test/crash/outbox/outbox-controls.test.ts'], defaults: {} },
+  'outbox failover': { files: ['test/crash/outbox/outbox-failover.test.ts'], defaults: { rounds: '20' } },
+  'outbox matrix': { files: ['test/crash/outbox/outbox-matrix.test.ts'], defaults: { rounds: '20' } },
   'outbox drain': { files: ['test/crash/outbox-drain.test.ts'], defaults: { rows: '1000000' } },
   chaos: {
     files: ['test/crash/chaos.test.ts'],

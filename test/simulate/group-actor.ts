@@ -1,4 +1,4 @@
-import type { BroadcastOffsetStore, ConsumedMessage, PushConsumer } from '@tandemmq/client'
+import type { BroadcastOffsetStore, ConsumedMessage, Producer, PushConsumer } from '@tandemmq/client'
 import type { GroupPolicy } from '../crash/history.ts'
 import type { SeededRandom } from '../kit/seeded-random.ts'
 import type { Machine } from './machine.ts'
@@ -12,6 +12,12 @@ export interface GroupPlan {
   readonly topic: string
   /** One per member. */
   readonly addresses: readonly string[]
+  /** Default everything. */
+  readonly tags?: readonly string[]
+  /** It replies to what it gets. */
+  readonly answers?: boolean
+  /** Handlers at once; default by the seed. */
+  readonly concurrencyMax?: number
 }
 
 /** Pauses of the broker before a returned message, and of the SDK before a lease ends: 10 s, 30 s, ... */
@@ -26,6 +32,7 @@ interface Member {
   life: number
   machine: Machine | undefined
   consumer: PushConsumer | undefined
+  producer: Producer | undefined
 }
 
 /** The members of one consumer group: they come, work, are killed, leave and come back. */
@@ -39,7 +46,8 @@ export class GroupActor {
   constructor(world: World, plan: GroupPlan) {
     this.plan = plan
     this.#world = world
-    this.#settings = drawGroup(world.random(`group ${plan.name}`))
+    const drawn = drawGroup(world.random(`group ${plan.name}`))
+    this.#settings = { ...drawn, concurrencyMax: plan.concurrencyMax ?? drawn.concurrencyMax }
     const { attemptsMax, orderedRetryMs } = this.#settings
     const { mode, ordered, name } = plan
     const retryMs = ordered ? [orderedRetryMs] : RETRY_MS
@@ -51,9 +59,10 @@ export class GroupActor {
       life: 0,
       machine: undefined,
       consumer: undefined,
+      producer: undefined,
     }))
     for (const one of new Set(this.members.map((member) => member.name))) {
-      world.note(name, { event: 'join', group: one, topic: plan.topic, policy: this.#policy })
+      world.note(name, { event: 'join', group: one, topic: plan.topic, policy: this.#policy, ...this.#tags })
     }
   }
 
@@ -74,8 +83,10 @@ export class GroupActor {
     member.machine = machine
     member.consumer = consumer
     const random = this.#world.random(`handler ${clientId} ${member.life}`)
-    consumer.subscribe(plan.topic, '*', (message) => this.#handle(member, machine, random, message))
+    const filter = plan.tags === undefined ? '*' : { tags: plan.tags }
+    consumer.subscribe(plan.topic, filter, (message) => this.#handle(member, machine, random, message))
     this.#changed(member, 'start')
+    if (plan.answers === true) await this.#startAnswering(member, machine, clientId)
     await consumer.start()
   }
 
@@ -86,11 +97,30 @@ export class GroupActor {
   }
 
   async stop(member: Member): Promise<void> {
-    const { consumer } = member
+    const { consumer, producer } = member
     member.consumer = undefined
     this.#changed(member, 'leave')
     await consumer?.close()
+    await producer?.close()
     this.#changed(member, 'left')
+  }
+
+  get #tags(): { tags?: readonly string[] } {
+    return this.plan.tags === undefined ? {} : { tags: this.plan.tags }
+  }
+
+  async #startAnswering(member: Member, machine: Machine, clientId: string): Promise<void> {
+    const options = this.#world.clientOptions(machine, `${clientId}#answers`)
+    member.producer = new this.#world.product.client.Producer({ ...options, group: `${this.plan.name}-answers` })
+    await member.producer.start()
+  }
+
+  /** The reply names what it is for. Without one the requester asks again, or gives up: consumed all the same. */
+  async #answer({ producer, address }: Member, message: ConsumedMessage, id: string): Promise<void> {
+    if (this.plan.answers !== true || producer === undefined) return
+    await producer
+      .reply(message, id)
+      .catch((error: unknown) => this.#world.tell(address, `reply to ${id}: ${String(error)}`))
   }
 
   #changed(member: Member, change: string): void {
@@ -106,16 +136,20 @@ export class GroupActor {
     const { id, fate, key } = parcelOf(body)
     const op = world.nextOp()
     const { attempt, queueId, topic, storedTopic } = message
+    const redrivenFrom = message.properties['DLQ_REDRIVEN_FROM']
     // A leased retry is shown under its first topic, with the position it has among the retries.
-    const isFirst = storedTopic === topic && (attempt === 1 || this.plan.ordered)
+    const isFirst = redrivenFrom === undefined && storedTopic === topic && (attempt === 1 || this.plan.ordered)
     const stored = isFirst ? topic : `%RETRY%${group}`
     const offset = Number(message.queueOffset)
     const place = { group, topic, queueId, offset }
     if (isFirst) world.note(member.address, { event: 'recv', id, hash: hashOf(body), ...place })
     const storedWall = message.storedAt.getTime()
     const more = { member: member.address, stored, attempt, storedWall, ...(key !== undefined && { key }) }
-    world.note(member.address, { event: 'handle.start', op, id, ...place, ...more })
+    const past = redrivenFrom === undefined ? {} : { redriven: Number(redrivenFrom) }
+    world.note(member.address, { event: 'handle.start', op, id, ...place, ...more, ...past })
     await world.sleep(workMs(random))
+    if (machine.isDead) return new Promise(() => {})
+    await this.#answer(member, message, id)
     if (machine.isDead) return new Promise(() => {})
     const { ReconsumeLater, RejectMessage } = world.product.client
     const verdict = verdictOf(fate, attempt)

@@ -13,6 +13,8 @@ export interface MachineOptions {
   readonly random: SeededRandom
   /** A callback of one of its programs threw: a real process would be gone. */
   readonly onCrash: (error: unknown) => void
+  /** Its wall clock. Default that of `clock`. */
+  readonly now?: (() => number) | undefined
 }
 
 /** Where one process runs. It can die: then its timers, sockets and promises are heard of no more. */
@@ -30,7 +32,7 @@ export class Machine {
     this.address = options.address
     const { clock, random } = options
     this.clock = {
-      now: () => clock.now(),
+      now: options.now ?? (() => clock.now()),
       monotonic: () => clock.monotonic(),
       setTimer: (delayMs, callback): Timer => clock.setTimer(delayMs, () => this.#call(callback)),
       soon: (callback) => clock.soon(() => this.#call(callback)),

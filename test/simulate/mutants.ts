@@ -66,6 +66,68 @@ export const mutants: readonly Mutant[] = [
       },
     ],
   },
+  {
+    name: 'redriven dead letters are not remembered',
+    patches: [{ file: 'retry/redrive-service.js', from: 'this.#redriven.add(place);', to: '' }],
+  },
+  {
+    name: 'a rescheduled timer keeps its old time',
+    patches: [
+      {
+        file: 'delay/timer-changes.js',
+        from: 'onMoved(physicalOffset, { dueAt, fingerprint, isRetry: false });',
+        to: 'onMoved(physicalOffset, { dueAt: table.dueAt(id), fingerprint, isRetry: false });',
+      },
+    ],
+  },
+  {
+    name: 'the lowest priority goes first',
+    patches: [
+      {
+        file: 'queueing/lease/priorities.js',
+        from: 'Array.from({ length: count }, (_, n) => count - 1 - n);',
+        to: 'Array.from({ length: count }, (_, n) => n);',
+      },
+    ],
+  },
+  {
+    name: 'retries go by the wall clock',
+    patches: [{ file: 'delay/delay-service.js', from: 'isRetry ? this.#steadyOf(dueAt) : undefined', to: 'undefined' }],
+  },
+  {
+    name: 'a reply goes to whoever asked first',
+    patches: [
+      {
+        of: 'client',
+        file: 'requester.js',
+        from: "this.#waiting.get(properties[PropertyName.CORRELATION_ID] ?? '')",
+        to: '[...this.#waiting.values()][0]',
+      },
+    ],
+  },
+  {
+    name: 'tags are not compared',
+    patches: [
+      { file: 'queueing/heartbeat.js', from: 'tagFilter(text, asked)', to: "tagFilter('*', [])" },
+      {
+        of: 'client',
+        file: 'subscription.js',
+        from: "data.expressionType === 'TAG' && data.tagsSet.length > 0 ? new Set(data.tagsSet) : undefined",
+        to: 'undefined',
+      },
+    ],
+  },
+  {
+    name: 'of several tags the first counts',
+    patches: [
+      {
+        of: 'client',
+        file: 'subscription.js',
+        from: 'new Set(data.tagsSet) : undefined',
+        to: 'new Set(data.tagsSet.slice(0, 1)) : undefined',
+      },
+    ],
+  },
 ]
 
 /** @throws when a patch does not match exactly one place of the built packages */

@@ -1,7 +1,8 @@
-import type { Admin, MessageQueue, PullConsumer } from '@tandemmq/client'
+import type { Admin, MessageQueue, PullConsumer, TopicOptions } from '@tandemmq/client'
 import type { SeededRandom } from '../kit/seeded-random.ts'
 import type { GroupActor } from './group-actor.ts'
 import { hashOf, parcelOf } from './parcel.ts'
+import { redrive } from './redrive-act.ts'
 import type { World } from './world.ts'
 
 const NAME = 'operator'
@@ -30,10 +31,10 @@ export class OperatorActor {
     this.#pull = new PullConsumer({ ...options, clientId: `${address}#pull`, group: READER })
   }
 
-  async start(topics: Readonly<Record<string, number>>): Promise<void> {
+  async start(topics: Readonly<Record<string, TopicOptions>>): Promise<void> {
     await this.#admin.start()
     await this.#pull.start()
-    for (const [topic, queues] of Object.entries(topics)) await this.#admin.createTopic(topic, { queues })
+    for (const [topic, options] of Object.entries(topics)) await this.#admin.createTopic(topic, options)
     for (const { plan } of this.#groups) {
       if (plan.mode === 'lease' && plan.ordered) await this.#admin.createGroup(plan.name, { ordered: true })
     }
@@ -46,7 +47,9 @@ export class OperatorActor {
 
   /** Goes on until `isOver`; no new act while the world drains. */
   async work(): Promise<void> {
-    const acts = [() => this.#rewind(), () => this.#rewind(), () => this.#recreate(), () => this.#forget()]
+    const rewind = (): Promise<void> => this.#rewind()
+    const redriveSome = (): Promise<void> => this.#redrive()
+    const acts = [rewind, rewind, redriveSome, redriveSome, () => this.#recreate(), () => this.#forget()]
     while (!this.#world.isOver) {
       await this.#world.sleep(5_000 + this.#random.next() * 40_000)
       const act = this.#random.pick(acts)
@@ -60,12 +63,18 @@ export class OperatorActor {
     const to = this.#random.pick(['first', 'last', 'before'] as const)
     const agoMs = this.#random.between(1_000, 120_000)
     if (mode === 'broadcasting') return
-    const at = this.#world.clock.now() - agoMs
+    const at = this.#world.brokerNow() - agoMs
     const told = to === 'first' ? 0 : to === 'last' ? -1 : at
     this.#world.note(NAME, { event: 'rewind.start', group, topic, to: told })
     // Without an answer it may still happen: it counts as begun, for ever.
     await this.#until(() => this.#admin.resetOffset(group, topic, to === 'before' ? new Date(at) : to))
     this.#world.note(NAME, { event: 'rewind.ok', group, topic, to: told })
+  }
+
+  async #redrive(): Promise<void> {
+    const { name, mode } = this.#random.pick(this.#groups).plan
+    if (mode === 'broadcasting') return
+    await this.#until(() => redrive(this.#world, this.#admin, this.#random, name))
   }
 
   async #recreate(): Promise<void> {
@@ -128,9 +137,9 @@ export class OperatorActor {
   }
 
   async #readDead(group: string, queue: MessageQueue): Promise<void> {
-    await this.#read(queue, (text, _, properties) => {
+    await this.#read(queue, (text, offset, properties) => {
       const reason = properties['DLQ_REASON'] ?? ''
-      this.#world.note(NAME, { event: 'dead', group, id: parcelOf(text).id, reason })
+      this.#world.note(NAME, { event: 'dead', group, id: parcelOf(text).id, reason, offset })
     })
   }
 

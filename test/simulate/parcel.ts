@@ -18,11 +18,24 @@ export interface Parcel {
 }
 
 const FATES = ['ok', 'ok', 'ok', 'ok', 'ok', 'ok', 'ok', 'flaky', 'later', 'poison', 'reject'] as const
+export const SMALL = [0, 0, 50] as const
 const SIZES = [0, 0, 0, 50, 500, 5_000, 50_000] as const
 
-export function drawBody(random: SeededRandom, id: string, key?: string): string {
+export function drawBody(random: SeededRandom, id: string, key?: string, sizes: readonly number[] = SIZES): string {
   const fate = { kind: random.pick(FATES), n: random.between(1, 2) }
-  return `${JSON.stringify({ id, fate, ...(key !== undefined && { key }) })}\n${'x'.repeat(random.pick(SIZES))}`
+  return `${JSON.stringify({ id, fate, ...(key !== undefined && { key }) })}\n${'x'.repeat(random.pick(sizes))}`
+}
+
+/** One that every handler takes at once. */
+export function plainBody(id: string): string {
+  return `${JSON.stringify({ id, fate: { kind: 'ok', n: 1 } })}\n`
+}
+
+export const TAGS = ['red', 'green', 'blue'] as const
+
+/** One in four has no tag. */
+export function tagOf(n: number): string | undefined {
+  return TAGS[n % 4]
 }
 
 export function parcelOf(body: string): Parcel {

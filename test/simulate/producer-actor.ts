@@ -1,7 +1,9 @@
-import type { OutgoingMessage, Producer, SendReceipt, TandemError } from '@tandemmq/client'
+import type { OutgoingMessage, Producer, SendReceipt } from '@tandemmq/client'
 import type { SeededRandom } from '../kit/seeded-random.ts'
 import type { Machine } from './machine.ts'
-import { drawBody, hashOf } from './parcel.ts'
+import { drawBody, hashOf, tagOf } from './parcel.ts'
+import { settled } from './sending.ts'
+import { cancel, reschedule } from './timer-acts.ts'
 import type { World } from './world.ts'
 
 type Kind = 'plain' | 'dedup' | 'batch' | 'delayed'
@@ -75,13 +77,10 @@ export class ProducerActor {
     const regretMs = random.between(0, DELAY_MS_MAX)
     const form = kind === 'ordered' ? 'plain' : kind
     const message = this.#message(form, key, delayMs, dedupKey)
-    const receipt = await this.#settle(
-      message.id,
-      producer.send({ ...message.outgoing, orderBy: key, delayMs, dedupKey }),
-    )
-    if (receipt === undefined || !isRegretted) return
-    await this.#world.sleep(regretMs)
-    if (!machine.isDead && !this.#world.isOver) await this.#cancel(producer, message.id, receipt)
+    const sending = producer.send({ ...message.outgoing, orderBy: key, delayMs, dedupKey })
+    const receipt = await settled(this.#world, this.#plan.name, message.id, sending)
+    if (receipt === undefined || form !== 'delayed') return
+    await this.#regret({ producer, machine, id: message.id, receipt, regretMs, isRegretted })
   }
 
   async #sendBatch(producer: Producer): Promise<void> {
@@ -89,7 +88,9 @@ export class ProducerActor {
     const messages = Array.from({ length: count }, () => this.#message('batch'))
     const sending = producer.sendAll(messages.map(({ outgoing }) => outgoing))
     const results = messages.map(({ id }, at) =>
-      this.#settle(
+      settled(
+        this.#world,
+        this.#plan.name,
         id,
         sending.then((receipts) => receipts[at] as SendReceipt),
       ),
@@ -100,6 +101,7 @@ export class ProducerActor {
   #message(kind: Kind, key?: string, delayMs?: number, dedupKey?: string): { id: string; outgoing: OutgoingMessage } {
     const { topic, name } = this.#plan
     const id = `${name}-${++this.#sent}`
+    const tag = tagOf(this.#sent)
     const body = drawBody(this.#random, id, key)
     this.#world.note(name, {
       event: 'send.start',
@@ -109,34 +111,32 @@ export class ProducerActor {
       hash: hashOf(body),
       ...(delayMs !== undefined && { delayMs }),
       ...(dedupKey !== undefined && { dedupKey }),
+      ...(tag !== undefined && { tag }),
     })
-    return { id, outgoing: { topic, body } }
+    return { id, outgoing: { topic, body, tag } }
   }
 
-  async #settle(id: string, sending: Promise<SendReceipt>): Promise<SendReceipt | undefined> {
-    const { name } = this.#plan
-    try {
-      const receipt = await sending
-      const { queueId, queueOffset, duplicate } = receipt
-      this.#world.note(name, { event: 'send.ok', id, queueId, offset: Number(queueOffset), duplicate })
-      return receipt
-    } catch (error) {
-      // Whatever the last attempt says, an earlier one may have been stored.
-      this.#world.note(name, { event: 'send.unknown', id, code: (error as TandemError).code ?? 'none' })
-      return undefined
+  /** Moves some delayed messages to other times, now and then twice, and takes some back. */
+  async #regret(one: {
+    producer: Producer
+    machine: Machine
+    id: string
+    receipt: SendReceipt
+    regretMs: number
+    isRegretted: boolean
+  }): Promise<void> {
+    const { world, random } = { world: this.#world, random: this.#random }
+    const { machine, regretMs, isRegretted } = one
+    const moves = random.pick([0, 0, 1, 2])
+    const waiting = { world, name: this.#plan.name, producer: one.producer, id: one.id, receipt: one.receipt }
+    for (let n = 0; n < moves; n++) {
+      await world.sleep(random.next() * 10_000)
+      if (machine.isDead || world.isOver) return
+      await reschedule(waiting, random.between(0, DELAY_MS_MAX))
     }
-  }
-
-  async #cancel(producer: Producer, id: string, receipt: SendReceipt): Promise<void> {
-    const { name } = this.#plan
-    if (receipt.recallHandle === undefined) return
-    this.#world.note(name, { event: 'cancel.start', id })
-    try {
-      const outcome = await producer.cancel(receipt)
-      this.#world.note(name, { event: 'cancel.ok', id, outcome })
-    } catch (error) {
-      this.#world.tell(name, `cancel of ${id} failed: ${String(error)}`)
-    }
+    if (!isRegretted) return
+    await world.sleep(regretMs)
+    if (!machine.isDead && !world.isOver) await cancel(waiting)
   }
 
   /** New, or one of the last few again. */

@@ -1,12 +1,17 @@
 import { createHash } from 'node:crypto'
+import type { TopicOptions } from '@tandemmq/client'
 import { HistoryChecker, type HistoryReport } from '../crash/history-checker.ts'
 import type { HistoryEvent } from '../crash/history.ts'
+import { ClockActor } from './clock-actor.ts'
 import { Faults } from './faults.ts'
-import { GroupActor, type GroupPlan } from './group-actor.ts'
+import { GroupActor } from './group-actor.ts'
 import { OperatorActor } from './operator-actor.ts'
+import { drawGroups } from './plans.ts'
 import { ProducerActor } from './producer-actor.ts'
 import type { Product } from './product.ts'
+import { QuestionActor } from './question-actor.ts'
 import { TransactionActor } from './transaction-actor.ts'
+import { UrgentActor } from './urgent-actor.ts'
 import { World } from './world.ts'
 
 export interface SimulationOptions {
@@ -35,17 +40,9 @@ const CALM_MS = 40_000
 /** All retries and delays of what is under way, several times. */
 const DRAIN_MS = 900_000
 const LOOK_MS = 5_000
+const PRIORITIES = 3
 /** Positions are committed every few seconds. */
 const COMMIT_MS = 12_000
-
-const GROUPS: readonly Omit<GroupPlan, 'addresses'>[] = [
-  { name: 'billing', mode: 'clustering', ordered: false, topic: 'orders' },
-  { name: 'caches', mode: 'broadcasting', ordered: false, topic: 'orders' },
-  { name: 'books', mode: 'clustering', ordered: true, topic: 'ledger' },
-  { name: 'mail', mode: 'lease', ordered: false, topic: 'orders' },
-  { name: 'archive', mode: 'lease', ordered: true, topic: 'ledger' },
-  { name: 'visitors', mode: 'clustering', ordered: false, topic: 'fleeting' },
-]
 
 /** Rounds of storm, calm and drain; after each the whole history is judged. Everything follows from the seed. */
 export class Simulation {
@@ -53,7 +50,9 @@ export class Simulation {
   readonly #options: SimulationOptions
   readonly #checker: HistoryChecker
   readonly #groups: readonly GroupActor[]
-  readonly #producers: readonly (ProducerActor | TransactionActor)[]
+  readonly #producers: (ProducerActor | TransactionActor | UrgentActor | QuestionActor)[]
+  readonly #topics: Readonly<Record<string, TopicOptions>>
+  readonly #clock: ClockActor
   readonly #payments: TransactionActor
   readonly #operator: OperatorActor
   readonly #faults: Faults
@@ -84,6 +83,22 @@ export class Simulation {
         pauseMs: 6_000,
       }),
     ]
+    const { orders, ledger, fleeting } = world.settings.queues
+    const wanted = new Set(this.#groups.map(({ plan }) => plan.topic))
+    this.#topics = {
+      orders: { queues: orders },
+      ledger: { queues: ledger },
+      fleeting: { queues: fleeting },
+      ...(wanted.has('urgent') && { urgent: { queues: PRIORITIES, type: 'priority' } }),
+      ...(wanted.has('questions') && { questions: { queues: 2 } }),
+    }
+    if (wanted.has('urgent')) {
+      this.#producers.push(new UrgentActor(world, { address: '10.0.0.7', topic: 'urgent', priorities: PRIORITIES }))
+    }
+    if (wanted.has('questions')) {
+      this.#producers.push(new QuestionActor(world, { address: '10.0.0.8', topic: 'questions', group: 'clerks' }))
+    }
+    this.#clock = new ClockActor(world)
     this.#operator = new OperatorActor(world, this.#groups, ['fleeting'], '10.0.0.6')
     this.#faults = new Faults(world, this.#groups, this.#producers)
   }
@@ -96,12 +111,12 @@ export class Simulation {
 
   async #day(): Promise<SimulationResult> {
     const world = this.#world
-    const { orders, ledger, fleeting } = world.settings.queues
     await world.startBroker()
-    await this.#operator.start({ orders, ledger, fleeting })
+    await this.#operator.start(this.#topics)
     for (const producer of this.#producers) producer.start()
     for (const group of this.#groups) for (const member of group.members) void group.start(member)
     void this.#operator.work()
+    void this.#clock.work()
     const random = world.random('day')
     let wrong: SimulationResult['wrong'] = []
     do wrong = await this.#round(30_000 + random.next() * 60_000)
@@ -118,10 +133,11 @@ export class Simulation {
     world.isSettling = false
     await world.sleep(CALM_MS)
     world.isDraining = true
+    this.#clock.settle()
     await this.#drain()
     const problems: { text: string; ids: string[] }[] = []
     try {
-      await this.#operator.audit(['orders', 'ledger', 'fleeting'], this.#payments.undecided)
+      await this.#operator.audit(Object.keys(this.#topics), this.#payments.undecided)
     } catch (error) {
       problems.push({ text: `the audit failed: ${String(error)}`, ids: [] })
     }
@@ -165,17 +181,4 @@ export class Simulation {
     world.isOver = true
     return { seed, virtualMs, events, digest, report: this.#checker.report(), wrong, faults: this.#faults.count }
   }
-}
-
-/** One group for certain, each other one in most seeds, with one to three members. */
-function drawGroups(world: World): GroupPlan[] {
-  const random = world.random('groups')
-  const drawn = GROUPS.map((plan, at) => {
-    const isThere = random.next() < 0.75
-    const members = random.between(1, 3)
-    const addresses = Array.from({ length: members }, (_, n) => `10.0.${at + 1}.${n + 1}`)
-    return { isThere, plan: { ...plan, addresses } }
-  })
-  const there = drawn.filter(({ isThere }) => isThere)
-  return (there.length > 0 ? there : drawn.slice(0, 1)).map(({ plan }) => plan)
 }

@@ -38,6 +38,9 @@ export class World {
   isOver = false
   #machine: Machine | undefined
   #ops = 0
+  /** The broker's wall clock shows so much more than there was. */
+  #wallOffsetMs = 0
+  #latestShown = 0
   #brokers = 0
 
   constructor(options: { seed: number; product: Product; trace?: string[] | undefined }) {
@@ -56,7 +59,19 @@ export class World {
   }
 
   note(proc: string, event: Bare<HistoryEvent>): void {
-    this.events.push({ t: this.clock.monotonic() * 1e6, wall: this.clock.now(), proc, ...event } as HistoryEvent)
+    // Stamps of the broker never go back, also when its clock does.
+    this.#latestShown = Math.max(this.#latestShown, this.brokerNow())
+    this.events.push({ t: this.clock.monotonic() * 1e6, wall: this.#latestShown, proc, ...event } as HistoryEvent)
+  }
+
+  /** Wall clock of the broker's machine, ms. */
+  brokerNow(): number {
+    return this.clock.now() + this.#wallOffsetMs
+  }
+
+  setBrokerClock(offsetMs: number): void {
+    this.note('clock', { event: 'clock', offsetMs })
+    this.#wallOffsetMs = offsetMs
   }
 
   tell(proc: string, text: string): void {
@@ -75,6 +90,7 @@ export class World {
       network: this.network,
       address,
       random: this.random(`machine ${address} ${life}`),
+      now: address === BROKER ? () => this.brokerNow() : undefined,
       onCrash: (error) => {
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
         if (address === BROKER && this.disk.isDead) return this.tell(address, text)
@@ -109,6 +125,7 @@ export class World {
     for (let n = 0; ; n++) {
       const machine = this.machine(BROKER, this.#brokers++)
       this.#machine = machine
+      this.note('broker', { event: 'restart' })
       try {
         const { clock, network } = machine
         const log = (line: string): void => this.tell('broker', line)

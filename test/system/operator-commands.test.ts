@@ -164,7 +164,20 @@ test('an open half message is listed, shown with its body, decided by hand, and 
   expect(await json('transactions', 'show', keep)).toMatchObject({ group: 'payments', message: { body: 'keep' } })
   expect(await text('transactions', 'show', drop)).toMatch(/for topic {3}paid[^]*drop\n$/)
   expect(await json('transactions', 'resolve', keep, 'commit')).toEqual({ at: keep, outcome: 'committed' })
-  expect(await json('transactions', 'resolve', drop, 'rollback')).toEqual({ at: drop, outcome: 'rolledBack' })
+  const who = ['--by', 'mara', '--reason', 'never placed']
+  expect(await json('transactions', 'resolve', drop, 'rollback', ...who)).toEqual({ at: drop, outcome: 'rolledBack' })
+  expect(await json('transactions', 'list', '--resolved')).toMatchObject([
+    {
+      decision: 'rollback',
+      outcome: 'rolledBack',
+      by: 'mara',
+      reason: 'never placed',
+      topic: 'paid',
+      group: 'payments',
+    },
+    { decision: 'commit', outcome: 'committed' },
+  ])
+  expect(await text('transactions', 'list', '--resolved')).toMatch(/mara +127\.0\.0\.1:\d+ +rollback +rolledBack/)
   expect(await json('transactions', 'list')).toEqual([])
   expect(await text('messages', 'tail', 'paid', '--from', 'first', '--max', '1')).toMatch(/ keep\n$/)
   await using admin = new Admin({ nameServers: broker.address })

@@ -86,6 +86,24 @@ test('F38: a retry that waits over a restart keeps the rest of its delay, from a
   }
 })
 
+test('F38: a retry that waits over a restart, before which the clock was set back, waits no longer than its delay', async () => {
+  for (const isCheckpointed of [false, true]) {
+    const { log, clock, send, service } = setUp()
+    send('by level', { DELAY: '3' }, '%RETRY%billing', 0)
+    send('by time', { TIMER_DELAY_MS: '7000' }, '%RETRY%billing', 0)
+    await clock.advance(4_000)
+    if (isCheckpointed) log.takeCheckpoint(service)
+    service.close()
+    clock.jumpWall(-HOUR)
+    const after = setUp({ log })
+    await clock.advance(7_000)
+    expect(log.delivered()).toEqual(['by time'])
+    await clock.advance(3_000)
+    expect(log.delivered()).toEqual(['by time', 'by level'])
+    after.service.close()
+  }
+})
+
 test('messages of one instant are delivered in the order they were sent', async () => {
   const { log, clock, send } = setUp()
   const ids = Array.from({ length: 2_000 }, (_, n) => `m${n}`)

@@ -52,6 +52,7 @@ export class DelayService implements DerivedState {
   readonly #keyed: KeyedTimers
   readonly #list: TimerList
   readonly #deliveries: Deliveries
+  readonly #newestTimestamp: () => number
 
   constructor(options: DelayServiceOptions) {
     this.#clock = options.clock
@@ -65,6 +66,7 @@ export class DelayService implements DerivedState {
       settledWindowMs: options.settledWindowMs ?? 3_600_000,
     })
     const { clock, log, deletedBefore = () => 0, findByKey = () => [] } = options
+    this.#newestTimestamp = options.newestTimestamp ?? (() => Number.POSITIVE_INFINITY)
     const { onLost, onOrphan, turnTimestamp = () => Number.POSITIVE_INFINITY } = options
     const parts = { clock, table: this.#table, records: this.#records, deletedBefore }
     this.#onParked = (physicalOffset, parked) => {
@@ -175,6 +177,7 @@ export class DelayService implements DerivedState {
   /** After the replay: what is overdue is delivered now, in slices. */
   start(): void {
     this.#replayed = undefined
+    if (this.#clock.now() < this.#newestTimestamp()) this.#shortenRetries()
     this.#deliveries.start()
   }
 
@@ -199,6 +202,17 @@ export class DelayService implements DerivedState {
   /** Across a restart only the wall clock can tell how long a retry has waited. */
   #steadyOf(dueAt: number): number {
     return this.#clock.monotonic() + Math.max(0, dueAt - this.#clock.now())
+  }
+
+  /** The clock was set back while the broker was down, or before it: no retry waits for longer than it was to. */
+  #shortenRetries(): void {
+    const now = this.#clock.now()
+    this.#table.reorderSteady((id) => {
+      const dueAt = this.#table.dueAt(id)
+      const again = this.#table.state(id) === TimerState.pending && dueAt > now
+      const latest = again ? this.#records.dueIfParkedAt(this.#table.physicalOffset(id), now) : 0
+      return this.#steadyOf(latest === 0 ? dueAt : Math.min(dueAt, latest))
+    })
   }
 
   #newTime(topic: string, { deliverAt, delayMs }: NewTime): number {

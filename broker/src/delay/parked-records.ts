@@ -1,6 +1,7 @@
 import {
   decodeRecord,
   PropertyName,
+  PropertyScan,
   type RecordFields,
   type RecordView,
   type StoredMessage,
@@ -14,7 +15,7 @@ import { decimalAt, propertyHead, PropertyRewriter } from '../property-rewriter.
 import { RecordCopy } from '../record-copy.ts'
 import { sourceMark } from '../settles.ts'
 import type { AppendCompletion } from '../store/index.ts'
-import { levelAt, levelDelay } from './deliver-at.ts'
+import { deliverAtOf, levelAt, levelDelay } from './deliver-at.ts'
 
 const SCHEDULE_TOPIC = Buffer.from(SystemTopic.SCHEDULE)
 const TIMER_TOPIC = Buffer.from(SystemTopic.TIMER)
@@ -72,6 +73,7 @@ export class ParkedRecords {
   readonly #copy = new RecordCopy()
   readonly #parking = new PropertyRewriter({ drop: PARK_DROPS, note: PARK_NOTES })
   readonly #firing = new PropertyRewriter({ drop: FIRE_DROPS })
+  readonly #scan = new PropertyScan()
   readonly #moving = new PropertyRewriter({ drop: MOVE_DROPS })
 
   constructor(log: LogWriter, hash: KeyHash, levels: readonly number[]) {
@@ -186,6 +188,15 @@ export class ParkedRecords {
     fields.queueId = 0
     this.#log.append(SystemTopic.TIMER, 0, fields, completion)
     return fields
+  }
+
+  /** When the message would be due if it were parked now, ms since 1970; 0 when it is gone. */
+  dueIfParkedAt(physicalOffset: number, now: number): number {
+    const record = this.#log.read(physicalOffset)
+    const { view } = this.#copy
+    if (record === undefined || !view.at(record, 0)) return 0
+    this.#scan.scan(record, view.propertiesStart, view.propertiesEnd)
+    return deliverAtOf(this.#scan, record, now, { levels: this.#levels, horizonMs: Number.POSITIVE_INFINITY })
   }
 
   /** The parked record there, in full; undefined when it is gone or none. */

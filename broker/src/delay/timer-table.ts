@@ -102,6 +102,13 @@ export class TimerTable {
     this.#later.push(steadyAt, id)
   }
 
+  /** Puts all that are due by the steady clock in order anew. */
+  reorderSteady(steadyAtOf: (id: number) => number): void {
+    const ids: number[] = []
+    for (let id = this.#later.pop(); id >= 0; id = this.#later.pop()) ids.push(id)
+    for (const id of ids) this.#later.push(steadyAtOf(id), id)
+  }
+
   /**
    * Takes out one pending message due at `now` by the wall clock or at `steady` by the other one, -1 when there is none; the
    * caller moves it on.

@@ -124,6 +124,8 @@ export interface DelayServiceOptions {
   deletedBefore?: (topic: string) => number
   /** What the log stamps the next record with when that may be earlier than the clock shows. Default Infinity. */
   turnTimestamp?: () => number
+  /** The latest stamp in the log. Default Infinity: later than the clock. */
+  newestTimestamp?: () => number
   /** A parked record was gone from the log when its time came (only an explicit retention limit can do that). */
   onLost?: (physicalOffset: number) => void
   /** The time of a message has come, and its topic is deleted. */

@@ -5,10 +5,17 @@ const family = (kind: Metric['kind'], name: string, help: string, labels: readon
   return { name: `tandemmq_${name}`, kind, help, labels }
 }
 
-/** Families with labels; groups, topics and codes are the only ones, so their number is bounded. */
+/** Families with labels; groups, topics, codes and fixed words are the only ones, so their number is bounded. */
 export const labelled = {
   refused: family('counter', 'requests_refused_total', 'Requests refused, by error code', ['code']),
   closed: family('counter', 'connections_closed_total', 'Connections ended by the broker, by reason', ['reason']),
+  open: family('gauge', 'transactions_open', 'Half messages not settled, by what they wait for', ['state']),
+  openAge: family(
+    'gauge',
+    'transactions_open_oldest_seconds',
+    'Age of the oldest half message that waits for this; 0 without any',
+    ['state'],
+  ),
   lag: family('gauge', 'group_lag_messages', 'Messages the group has not consumed', byGroupAndTopic),
   lagAge: family(
     'gauge',

@@ -7,6 +7,7 @@ import { Metrics } from './metrics.ts'
 import { MetricsServer } from './metrics-server.ts'
 import { largest } from './rows.ts'
 import type { MetricSources } from './sources.ts'
+import { openHalves } from '../transaction/open-states.ts'
 
 const NOW = 1_700_000_000_000
 
@@ -34,7 +35,7 @@ function sources(topics: number, queuesOfEach: number, over: Partial<MetricSourc
     offsets,
     leases: { stats: () => ({}), leased: () => 0 },
     pulls: { stats: () => ({}) },
-    transactions: { stats: () => ({}) },
+    transactions: { stats: () => ({}), openHalves: () => openHalves([], 0) },
     order: { stats: () => ({}) },
     delay: { stats: () => ({}) },
     retry: { stats: () => ({}) },

@@ -48,6 +48,7 @@ export class Metrics {
     yield this.#histogram(histograms.loop, this.#loop)
     yield this.#refused(measured)
     yield this.#closed(figures.remoting.stats.closedBy)
+    yield* this.#openTransactions()
     const cut = { group_topics: 0, groups: 0, topics: 0 }
     cut.group_topics = yield* this.#lags()
     cut.groups = yield* this.#groups()
@@ -68,6 +69,17 @@ export class Metrics {
   #closed(closedBy: Readonly<Record<string, number>>): string {
     const samples = Object.entries(closedBy).map(([reason, count]) => sampleText(labelled.closed, count, reason))
     return familyText(labelled.closed) + samples.join('')
+  }
+
+  *#openTransactions(): Generator<string> {
+    const all = this.#sources.transactions.openHalves()
+    let step = all.next()
+    for (; step.done !== true; step = all.next()) yield ''
+    yield familyText(labelled.open)
+    for (const { state, count } of step.value) yield sampleText(labelled.open, count, state)
+    yield familyText(labelled.openAge)
+    for (const { state, oldestMs } of step.value)
+      yield sampleText(labelled.openAge, Math.max(0, oldestMs) / 1000, state)
   }
 
   *#lags(): Generator<string, number> {

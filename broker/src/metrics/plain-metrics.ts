@@ -83,10 +83,49 @@ export const plainMetrics: readonly PlainMetric[] = [
     'Decisions refused because the opposite one was made before',
     ({ transactions }) => transactions.conflicts,
   ),
-  counter('transaction_checks', 'Check-backs sent to producers', ({ transactions }) => transactions.checksSent),
+  counter(
+    'transaction_commits_after_rollback',
+    'Of those: a commit of what was rolled back',
+    ({ transactions }) => transactions.commitsAfterRollback,
+  ),
+  counter(
+    'transaction_ends_repeated',
+    'Decisions made again, harmless',
+    ({ transactions }) => transactions.repeatedEnds,
+  ),
+  counter(
+    'transaction_ends_foreign',
+    'Decisions of another group or with offsets that do not belong together, ignored',
+    ({ transactions }) => transactions.foreignEnds,
+  ),
+  counter(
+    'transaction_ends_unknown',
+    'Decisions about no half message the broker has, or has heard of lately',
+    ({ transactions }) => transactions.unknownEnds,
+  ),
+  counter(
+    'transaction_checks',
+    'Half messages that producers were asked about',
+    ({ transactions }) => transactions.checksSent,
+  ),
+  counter(
+    'transaction_checks_answered',
+    'Answers to that, also those that say nothing is known',
+    ({ transactions }) => transactions.checksAnswered,
+  ),
+  counter(
+    'transaction_checks_not_mine',
+    'Of those: by a producer whose database it is not',
+    ({ transactions }) => transactions.checksNotMine,
+  ),
+  counter(
+    'transaction_checks_unanswered',
+    'Half messages of batched check-backs that were not answered in time, or whose connection broke',
+    ({ transactions }) => transactions.checksUnanswered,
+  ),
   counter(
     'transaction_checks_unanswerable',
-    'Check-backs nobody of the group was connected for',
+    'Check-backs nobody was connected for',
     ({ transactions }) => transactions.checksUnanswerable,
   ),
 

@@ -17,7 +17,7 @@ export interface MetricSources {
   readonly offsets: Pick<Offsets, 'topicsOf' | 'committed'>
   readonly leases: Pick<LeaseService, 'stats' | 'leased'>
   readonly pulls: Pick<PullService, 'stats'>
-  readonly transactions: Pick<TransactionService, 'stats'>
+  readonly transactions: Pick<TransactionService, 'stats' | 'openHalves'>
   readonly order: Pick<GroupOrder, 'stats'>
   readonly delay: Pick<DelayService, 'stats'>
   readonly retry: Pick<RetryService, 'stats'>

@@ -14,6 +14,7 @@ import type { Handler } from './handler.ts'
 import { heldGroupHandlers } from './held-group-handlers.ts'
 import { lockHandlers } from './lock-handlers.ts'
 import { MessageProperties } from './message-properties.ts'
+import { operatorTransactionHandlers } from './operator-transaction-handlers.ts'
 import { offsetHandlers } from './offset-handlers.ts'
 import { popHandlers } from './pop-handlers.ts'
 import { pullHandlers } from './pull-handlers.ts'
@@ -94,7 +95,10 @@ export function createHandlers(
       redrive: redriveHandlers({ redrives: rooms.redrives }),
       recall: recallHandlers({ delay, brokerName }),
       timer: timerHandlers({ delay, brokerName }),
-      transaction: transactionHandlers({ transactions, audit: options.log }),
+      transaction: new Map([
+        ...transactionHandlers({ transactions }),
+        ...operatorTransactionHandlers({ clock, transactions, decisions: rooms.decisions, audit: options.log }),
+      ]),
       heldGroup: heldGroupHandlers({ order, transactions }),
       admin: adminHandlers({
         ...rooms,

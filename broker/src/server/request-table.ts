@@ -250,6 +250,7 @@ export const requestTable: readonly RequestRow[] = [
   served('CANCEL_TIMER_BY_KEY', 'timer'),
   elsewhere('CHECK_TRANSACTIONS', pushed),
   served('END_TRANSACTIONS', 'transaction'),
+  served('LIST_RESOLVED_TRANSACTIONS', 'transaction'),
 ]
 
 /** Answers of a broker to known codes that it does not serve, by code. */

@@ -32,9 +32,8 @@ function setUp() {
   const transactions = new TransactionService({ clock, log, ask: () => false })
   transactions.start()
   const retry = new RetryService({ clock, log, policyOf: () => ({ attemptsMax: 16 }) })
-  const audit: string[] = []
   const handlers = new Map([
-    ...transactionHandlers({ transactions, audit: (line) => audit.push(line) }),
+    ...transactionHandlers({ transactions }),
     ...recallHandlers({ delay, brokerName: 'broker-a' }),
     ...sendBackHandlers({ retry }),
   ])
@@ -77,7 +76,7 @@ function setUp() {
       msgId: 'm',
     },
   })
-  return { clock, log, delay, transactions, audit, ask, half, endInit }
+  return { clock, log, delay, transactions, ask, half, endInit }
 }
 
 test('END as a request is answered with the outcome once it is durable, one-way never', () => {
@@ -127,8 +126,8 @@ test('when the store broke, END is answered with an error, not with an outcome',
   expect(answers[0]).toMatchObject({ code: ResponseCode.SERVICE_NOT_AVAILABLE, extFields: { outcome: 'pending' } })
 })
 
-test('open transactions can be asked for, listed and resolved', async () => {
-  const { ask, half, log, audit } = setUp()
+test('open transactions can be asked for and listed', () => {
+  const { ask, half } = setUp()
   const at = half('m1')
   half('m2')
   const body = (value: unknown) => Buffer.from(JSON.stringify(value))
@@ -140,14 +139,6 @@ test('open transactions can be asked for, listed and resolved', async () => {
     total: 2,
     transactions: [{ ...at, transactionId: 'tx-m1', group: 'shop' }],
   })
-  const resolve = { physicalOffset: at.physicalOffset, decision: 'commit' }
-  const answers = ask({ code: TandemRequestCode.RESOLVE_TRANSACTION, body: body(resolve) })
-  log.flush()
-  await Promise.resolve()
-  await Promise.resolve()
-  expect(parsed(answers)).toEqual({ outcome: 'committed' })
-  expect(audit).toEqual([`10.0.0.9:4711 resolved the half message at ${at.physicalOffset}: commit, now committed`])
-  expect(log.delivered()).toEqual(['m1'])
 })
 
 test.each([
@@ -155,8 +146,6 @@ test.each([
   [TandemRequestCode.PENDING_TRANSACTIONS, '{"transactionIds":[1]}'],
   [TandemRequestCode.PENDING_TRANSACTIONS, ''],
   [TandemRequestCode.PENDING_TRANSACTIONS, 'null'],
-  [TandemRequestCode.RESOLVE_TRANSACTION, '{"physicalOffset":-1,"decision":"commit"}'],
-  [TandemRequestCode.RESOLVE_TRANSACTION, '{"physicalOffset":0,"decision":"maybe"}'],
 ])('%i with the body %s is refused', (code, text) => {
   const { ask } = setUp()
   expect(() => ask({ code, body: Buffer.from(text) })).toThrow(TandemError)

@@ -8,7 +8,6 @@ import {
   ProtocolError,
   RequestCode,
   ResponseCode,
-  TandemError,
   TandemRequestCode,
 } from '@tandemmq/protocol'
 import { BrokerError } from '../broker-error.ts'
@@ -30,17 +29,12 @@ const limitField = fieldName('limit')
  * - END_TRANSACTIONS 9111: many ends in one request, {@link endTransactionsHandler}
  * - PENDING_TRANSACTIONS 9101: body `{"transactionIds": [...]}`, answer `{"pending": [...]}`, those still open
  * - LIST_TRANSACTIONS 9102: ext `limit`, answer `{"transactions": [...]}` ({@link PendingTransaction}), oldest first
- * - RESOLVE_TRANSACTION 9103: body `{"physicalOffset": n, "decision": "commit" | "rollback"}`, answer `{"outcome": ...}`
  *
  * END as a request is answered with the outcome in ext `outcome` (and `conflict` = true when the opposite was decided
  * before), 1 for what is no half message of that group. One-way it is never answered.
  */
-export function transactionHandlers(options: {
-  transactions: TransactionService
-  /** One line for an operator's decision: who asked for what, and what came of it. */
-  audit?: (line: string) => void
-}): Map<number, Handler> {
-  const { transactions, audit } = options
+export function transactionHandlers(options: { transactions: TransactionService }): Map<number, Handler> {
+  const { transactions } = options
   const request: EndRequest = { group: '', queueOffset: 0, physicalOffset: 0, decision: 'unknown', fromCheck: false }
   return new Map<number, Handler>([
     [
@@ -82,31 +76,6 @@ export function transactionHandlers(options: {
         const limit = header.find(limitField)
         const count = limit < 0 ? LIST_MAX : Math.min(Math.max(header.integer(limit), 0), LIST_MAX)
         connection.reply(header, json({ transactions: transactions.list(count), total: transactions.stats().pending }))
-      },
-    ],
-    [
-      TandemRequestCode.RESOLVE_TRANSACTION,
-      (connection, header) => {
-        const { physicalOffset, decision } = bodyOf(header)
-        if (typeof physicalOffset !== 'number' || !Number.isSafeInteger(physicalOffset) || physicalOffset < 0) {
-          throw new BrokerError('INVALID_PARAMETER', 'physicalOffset must be a number >= 0')
-        }
-        if (decision !== 'commit' && decision !== 'rollback') {
-          throw new BrokerError('INVALID_PARAMETER', 'decision must be "commit" or "rollback"')
-        }
-        const { opaque, serialization } = header
-        const asker = `${connection.remoteAddress}:${connection.remotePort}`
-        transactions.resolve(physicalOffset, decision).then(
-          (outcome) => {
-            audit?.(`${asker} resolved the half message at ${physicalOffset}: ${decision}, now ${outcome}`)
-            if (connection.isOpen) connection.reply({ opaque, serialization }, json({ outcome }))
-          },
-          (error: unknown) => {
-            const remark = error instanceof TandemError ? error.message : String(error)
-            if (connection.isOpen)
-              connection.reply({ opaque, serialization }, { code: ResponseCode.SYSTEM_ERROR, remark })
-          },
-        )
       },
     ],
   ])

@@ -221,6 +221,11 @@ export class MessageStore {
     if (this.#closing !== undefined) throw new StoreError('STORE_CLOSED', 'the store is closed')
   }
 
+  /** Of the newest record, ms since 1970; no later one is stamped earlier. */
+  get newestTimestamp(): number {
+    return this.#turnTimestamp
+  }
+
   /** What records of this turn are stamped with, although the clock may show more by now; Infinity before its first one. */
   get turnTimestamp(): number {
     return this.#turnOpen ? this.#turnTimestamp : Number.POSITIVE_INFINITY

@@ -12,6 +12,8 @@ import { type EndDone, HalfMessage, type HalfMessageOwner, type Outcome } from '
 import { HalfRecords } from './half-records.ts'
 import { type Decision, endAction } from './half-rules.ts'
 import { SettledWindow } from './settled-window.ts'
+import { openHalves, type OpenHalves } from './open-states.ts'
+import { pendingTransaction } from './pending-transaction.ts'
 import type { EndRequest, PendingTransaction, TransactionServiceOptions, TransactionStats } from './types.ts'
 
 const nobodyWaits: EndDone = () => {}
@@ -179,9 +181,26 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     return half && this.#describe(half)
   }
 
+  outcomeAt(physicalOffset: number): Outcome {
+    return this.#pending.has(physicalOffset) ? 'pending' : (this.#settled.find(physicalOffset) ?? 'unknown')
+  }
+
+  #describe(half: HalfMessage): PendingTransaction {
+    return pendingTransaction(half, this.#records.describe(half), {
+      now: this.#clock.now(),
+      holdsBack: this.#order?.heldBackBy(half.physicalOffset) ?? 0,
+      nextCheckInMs: this.#checkBack.dueInMs(half),
+    })
+  }
+
   /** Somebody came online who may answer for this group or domain: what nobody could be asked about is due now. */
   producerOnline(who: { group: string } | { domain: string }): void {
     this.#checkBack.producerOnline(this.#pending.values(), who)
+  }
+
+  /** Open half messages by what they wait for, with the age of the oldest; a yield is a place to pause. */
+  openHalves(): Generator<undefined, readonly OpenHalves[]> {
+    return openHalves(this.#pending.values(), this.#clock.now())
   }
 
   connectionClosed(connectionId: number): void {
@@ -343,26 +362,6 @@ export class TransactionService implements HalfMessageOwner, DerivedState {
     if (conflict) this.#countConflict(request.decision)
     else this.#repeatedEnds++
     done(outcome, conflict)
-  }
-
-  #describe(half: HalfMessage): PendingTransaction {
-    const { physicalOffset, queueOffset, group, topic, queueId, domain, storedAt, asked, attempts, state } = half
-    return {
-      physicalOffset,
-      queueOffset,
-      group,
-      topic,
-      queueId,
-      ...(domain !== undefined && { domain }),
-      ...(this.#records.describe(half) ?? { transactionId: '', messageId: '', keys: '' }),
-      storedAt,
-      ageMs: Math.max(0, this.#clock.now() - storedAt),
-      asked,
-      attempts,
-      nextCheckInMs: this.#checkBack.dueInMs(half),
-      state,
-      holdsBack: this.#order?.heldBackBy(physicalOffset) ?? 0,
-    }
   }
 
   #countConflict(decision: Decision): void {

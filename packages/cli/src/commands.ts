@@ -17,6 +17,7 @@ import { offsetsReset } from './commands/offsets-reset.ts'
 import { offsetsShow } from './commands/offsets-show.ts'
 import { outboxMigrate } from './commands/outbox-migrate.ts'
 import { outboxStatus } from './commands/outbox-status.ts'
+import { resolver } from './commands/resolver.ts'
 import { timersCancel } from './commands/timers-cancel.ts'
 import { timersList } from './commands/timers-list.ts'
 import { timersReschedule } from './commands/timers-reschedule.ts'
@@ -67,4 +68,5 @@ export const commands: readonly Command[] = [
   transactionsResolve,
   outboxMigrate,
   outboxStatus,
+  resolver,
 ]

@@ -49,10 +49,36 @@ export interface OpenTransaction {
   readonly physicalOffset: bigint
   readonly storedAt: Date
   readonly ageMs: number
+  /** Property TANDEM_DOMAIN: only who announced it is asked. */
+  readonly domain: string | undefined
+  /** Check-backs that reached a producer. */
+  readonly asked: number
+  /** Check-backs that were answered. */
   readonly attempts: number
   readonly state: string
   /** Messages of its `orderBy` that wait for it; 0 while it waits for an earlier one itself. */
   readonly holdsBack: number
+}
+
+/** A half message that an operator decided by hand. */
+export interface ResolvedTransaction {
+  readonly brokerName: string
+  readonly at: Date
+  readonly decision: string
+  /** What the half message was or became: `committed`, `rolledBack`, `pending`, `unknown`. */
+  readonly outcome: string
+  /** Address the request came from. */
+  readonly client: string
+  /** Who, and why, as they say; empty when they did not. */
+  readonly by: string
+  readonly reason: string
+  readonly physicalOffset: bigint
+  readonly transactionId: string
+  readonly messageId: string
+  readonly group: string
+  readonly topic: string
+  readonly keys: string
+  readonly domain: string | undefined
 }
 
 export function progressOf(queue: JsonObject, offsets: JsonObject): QueueProgress {
@@ -85,8 +111,24 @@ export function transactionOf(entry: JsonObject, brokerName: string): OpenTransa
     physicalOffset: BigInt(asNumber(entry['physicalOffset'])),
     storedAt: new Date(asNumber(entry['storedAt'])),
     ageMs: asNumber(entry['ageMs']),
+    domain: entry['domain'] === undefined ? undefined : asText(entry['domain']),
+    asked: asNumber(entry['asked']),
     attempts: asNumber(entry['attempts']),
     state: asText(entry['state']),
     holdsBack: asNumber(entry['holdsBack']),
+  }
+}
+
+export function resolvedOf(entry: JsonObject, brokerName: string): ResolvedTransaction {
+  const text = (name: string): string => asText(entry[name])
+  return {
+    brokerName,
+    at: new Date(asNumber(entry['at'])),
+    ...{ decision: text('decision'), outcome: text('outcome') },
+    ...{ client: text('client'), by: text('by'), reason: text('reason') },
+    physicalOffset: BigInt(asNumber(entry['physicalOffset'])),
+    ...{ transactionId: text('transactionId'), messageId: text('messageId') },
+    ...{ group: text('group'), topic: text('topic'), keys: text('keys') },
+    domain: entry['domain'] === undefined ? undefined : text('domain'),
   }
 }

@@ -8,7 +8,8 @@ import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGrou
 import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
 import { topicGroups, topicQueues, topicSettings, updateTopic } from './admin-topics.ts'
 import { type HeldGroup, heldGroups } from './admin-held-groups.ts'
-import { openTransactions, resolveTransaction } from './admin-transactions.ts'
+import type { ResolveOptions } from './admin-transactions.ts'
+import { openTransactions, resolvedTransactions, resolveTransaction } from './admin-transactions.ts'
 import type { DeadLetter, DeadLetterQuery, RedriveOptions, RedriveResult } from './admin-dead-letters.ts'
 import { deadLetters, redrive } from './admin-dead-letters.ts'
 import type { MessageRange, ResetPreview, ResetTarget } from './admin-history.ts'
@@ -16,7 +17,14 @@ import { messagesInRange, previewOf } from './admin-history.ts'
 import type { KeyQuery } from './admin-messages.ts'
 import { messageAtId, queryMessages, readMessageAt } from './admin-messages.ts'
 import { resetGroup } from './admin-reset.ts'
-import type { GroupConnections, MemberConnection, OpenTransaction, QueueOffsets, QueueProgress } from './admin-views.ts'
+import type {
+  GroupConnections,
+  MemberConnection,
+  OpenTransaction,
+  QueueOffsets,
+  QueueProgress,
+  ResolvedTransaction,
+} from './admin-views.ts'
 import { memberOf, progressOf } from './admin-views.ts'
 import type { TimerQuery, WaitingTimer } from './admin-timers.ts'
 import { timersOf } from './admin-timers.ts'
@@ -395,7 +403,16 @@ export class Admin {
   }
 
   /**
-   * Ends a half message by hand, when its producer never will.
+   * Half messages that were decided by hand, newest first; a broker keeps the last 10,000.
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ
+   */
+  async resolvedTransactions(limit = 1_000): Promise<ResolvedTransaction[]> {
+    return resolvedTransactions(this.#core, await this.#brokers(), limit)
+  }
+
+  /**
+   * Ends a half message by hand, when its producer never will. The broker writes down who did it, when, what and why, before
+   * it touches the message.
    * @param brokerName whose log `physicalOffset` is a position in; may be left out when only one broker has something open there
    * @throws {ClientError} INVALID_PARAMETER when several have; ROUTE_NOT_FOUND for a broker that is not there;
    *   REQUEST_NOT_SUPPORTED on Apache RocketMQ
@@ -404,8 +421,9 @@ export class Admin {
     physicalOffset: bigint,
     decision: 'commit' | 'rollback',
     brokerName?: string,
+    who: ResolveOptions = {},
   ): Promise<string> {
-    return resolveTransaction(this.#core, await this.#brokers(), physicalOffset, decision, brokerName)
+    return resolveTransaction(this.#core, await this.#brokers(), physicalOffset, decision, brokerName, who)
   }
 
   /**

@@ -60,7 +60,9 @@ export type {
   OpenTransaction,
   QueueOffsets,
   QueueProgress,
+  ResolvedTransaction,
 } from './admin-views.ts'
+export type { ResolveOptions } from './admin-transactions.ts'
 export type { HeldGroup } from './admin-held-groups.ts'
 export type {
   DeadLetter,

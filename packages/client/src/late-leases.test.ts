@@ -51,11 +51,11 @@ async function visibleWithin(ms: number): Promise<string[]> {
 }
 
 /** @returns when each delivery began */
-async function consume(handlerMs: number, holdMs: number): Promise<number[]> {
+async function consume(handlerMs: number, holdMs: number, invisibleMs = INVISIBLE_MS): Promise<number[]> {
   const begun: number[] = []
   const consumer = new PushConsumer({
     ...{ ...w, nameServers: fake.address, group: 'g', startFrom: 'first', mode: 'lease' },
-    ...{ invisibleMs: INVISIBLE_MS, holdMs },
+    ...{ invisibleMs, holdMs },
   })
   consumer.subscribe('t', '*', async () => {
     begun.push(w.clock.monotonic())
@@ -100,6 +100,20 @@ test('what the broker held a question for is no part of the lease', async () => 
   expect([begun.length, leases.acked, renewals()]).toEqual([1, ['x'], 0])
 })
 
+test.each([3_600_000, -3_600_000])(
+  "the broker's clock is set by %d ms while a question is held: the message is begun at its first delivery, and its lease kept",
+  async (byMs) => {
+    const begun = await consume(4_000, 9_500, 3_000)
+    await w.clock.advance(2_000)
+    w.clock.jumpWall(byMs)
+    await w.clock.advance(6_900)
+    leases.put('x')
+    expect(await visibleWithin(20_000)).toEqual([])
+    expect([begun.length, leases.acked, leases.stale]).toEqual([1, ['x'], 0])
+    expect(leases.messages.map(({ attempts }) => attempts)).toEqual([1])
+  },
+)
+
 test('of a broker that does not tell its time, a long question leaves half of a lease, which is extended', async () => {
   const pop = fake.scripts.get(POP)
   fake.on(POP, (request, connection) => {
@@ -128,8 +142,11 @@ test('a lease clock takes the truest bound it has heard, and hears when the brok
   // Set forward by 500: heard from the first answer that is quicker than that, wrong by no more until then.
   expect(clock.beganAt(1_030_500, 29_999, 30_001)).toBe(29_999)
   expect(clock.beganAt(1_045_500, 40_000, 45_001)).toBe(45_498 - 500)
-  // Set back by 10,000.
-  expect(clock.beganAt(1_040_500, 49_999, 50_001)).toBe(49_999)
-  clock.forget()
+  // Set back by 10,000, heard from a question that was held, which tells no more than that.
+  expect(clock.beganAt(1_045_500, 50_000, 55_001)).toBeUndefined()
+  expect(clock.isKnown).toBe(false)
+  expect(clock.beganAt(1_050_500, 59_999, 60_001)).toBe(59_999)
+  // Set on by an hour.
+  expect(clock.beganAt(4_660_500, 65_000, 70_001)).toBeUndefined()
   expect(clock.isKnown).toBe(false)
 })

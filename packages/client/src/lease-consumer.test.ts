@@ -191,16 +191,30 @@ test('a message that cannot become a dead letter is not acknowledged and comes a
   expect(calls).toBeGreaterThan(1)
 })
 
-test('a message that was delivered too often without an end is a dead letter without a handler', async () => {
+test.each([
+  [4, 'handled', 1, 0],
+  [5, 'handled: the first time it may not have reached a handler', 1, 0],
+  [6, 'a dead letter without a handler', 0, 1],
+])('of 5 attempts, a message delivered %d times without an end is %s', async (attempts, _what, handled, dead) => {
   leases.put('poison')
   const [message] = leases.messages
-  if (message !== undefined) message.attempts = 5
+  if (message !== undefined) message.attempts = attempts
   let calls = 0
   await started(() => void calls++, { attemptsMax: 5 })
   await w.clock.advance(1_000)
-  expect(calls).toBe(0)
-  expect(fake.asked(RequestCode.SEND_MESSAGE_V2)).toHaveLength(1)
+  expect(calls).toBe(handled)
+  expect(fake.asked(RequestCode.SEND_MESSAGE_V2)).toHaveLength(dead)
   expect(leases.acked).toEqual(['poison'])
+})
+
+test('a failed handler is told to the broker as an attempt that began', async () => {
+  leases.put('a')
+  await started(() => {
+    throw new Error('no')
+  })
+  await w.clock.advance(1_000)
+  const [hidden] = asked(RequestCode.CHANGE_MESSAGE_INVISIBLETIME)
+  expect(hidden?.extFields).toMatchObject({ begun: 'true', byPolicy: 'true' })
 })
 
 test('close hands back at once what no handler has begun, and what the last ones do not finish', async () => {

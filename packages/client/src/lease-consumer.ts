@@ -246,9 +246,11 @@ export class LeaseConsumer implements Consumption {
     lease.origin.bytes += message.storedBytes
     this.#port.budget.take(message.storedBytes)
     this.#keeper.hold(lease)
-    if (settings.isBlocking || message.attempt <= this.#port.attempts.max) return true
+    // The first delivery counts though nobody may have begun with it; of those after it, each began.
+    const begun = message.attempt - 2
+    if (settings.isBlocking || begun < this.#port.attempts.max) return true
     this.#settler
-      .bury(lease, `${message.attempt - 1} deliveries began and none ended`)
+      .bury(lease, `${begun} deliveries began and none ended`)
       .catch((error: unknown) => this.#port.core.logger.error(`settling failed: ${messageOf(error)}`, error))
     return false
   }
@@ -276,6 +278,7 @@ export class LeaseConsumer implements Consumption {
   async #failed(lane: LeaseLane, lease: Lease, error: unknown): Promise<void> {
     const { logger, clock } = this.#port.core
     const { message } = lease
+    lease.hasFailed = true
     const report = error instanceof ReconsumeLater || error instanceof RejectMessage ? 'info' : 'warn'
     logger[report](`handler of ${message.messageId} failed, attempt ${message.attempt}: ${messageOf(error)}`, error)
     if (lease.state === 'held' && this.#isOrdered && this.#blocks(lease, error)) {

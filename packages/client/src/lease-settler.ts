@@ -101,7 +101,8 @@ export class LeaseSettler {
     await lease.renewal
     for (let failures = 0; ; failures++) {
       try {
-        lease.receipt = await changeInvisible(core, group, lease, delayMs, byPolicy ? { byPolicy } : {})
+        const more = { ...(byPolicy ? { byPolicy } : {}), ...(lease.hasFailed ? { begun: true as const } : {}) }
+        lease.receipt = await changeInvisible(core, group, lease, delayMs, more)
         return
       } catch (error) {
         const failure = toClientError(error, 'give back')

@@ -179,9 +179,11 @@ export class LeaseSource implements PopSource, LeaseOrigin {
   /** Monotonic ms, not after the broker's. */
   #deadlineOf({ popTime }: PopAnswer, askedAt: number, arrivedAt: number, mayHold: boolean): number {
     const { invisibleMs } = this.#port
-    const isGuess = mayHold && !this.#leaseClock.isKnown
+    const wasKnown = this.#leaseClock.isKnown
     this.#isTimeTold = popTime > 0
-    const beganAt = this.#isTimeTold ? this.#leaseClock.beganAt(popTime, askedAt, arrivedAt) : askedAt
+    const told = this.#isTimeTold ? this.#leaseClock.beganAt(popTime, askedAt, arrivedAt) : undefined
+    const beganAt = told ?? askedAt
+    const isGuess = mayHold && (!wasKnown || told === undefined)
     // Nobody knows how long the question was held. With half a lease left the keeper's next look extends it.
     return Math.max(beganAt, isGuess ? arrivedAt - invisibleMs / 2 : beganAt) + invisibleMs
   }
@@ -190,7 +192,11 @@ export class LeaseSource implements PopSource, LeaseOrigin {
     const { core } = this.#port
     const lease = new Lease(message, this.queue.topic, receipt, deadline, this)
     const isOver = deadline <= core.clock.monotonic()
-    if (isOver) core.logger.warn(`lease of ${message.messageId} was over when it arrived, the message comes again`)
+    if (isOver) {
+      core.logger.warn(`lease of ${message.messageId} was over when it arrived, the message comes again`)
+      // Or its clock was set by so little that it could not be told: what it answers at once tells.
+      this.#leaseClock.forget()
+    }
     if (this.isStopped || isOver) {
       this.#port.dropped(lease)
       return

@@ -26,6 +26,8 @@ export class Lease {
   readonly leasedAt: number
   /** Monotonic ms; the broker's is not earlier. */
   deadline: number
+  /** A handler has begun with it and failed: whatever becomes of the lease, this attempt counts. */
+  hasFailed = false
   /** It is part of what the consumer counts as cached. */
   isCounted = false
   state: 'held' | 'settling' | 'lost' = 'held'

@@ -11,10 +11,12 @@ import type { Membership } from './heartbeat.ts'
 import type { HookList, Sending } from './hook-list.ts'
 import type { ExtraProperties, OutgoingMessage, WireBody } from './message.ts'
 import { BODY_BYTES_MAX, checkedLength, jsonSpelling, spellProperties, wireBody } from './message.ts'
+import { OnewaySender } from './oneway-sender.ts'
 import type { Observation } from './observation.ts'
 import { observationOf } from './observation.ts'
 import { checkGroup, checkTopic, positive, settingsOf, uniqueIds } from './options.ts'
 import type { ProducerOptions, SendOptions } from './producer-options.ts'
+import { searchBrokers } from './broker-search.ts'
 import { BusyGate } from './busy-gate.ts'
 import { QueueSelector } from './queue-selector.ts'
 import { SendTemplate } from './send-frame.ts'
@@ -40,6 +42,7 @@ export abstract class ProducerBase {
   readonly #templates = new Map<string, SendTemplate>()
   #lastTemplate: SendTemplate | undefined
   readonly #channel: SendChannel
+  readonly #oneways: OnewaySender
   readonly #checkedTopics = new Set<string>()
   #whenIdle: (() => void) | undefined
   #isClosing = false
@@ -68,8 +71,9 @@ export abstract class ProducerBase {
       watch: new AttemptWatch(settings.clock, () => this.#channel.inFlight.all()),
       attemptMsMax: positive('attemptTimeoutMs', options.attemptTimeoutMs ?? settings.requestTimeoutMs),
       template: (topic, brokerName, code) => this.#template(topic, brokerName, code),
-      inFlight: new InFlight(() => this.#whenIdle?.()),
+      inFlight: new InFlight(() => this.#lookIdle()),
     }
+    this.#oneways = new OnewaySender(this.#channel, () => this.#lookIdle())
     this.core.routes.onChange = () => this.#registerEverywhere()
   }
 
@@ -80,12 +84,7 @@ export abstract class ProducerBase {
   async start(): Promise<void> {
     if (this.core.isStarted) return
     this.core.start()
-    try {
-      await this.core.routes.discover()
-      await this.core.heartbeat()
-    } catch (error) {
-      this.core.logger.warn(`producer ${this.group} found no broker yet: ${messageOf(error)}`)
-    }
+    await searchBrokers(this.core, `producer ${this.group}`)
   }
 
   /** Refuses new sends, waits for those under way up to `drainTimeoutMs`, leaves the group. Idempotent. */
@@ -223,7 +222,7 @@ export abstract class ProducerBase {
     )
   }
 
-  /** Once, unanswered; a message whose route or connection is not there yet waits for it. */
+  /** Once, unanswered. @throws {ClientError} SYSTEM_BUSY, see `OnewaySender` */
   protected sendUnanswered(message: OutgoingMessage): void {
     this.requireOpen()
     const { hooks } = this
@@ -234,35 +233,7 @@ export abstract class ProducerBase {
   }
 
   #writeOneway(message: OutgoingMessage, messageId: string): void {
-    const frame = this.frameOf(message, messageId)
-    const write = (connection: Connection, brokerName: string): void =>
-      this.#template(message.topic, brokerName, RequestCode.SEND_MESSAGE_V2).writeOneway(connection, frame)
-    const { core } = this
-    const route = core.routes.find(message.topic)
-    const queue = route && this.#channel.selector.select(route, message.orderBy)
-    const address = queue && route.addressOf(queue.brokerName)
-    const connection = address === undefined ? undefined : core.registeredConnection(address)
-    if (queue !== undefined && connection !== undefined) {
-      frame.queueId = queue.queueId
-      write(connection, queue.brokerName)
-      return
-    }
-    this.#prepareOneway(message, frame, write).catch((error: unknown) =>
-      core.logger.warn(`one-way send to ${message.topic} failed: ${messageOf(error)}`),
-    )
-  }
-
-  async #prepareOneway(
-    message: OutgoingMessage,
-    frame: SendFrame,
-    write: (connection: Connection, brokerName: string) => void,
-  ): Promise<void> {
-    const { core } = this
-    const route = core.routes.find(message.topic) ?? (await core.routes.loadForSend(message.topic))
-    const queue = this.#channel.selector.select(route, message.orderBy)
-    if (queue === undefined) throw new ClientError('ROUTE_NOT_FOUND', `topic ${message.topic} has no writable queue`)
-    frame.queueId = queue.queueId
-    write(await core.connect(core.brokerAddress(queue.brokerName)), queue.brokerName)
+    this.#oneways.send(message.topic, message.orderBy, this.frameOf(message, messageId))
   }
 
   #template(topic: string, brokerName: string, code: number): SendTemplate {
@@ -290,10 +261,14 @@ export abstract class ProducerBase {
     }
   }
 
+  #lookIdle(): void {
+    if (this.inFlight + this.#oneways.waiting === 0) this.#whenIdle?.()
+  }
+
   async #close(): Promise<void> {
     this.#isClosing = true
     const { core } = this
-    if (this.inFlight > 0) {
+    if (this.inFlight + this.#oneways.waiting > 0) {
       await new Promise<void>((resolve) => {
         const timer = core.clock.setTimer(core.settings.drainTimeoutMs, resolve)
         this.#whenIdle = () => {
@@ -305,6 +280,7 @@ export abstract class ProducerBase {
     for (const task of this.#channel.inFlight.all()) {
       task.fail(new ClientError('CLOSED', `producer ${this.group} was closed while sending to ${task.topic}`))
     }
+    this.#oneways.close()
     this.#channel.watch.stop()
     await this.hooks?.idle()
     await this.#observation.trace?.close(core.settings.drainTimeoutMs)

@@ -63,8 +63,10 @@ export class Producer extends ProducerBase {
   }
 
   /**
-   * Sends without waiting for an answer: fast, and lost when anything goes wrong on the way.
-   * @throws {ClientError} MESSAGE_TOO_LARGE, MESSAGE_ILLEGAL, TOPIC_NAME_INVALID, NOT_STARTED, CLOSED
+   * Sends without waiting for an answer: fast, and lost when anything goes wrong on the way. While a broker has asked for a
+   * pause, or is not reached yet, up to 1,000 messages and 8 MiB wait in line with the other sends; `close()` waits for them.
+   * @throws {ClientError} MESSAGE_TOO_LARGE, MESSAGE_ILLEGAL, TOPIC_NAME_INVALID, NOT_STARTED, CLOSED; SYSTEM_BUSY when more would
+   * have to wait, or when the broker has not taken 32 MiB sent before
    */
   sendOneway(message: OutgoingMessage): void {
     this.sendUnanswered(message)

@@ -1,7 +1,16 @@
 import type { ConnectionOptions, PreparedMessage } from '@tandemmq/client'
 import { TransactionProducer } from '@tandemmq/client'
 import type { OutgoingMessage } from './foundation.ts'
-import type { CheckAnswer, CheckedMessage, Decision, EndOutcome, Half, HalfMessage, HalfSender } from './half-sender.ts'
+import type {
+  CheckAnswer,
+  CheckedDomain,
+  CheckedMessage,
+  Decision,
+  EndOutcome,
+  Half,
+  HalfMessage,
+  HalfSender,
+} from './half-sender.ts'
 import { OutboxError } from './outbox-error.ts'
 
 export interface ClientHalfSenderOptions extends Omit<ConnectionOptions, 'nameServers'> {
@@ -33,8 +42,10 @@ export class ClientHalfSender implements HalfSender {
     })
   }
 
-  start(check: (message: CheckedMessage) => Promise<CheckAnswer>): Promise<void> {
+  start(check: (message: CheckedMessage) => Promise<CheckAnswer>, domain?: CheckedDomain): Promise<void> {
     this.#check = check
+    // Before the first heartbeat, so that what waits for an answer is asked as soon as we are there.
+    if (domain !== undefined) this.#producer.answerFor(domain.id, (transactionIds) => domain.check(transactionIds))
     return this.#producer.start()
   }
 

@@ -11,6 +11,8 @@ export type Decision = 'commit' | 'rollback'
 /** What the broker holds after an END: `unknown` = it has no such half. */
 export type EndOutcome = 'committed' | 'rolledBack' | 'pending' | 'unknown'
 export type CheckAnswer = 'commit' | 'rollback' | 'unknown'
+/** `notMine`: another database; nobody needs to ask here again. */
+export type DomainAnswer = CheckAnswer | 'notMine'
 
 /** A half message of the outbox: an ordinary message, the body already bytes. */
 export interface HalfMessage extends OutgoingMessage {
@@ -27,6 +29,14 @@ export interface CheckedMessage {
   readonly properties: Readonly<Record<string, string>>
 }
 
+/** A database, as a broker asks about its transactions. */
+export interface CheckedDomain {
+  /** As in property {@link DOMAIN}. */
+  readonly id: string
+  /** One answer per id, in their order. */
+  check(transactionIds: readonly string[]): Promise<readonly DomainAnswer[]>
+}
+
 /** A half the broker holds durably; only the sender looks inside. */
 export interface Half {
   readonly opaque: unknown
@@ -34,8 +44,11 @@ export interface Half {
 
 /** The broker as the outbox sees it; all there is to replace in a test. */
 export interface HalfSender {
-  /** Connects; from now on the broker may ask `check`, as often as it likes. */
-  start(check: (message: CheckedMessage) => Promise<CheckAnswer>): Promise<void>
+  /**
+   * Connects; from now on the broker may ask `check`, as often as it likes. One that knows domains asks `domain` instead, many
+   * transactions at once, and also about those of producers of other groups.
+   */
+  start(check: (message: CheckedMessage) => Promise<CheckAnswer>, domain?: CheckedDomain): Promise<void>
   close(): Promise<void>
   /**
    * One attempt, never a second one under the same key. Resolves when the broker has the half durably; after a rejection

@@ -1,49 +1,68 @@
-import type { QueryResult } from 'pg'
+import type { Knex } from 'knex'
 import { outcomeOfError, outcomeOfTag } from './commit-outcome.ts'
 import type { Database, QueryClient, Session, TransactionOf } from './database.ts'
 import { checkDatabase, openSession, rowsOf } from './database.ts'
-import { DEDUP_KEY } from './half-sender.ts'
-import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
-import { migrateDatabase } from './migrate.ts'
-import { Schema } from './schema.ts'
-import { firstIdAt } from './transaction-id.ts'
-import type { Clock } from './foundation.ts'
+import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
+import { claimStatement } from './inbox-claim.ts'
+import type { InboxMessage } from './inbox-key.ts'
+import type { Upkeep } from './inbox-partitions.ts'
+import { keepPartitions } from './inbox-partitions.ts'
+import { migrateDatabase } from './migrate.ts'
+import type { Outbox } from './outbox.ts'
+import { databaseError, messageOf, OutboxError, sqlState } from './outbox-error.ts'
+import { Schema } from './schema.ts'
+import type { Messages } from './scope.ts'
 
 export interface InboxOptions<D extends Database> {
   database: D
   /** Consumer group: each group sees a message once. */
   group: string
+  /** A started outbox on the same database: what handlers send through `messages` is part of their transaction. */
+  outbox?: Outbox<D>
   /** Schema of the tables. Default `tandem`. */
   schema?: string
   /** How long a repeat waits for the first one's transaction before it is redelivered, ms. Default 5,000. */
   lockTimeoutMs?: number
-  /** How long seen messages are remembered, ms. Default 7 days: longer than the brokers redeliver. */
+  /**
+   * How long seen messages are remembered, ms. Default 7 days: longer than the brokers redeliver. What was stored longer ago is
+   * refused with REPLAY_TOO_OLD.
+   */
   retentionMs?: number
+  /** Handles messages that are older than `retentionMs` all the same, also if it did so before that. Default false. */
+  acceptReplays?: boolean
+  /**
+   * For consumers with `ordered: true`, which take a queue's messages one after the other: remembers the last offset of each
+   * queue instead of every message. Never with `ordered: { by: 'key' }` or without order. Default false.
+   */
+  fence?: boolean
   clock?: Clock
+  logger?: Pick<Logger, 'warn'>
 }
 
-/** What an inbox reads of a message; every message of @tandemmq/client has it. */
-export interface InboxMessage {
-  readonly messageId: string
-  readonly properties: Readonly<Record<string, string>>
+const UPKEEP_MS = 600_000
+const nobody = { warn: (): void => undefined }
+const noOutbox: Messages = {
+  send() {
+    throw new OutboxError('OPTION_INVALID', 'messages.send in an inbox handler needs the option outbox')
+  },
 }
 
-const PURGE_EVERY = 1_000
-const PURGE_ROWS = 10_000
-
-type Key = { uuid: string; n: number } | { text: string }
+/** Ends a transaction of the outbox that has nothing to do. */
+class Repeat extends Error {}
 
 /**
- * Consumers whose effect and "seen" row are one transaction: a repeat finds the row and is skipped, a failure takes
- * the row back with the effect and is delivered again.
+ * Consumers whose effect, "seen" row and outgoing messages are one transaction: a repeat finds the row and is skipped, a
+ * failure takes the row back with the effect and is delivered again.
  */
 export class Inbox<D extends Database = Database> {
   readonly #options: InboxOptions<D>
   readonly #schema: Schema
   readonly #clock: Clock
+  readonly #retentionMs: number
   #groupId: Promise<number> | undefined
-  #handled = 0
+  #upkeepAt = Number.NEGATIVE_INFINITY
+  #firstUpkeep: Promise<unknown> | undefined
 
   /** @throws {OutboxError} OPTION_INVALID */
   constructor(options: InboxOptions<D>) {
@@ -51,6 +70,8 @@ export class Inbox<D extends Database = Database> {
     this.#options = options
     this.#schema = new Schema(options.schema ?? 'tandem')
     this.#clock = options.clock ?? systemClock
+    this.#retentionMs = options.retentionMs ?? 7 * 24 * 3_600_000
+    if (!(this.#retentionMs > 0)) throw new OutboxError('OPTION_INVALID', 'retentionMs must be above 0')
   }
 
   /** The same migrations as `Outbox.migrate`. */
@@ -61,49 +82,73 @@ export class Inbox<D extends Database = Database> {
   /**
    * A handler for `subscribe`. Resolves when the effect is committed or was before; rejects when nothing was committed,
    * and the message is delivered again. After a COMMIT without an answer it rejects too: the repeat finds out.
-   * @param effect runs at most once per message; what it writes through `trx` counts
+   * @param effect runs at most once per message; what it writes through `trx` and sends through `messages` counts
    */
   handler<M extends InboxMessage>(
-    effect: (message: M, trx: TransactionOf<D>) => unknown,
+    effect: (message: M, trx: TransactionOf<D>, messages: Messages) => unknown,
   ): (message: M) => Promise<void> {
+    const { outbox } = this.#options
     return async (message) => {
-      const groupId = await this.#group()
-      const session = await openSession(this.#options.database)
-      try {
-        if (!(await this.#claim(session, groupId, keyOf(message)))) {
-          await session.rollback()
-          session.release(false)
-          return
-        }
-        await effect(message, session.trx)
-      } catch (error) {
-        const broken = await session.rollback().then(
-          () => false,
-          () => true,
-        )
-        session.release(broken)
-        throw error
-      }
-      await this.#commit(session)
-      await this.#purgeNowAndThen(groupId)
+      await this.#upkeepNowAndThen()
+      const claim = await this.#claimOf(message)
+      const handle = (): Promise<void> =>
+        outbox === undefined
+          ? this.#handle(claim, (trx) => effect(message, trx, noOutbox))
+          : this.#handleThrough(outbox, claim, (trx, messages) => effect(message, trx, messages))
+      await handle().catch((error: unknown) => {
+        // The partition of its day was made while the claim was on its way to the default one; nothing has run yet.
+        const isMoved = sqlState(error) === '23514' && (error as { table?: string }).table === 'inbox_default'
+        if (!isMoved) throw error
+        return handle()
+      })
     }
   }
 
-  /** @returns false for a repeat; one that races the first waits for its transaction */
-  async #claim(session: Session<unknown>, groupId: number, key: Key): Promise<boolean> {
-    const { lockTimeoutMs = 5_000 } = this.#options
-    const before = `set local lock_timeout='${lockTimeoutMs}ms'`
-    const after = 'set local lock_timeout to default'
-    if ('uuid' in key) {
-      const insert = `insert into ${this.#schema.inbox} values (${groupId}, '${key.uuid}', ${key.n}) on conflict do nothing`
-      const results = await session.begin(`${before}; ${insert}; ${after}`)
-      return results.find((result) => result.command === 'INSERT')?.rowCount === 1
+  async #claimOf(message: InboxMessage): Promise<string> {
+    const { acceptReplays = false, fence = false, lockTimeoutMs = 5_000 } = this.#options
+    const statement = claimStatement(message, {
+      ...{ schema: this.#schema, groupId: await this.#group(), nowMs: this.#clock.now() },
+      ...{ retentionMs: this.#retentionMs, acceptsReplays: acceptReplays, isFenced: fence },
+    })
+    return `set local lock_timeout='${lockTimeoutMs}ms'; ${statement}; set local lock_timeout to default`
+  }
+
+  async #handle(claim: string, effect: (trx: TransactionOf<D>) => unknown): Promise<void> {
+    const session = await openSession(this.#options.database)
+    try {
+      const results = await session.begin(claim)
+      if (results.find((result) => result.command === 'INSERT')?.rowCount !== 1) {
+        await session.rollback()
+        session.release(false)
+        return
+      }
+      await effect(session.trx)
+    } catch (error) {
+      const broken = await session.rollback().then(
+        () => false,
+        () => true,
+      )
+      session.release(broken)
+      throw error
     }
-    await session.begin(before)
-    const insert = `insert into ${this.#schema.inboxForeign} (consumer_group, message_key) values ($1, $2) on conflict do nothing`
-    const result = (await session.client.query(insert, [groupId, key.text])) as QueryResult
-    await session.client.query(after)
-    return result.rowCount === 1
+    await this.#commit(session)
+  }
+
+  async #handleThrough(
+    outbox: Outbox<D>,
+    claim: string,
+    effect: (trx: TransactionOf<D>, messages: Messages) => unknown,
+  ): Promise<void> {
+    try {
+      await outbox.transaction(async (trx, messages) => {
+        const client = await clientOf(trx)
+        const results = [await client.query(claim)].flat()
+        if (results.find((result) => result.command === 'INSERT')?.rowCount !== 1) throw new Repeat()
+        await effect(trx, messages)
+      })
+    } catch (error) {
+      if (!(error instanceof Repeat)) throw error
+    }
   }
 
   async #commit(session: Session<unknown>): Promise<void> {
@@ -119,11 +164,8 @@ export class Inbox<D extends Database = Database> {
       })
       const tag = results.at(-1)?.command ?? ''
       // A commit not yet replicated is visible here; after a failover the broker delivers again or the row is there.
-      const outcome = outcomeOfTag(
-        tag,
-        notices.filter((code) => code === '25P01'),
-        true,
-      )
+      const ended = notices.filter((code) => code === '25P01')
+      const outcome = outcomeOfTag(tag, ended, true)
       doubt = outcome === 'inDoubt'
       if (outcome === 'committed') return
       throw new OutboxError(
@@ -147,63 +189,68 @@ export class Inbox<D extends Database = Database> {
     return this.#groupId
   }
 
-  async #findGroup(): Promise<number> {
-    const session = await openSession(this.#options.database)
-    const client = session.client as unknown as QueryClient
-    try {
-      await session.begin('select 1')
+  #findGroup(): Promise<number> {
+    return this.#onConnection(async (client) => {
       const table = this.#schema.inboxGroup
-      await client.query(`insert into ${table} (name) values ($1) on conflict do nothing`, [this.#options.group])
+      await client.query(
+        `insert into ${table} (name, retention_ms) select $1, $2 where not exists (select from ${table} where name = $1) on conflict do nothing`,
+        [this.#options.group, this.#retentionMs],
+      )
       const found = rowsOf(await client.query(`select id from ${table} where name = $1`, [this.#options.group]))
-      await session.commit('select 1')
-      session.release(false)
       return Number(found.rows[0]?.['id'])
+    })
+  }
+
+  /** Keeps the tables bounded without anybody's timer: the first message, and one every ten minutes, pay for it. */
+  #upkeepNowAndThen(): Promise<unknown> | undefined {
+    const now = this.#clock.monotonic()
+    if (now - this.#upkeepAt < UPKEEP_MS) return this.#firstUpkeep
+    this.#upkeepAt = now
+    const upkeep = this.upkeep().catch((error: unknown) => {
+      ;(this.#options.logger ?? nobody).warn(`the inbox could not tidy up, later: ${messageOf(error)}`)
+    })
+    this.#firstUpkeep ??= upkeep
+    return upkeep
+  }
+
+  /**
+   * Makes the partitions of the coming days and drops those that every group has forgotten; handlers do so by themselves every
+   * ten minutes.
+   * @throws {OutboxError} SCHEMA_MISSING, NO_PERMISSION, DATABASE_UNAVAILABLE
+   */
+  async upkeep(): Promise<Upkeep> {
+    const { group } = this.#options
+    await this.#group()
+    try {
+      return await this.#onConnection((client) =>
+        keepPartitions(client, { schema: this.#schema, group, retentionMs: this.#retentionMs }),
+      )
+    } catch (error) {
+      throw databaseError(error, 'upkeep of the inbox')
+    }
+  }
+
+  /** On a connection of the user's, outside of a transaction: `work` begins its own. */
+  async #onConnection<T>(work: (client: QueryClient) => Promise<T>): Promise<T> {
+    const session = await openSession(this.#options.database)
+    try {
+      // knex has begun one already.
+      await session.client.query('commit')
+      const result = await work(session.client as unknown as QueryClient)
+      await session.client.query('begin')
+      await session.rollback()
+      session.release(false)
+      return result
     } catch (error) {
       await session.rollback().catch(() => {})
       session.release(true)
       throw error
     }
   }
-
-  /** Keeps the tables bounded without anybody's timer: every thousandth message pays for a batch. */
-  async #purgeNowAndThen(groupId: number): Promise<void> {
-    if (++this.#handled % PURGE_EVERY === 0) await this.purge(groupId).catch(() => 0)
-  }
-
-  /** Forgets what is older than `retentionMs`, 10,000 rows of each table at most. @returns how many */
-  async purge(groupId?: number): Promise<number> {
-    const { retentionMs = 7 * 24 * 3_600_000 } = this.#options
-    const id = groupId ?? (await this.#group())
-    const session = await openSession(this.#options.database)
-    const client = session.client as unknown as QueryClient
-    try {
-      await session.begin('select 1')
-      const { inbox, inboxForeign } = this.#schema
-      // Keys of our producers are UUIDv7: their order is their age.
-      const own = await client.query(
-        `delete from ${inbox} where ctid = any(array(select ctid from ${inbox} where consumer_group = $1 and message_key < $2 limit ${PURGE_ROWS}))`,
-        [id, firstIdAt(this.#clock.now() - retentionMs)],
-      )
-      const foreign = await client.query(
-        `delete from ${inboxForeign} where ctid = any(array(select ctid from ${inboxForeign}
-         where consumer_group = $1 and at < clock_timestamp() - $2 * interval '1 ms' limit ${PURGE_ROWS}))`,
-        [id, retentionMs],
-      )
-      await session.commit('select 1')
-      session.release(false)
-      return (rowsOf(own).rowCount ?? 0) + (rowsOf(foreign).rowCount ?? 0)
-    } catch (error) {
-      await session.rollback().catch(() => {})
-      session.release(true)
-      throw databaseError(error, 'purge of the inbox')
-    }
-  }
 }
 
-/** The producer's key where there is one: it survives repeats of the producer, of the relay and of the broker. */
-function keyOf(message: InboxMessage): Key {
-  const dedupKey = message.properties[DEDUP_KEY]
-  const ours = /^([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}):(\d{1,9})(?::f)?$/.exec(dedupKey ?? '')
-  if (ours !== null) return { uuid: ours[1] ?? '', n: Number(ours[2]) }
-  return { text: (dedupKey ?? message.messageId).replaceAll('\0', '') }
+/** The driver's connection under the user's transaction. */
+async function clientOf(trx: unknown): Promise<QueryClient> {
+  if (typeof trx !== 'function') return trx as QueryClient
+  return (await (trx as Knex.Transaction).client.acquireConnection()) as QueryClient
 }

@@ -5,17 +5,23 @@ export type { DeadMessage, DeadMessagesOptions } from './dead-messages.ts'
 export { DeadMessages } from './dead-messages.ts'
 export type {
   CheckAnswer,
+  CheckedDomain,
   CheckedMessage,
   Decision,
+  DomainAnswer,
   EndOutcome,
   Half,
   HalfMessage,
   HalfSender,
 } from './half-sender.ts'
-export type { InboxMessage, InboxOptions } from './inbox.ts'
+export type { InboxOptions } from './inbox.ts'
+export type { InboxMessage } from './inbox-key.ts'
+export type { Upkeep } from './inbox-partitions.ts'
 export { Inbox } from './inbox.ts'
 export type { MigrateOptions } from './migrate.ts'
 export type { OutboxOptions, OutboxStats, TransactionOptions } from './outbox-options.ts'
 export { Outbox } from './outbox.ts'
 export { OutboxError } from './outbox-error.ts'
+export type { ResolverServiceOptions, ResolverStats } from './resolver-service.ts'
+export { ResolverService } from './resolver-service.ts'
 export type { Messages, Mode } from './scope.ts'

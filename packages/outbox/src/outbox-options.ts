@@ -66,9 +66,11 @@ export interface OutboxStats {
   markers: number
   /** Rows of the outbox table of all processes when the relay last counted. */
   outboxRows: number
-  /** Things that must not happen: a broker that lost a half or holds the opposite of what was decided, dead messages. */
+  /** Things that must not happen: a broker that lost a half or holds the opposite of what was decided, dead messages, a failover that may have lost commits. */
   anomalies: number
   running: number
+  /** Times another Postgres has taken over; an anomaly too when nothing had been replicated synchronously. */
+  timelineChanges: number
   committed: number
   rolledBack: number
   /** Transactions that went through the outbox table. */

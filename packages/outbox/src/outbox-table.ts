@@ -5,6 +5,8 @@ import type { Schema } from './schema.ts'
 
 /** A claim holds at most so many bytes of messages, and one message more. */
 const BATCH_BYTES = 4 * 1_048_576
+/** Keys in one claim: each costs several probes of an index, its further rows next to nothing. */
+const KEYS_MAX = 250
 const ROWS_COUNTED_MAX = 100_000
 const HISTORY_MAX = 10
 const FREE = '(o.lease_until is null or o.lease_until < clock_timestamp())'
@@ -73,7 +75,7 @@ ${this.#lease('free')}`,
   union all
   select n.group_key, n.id from keys k cross join lateral (
     select group_key, id from ${outbox} where group_key > k.group_key order by group_key, id limit 1) n),
-heads as (select group_key, id from keys limit $1),
+heads as (select group_key, id from keys limit least($1, ${KEYS_MAX})),
 locked as (
   select o.id, o.group_key from ${outbox} o join heads h on h.id = o.id where ${FREE} order by o.id for update of o skip locked),
 run as (

@@ -1,14 +1,13 @@
 import type { ClientBase, Pool } from 'pg'
+import { CheckAnswers } from './check-answers.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import { ClientHalfSender } from './client-half-sender.ts'
 import type { Database, TransactionOf } from './database.ts'
 import { checkDatabase, ownPool } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
-import type { CheckAnswer, CheckedMessage, HalfSender } from './half-sender.ts'
-import { DOMAIN } from './half-sender.ts'
+import type { HalfSender } from './half-sender.ts'
 import { MarkerCleaner } from './marker-cleaner.ts'
-import { transactionIdOf } from './message.ts'
 import type { MigrateOptions } from './migrate.ts'
 import { migrateDatabase } from './migrate.ts'
 import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
@@ -21,16 +20,18 @@ import { Schema } from './schema.ts'
 import type { Messages } from './scope.ts'
 import { Settler } from './settler.ts'
 import { Sweeper } from './sweeper.ts'
+import { TimelineWatch } from './timeline-watch.ts'
 import { TransactionRunner } from './transaction-runner.ts'
 
 interface Parts<D extends Database> {
   runner: TransactionRunner<D>
   pool: Pool
-  resolver: Resolver
+  answers: CheckAnswers
   cleaner: MarkerCleaner
   settler: Settler
   relay: Relay
   sweeper: Sweeper
+  timeline: TimelineWatch
   domainId: string
 }
 
@@ -52,7 +53,7 @@ export class Outbox<D extends Database = Database> {
   readonly #sender: HalfSender
   readonly #breaker: CircuitBreaker
   readonly #transactions = new Set<Promise<unknown>>()
-  readonly #counts = { anomalies: 0, checks: 0 }
+  readonly #counts = { anomalies: 0 }
   #parts: Parts<D> | undefined
   #starting: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -101,9 +102,11 @@ export class Outbox<D extends Database = Database> {
         transactionTimeoutMs: options.transactionTimeoutMs ?? 240_000,
       })
       const parts = this.#assemble(pool, found.domainId, found.settings)
-      await this.#sender.start((message) => this.#answerCheck(message, parts))
+      const { answers } = parts
+      await this.#sender.start((message) => answers.checkMessage(message), answers)
       parts.relay.start()
       parts.sweeper.start()
+      parts.timeline.start()
       this.#parts = parts
     } catch (error) {
       await pool.end()
@@ -132,22 +135,14 @@ export class Outbox<D extends Database = Database> {
       selfCheckTimeoutMs: selfCheckTimeoutMs ?? 30_000,
       context: { ...shared, settings, halfTimeoutMs: halfTimeoutMs ?? 300, rowLeaseMs: ROW_LEASE_MS, cap },
     })
-    return { pool, resolver, cleaner, settler, relay, sweeper, runner, domainId }
+    const timeline = new TimelineWatch(shared)
+    const answers = new CheckAnswers({ resolver, domainId, isRunning: (id) => runner.running.has(id) })
+    return { pool, answers, cleaner, settler, relay, sweeper, timeline, runner, domainId }
   }
 
   #anomaly(text: string): void {
     this.#counts.anomalies++
     this.#logger.error(text)
-  }
-
-  async #answerCheck(message: CheckedMessage, parts: Parts<D>): Promise<CheckAnswer> {
-    const key = transactionIdOf(message.properties)
-    if (message.properties[DOMAIN] !== parts.domainId) return 'unknown'
-    this.#counts.checks++
-    if (parts.runner.running.has(key)) return 'unknown'
-    const { state } = await parts.resolver.check(key)
-    if (state === 'C') return 'commit'
-    return state === 'F' || state === 'R' ? 'rollback' : 'unknown'
   }
 
   /**
@@ -190,15 +185,17 @@ export class Outbox<D extends Database = Database> {
   }
 
   stats(): OutboxStats {
-    const { settler, cleaner, relay, runner } = this.#parts ?? {}
+    const { settler, cleaner, relay, runner, timeline, answers } = this.#parts ?? {}
     const running = runner?.running.size ?? 0
     return {
       ...this.#counts,
+      checks: answers?.checks ?? 0,
       ...(runner?.counts ?? { committed: 0, rolledBack: 0, fallbacks: 0, inDoubt: 0 }),
       pendingHalves: settler?.pending ?? 0,
       markers: running + (cleaner?.pending ?? 0),
       outboxRows: relay?.rows ?? 0,
       running,
+      timelineChanges: timeline?.changes ?? 0,
       circuitOpen: this.#breaker.isOpen,
     }
   }
@@ -234,7 +231,7 @@ export class Outbox<D extends Database = Database> {
 
   async #drain(parts: Parts<D>): Promise<void> {
     await Promise.allSettled([...this.#transactions, ...parts.runner.joined])
-    await Promise.all([parts.relay.close(), parts.sweeper.close()])
+    await Promise.all([parts.relay.close(), parts.sweeper.close(), parts.timeline.close()])
     await parts.settler.close()
     await parts.cleaner.flush()
   }

@@ -70,6 +70,44 @@ test('one locked key does not keep the others of a batch from their answers', as
   client.release()
 })
 
+test('hundreds of keys asked about together are one statement; one that is locked costs a few more, not hundreds', async () => {
+  const ids = Array.from({ length: 500 }, newId)
+  const statements = async (): Promise<number> => {
+    let count = 0
+    const counting = Object.create(pool) as pg.Pool
+    counting.connect = (async () => {
+      const client = await pool.connect()
+      const query = client.query.bind(client) as (text: string) => Promise<unknown>
+      return new Proxy(client, {
+        get(target, name) {
+          if (name === 'query') {
+            return (text: string) => {
+              if (text.includes('insert into')) count++
+              return query(text)
+            }
+          }
+          const value = Reflect.get(target, name) as unknown
+          return typeof value === 'function' ? (value.bind(target) as unknown) : value
+        },
+      })
+    }) as pg.Pool['connect']
+    const asked = new Resolver({ pool: counting, schema, domainId, clock: systemClock, logger, deadlineMs: 20_000 })
+    const verdicts = await Promise.all(ids.map((id) => asked.check(id)))
+    expect(verdicts.filter(({ state: told }) => told === 'R')).toHaveLength(ids.length - locked.size)
+    expect(ids.filter((_id, n) => verdicts[n]?.state === 'running')).toEqual([...locked])
+    return count
+  }
+  const locked = new Set<string>()
+  const client = await pool.connect()
+  locked.add(ids[123]!)
+  await client.query(`begin; insert into tandem.tx (tx_id) values ('${ids[123]}')`)
+  expect(await statements()).toBeLessThanOrEqual(1 + 2 * Math.ceil(Math.log2(500)))
+  await client.query('rollback')
+  client.release()
+  locked.clear()
+  expect(await statements()).toBe(1)
+})
+
 test('another domain is not answered and leaves no tombstone', async () => {
   const id = newId()
   expect(await state(id, newId())).toBe('notMine')

@@ -59,6 +59,9 @@ export class Resolver {
     this.#deadlineMs = options.deadlineMs ?? 1_500
   }
 
+  /** False from an ask that the database did not answer until one that it did. */
+  isHealthy = true
+
   /** Never rejects. */
   check(transactionId: string): Promise<Verdict> {
     if (!isUuid(transactionId)) return Promise.resolve({ state: 'notMine', nowMs: 0 })
@@ -79,6 +82,7 @@ export class Resolver {
       const batch = new Map([...this.#waiting].slice(0, KEYS_PER_BATCH))
       for (const key of batch.keys()) this.#waiting.delete(key)
       const verdicts = await this.#resolveBatch([...batch.keys()].toSorted())
+      this.isHealthy = verdicts.size > 0
       for (const [key, { resolve }] of batch) resolve(verdicts.get(key) ?? UNAVAILABLE)
     }
     this.#flushing = false
@@ -86,21 +90,26 @@ export class Resolver {
 
   async #resolveBatch(keys: string[]): Promise<Map<string, Verdict>> {
     const deadline = this.#options.clock.monotonic() + this.#deadlineMs
-    const together = await this.#withDeadline(keys, deadline)
-    if (together !== 'locked') return together
-    if (keys.length === 1) return new Map(keys.map((key) => [key, { state: 'running', nowMs: 0 }]))
-    // One locked key fails the whole statement: ask for each by itself, as far as the time goes.
     const verdicts = new Map<string, Verdict>()
-    for (const key of keys) {
-      if (this.#options.clock.monotonic() >= deadline) break
-      const alone = await this.#withDeadline([key], deadline)
-      verdicts.set(key, alone === 'locked' ? { state: 'running', nowMs: 0 } : (alone.get(key) ?? UNAVAILABLE))
+    const open = [keys]
+    let lockTimeoutMs = this.#lockTimeoutMs
+    // As far as the time goes: who is left is asked about again.
+    for (let part = open.pop(); part !== undefined && this.#options.clock.monotonic() < deadline; part = open.pop()) {
+      const together = await this.#withDeadline(part, deadline, lockTimeoutMs)
+      if (together !== 'locked') for (const [key, verdict] of together) verdicts.set(key, verdict)
+      else if (part.length === 1) verdicts.set(part[0] as string, { state: 'running', nowMs: 0 })
+      else {
+        // One locked key fails the whole statement. Halving finds it in few; it has been waited for once already.
+        lockTimeoutMs = Math.ceil(this.#lockTimeoutMs / 4)
+        const middle = part.length >> 1
+        open.push(part.slice(middle), part.slice(0, middle))
+      }
     }
     return verdicts
   }
 
   /** At most one backend of this process may hang in a commit that waits for its standby. */
-  #withDeadline(keys: string[], deadline: number): Promise<Map<string, Verdict> | 'locked'> {
+  #withDeadline(keys: string[], deadline: number, lockTimeoutMs: number): Promise<Map<string, Verdict> | 'locked'> {
     if (this.#hung) return Promise.resolve(new Map())
     const { clock } = this.#options
     return new Promise((resolve) => {
@@ -114,14 +123,18 @@ export class Resolver {
         })
         resolve(new Map())
       })
-      const work = this.#upsert(keys, (stop) => (abandon = stop)).then((result) => {
+      const work = this.#upsert(keys, lockTimeoutMs, (stop) => (abandon = stop)).then((result) => {
         timer.cancel()
         resolve(result)
       })
     })
   }
 
-  async #upsert(keys: string[], onConnected: (stop: () => void) => void): Promise<Map<string, Verdict> | 'locked'> {
+  async #upsert(
+    keys: string[],
+    lockTimeoutMs: number,
+    onConnected: (stop: () => void) => void,
+  ): Promise<Map<string, Verdict> | 'locked'> {
     let client: PoolClient | undefined
     let broken = false
     const noticed: string[] = []
@@ -135,7 +148,7 @@ export class Resolver {
       // Its query rejects; the event must not end the process.
       client.on('error', ignore)
       client.on('notice', onNotice)
-      const results = (await client.query(this.#statement(keys))) as unknown as QueryResult[]
+      const results = (await client.query(this.#statement(keys, lockTimeoutMs))) as unknown as QueryResult[]
       if (results.at(-1)?.command !== 'COMMIT' || noticed.length > 0) return new Map()
       const rows = (results.find((result) => result.command === 'INSERT')?.rows ?? []) as Record<string, string>[]
       if (rows.length === 0) return new Map(keys.map((key) => [key, { state: 'notMine', nowMs: 0 }]))
@@ -161,9 +174,9 @@ export class Resolver {
     }
   }
 
-  #statement(keys: string[]): string {
+  #statement(keys: string[], lockTimeoutMs: number): string {
     const { schema, domainId } = this.#options
-    return `begin isolation level read committed read write; set local lock_timeout='${this.#lockTimeoutMs}ms';
+    return `begin isolation level read committed read write; set local lock_timeout='${lockTimeoutMs}ms';
 ${SYNCHRONOUS_COMMIT};
 insert into ${schema.tx} as t (tx_id, state) select k, 'R' from unnest('{${keys.join(',')}}'::uuid[]) k, ${schema.domain}
 where domain_id='${domainId}' on conflict (tx_id) do update set checks=t.checks+1

@@ -60,6 +60,7 @@ export const errorTable = {
   TRANSACTION_IN_DOUBT: { remote: undefined, retryable: false },
   DOMAIN_MISMATCH: { remote: undefined, retryable: false },
   OUTBOX_FULL: { remote: undefined, retryable: true },
+  REPLAY_TOO_OLD: { remote: undefined, retryable: false },
   // nest
   LISTENER_INVALID: { remote: undefined, retryable: false },
   NO_TRANSACTION: { remote: undefined, retryable: false },

@@ -26,7 +26,7 @@ function rulesOf(name: string): string[] {
   const rules: Record<string, string[]> = {
     'deliver a timer 1 s early': ['DelayNeverEarly'],
     'ack removes the wrong receipt': ['AtLeastOnce', 'LeaseExclusive', 'Redelivery'],
-    'rebalance hands one key to two': ['Order'],
+    'rebalance hands one key to two': ['LeaseExclusive', 'Order'],
     'consumer acks before the handler ends': ['AtLeastOnce', 'LeaseExclusive', 'Order'],
     'dedup not persisted': ['DedupWindow'],
   }

@@ -11,6 +11,7 @@ import { tandemUp } from '../../kit/tandem-program.ts'
 import { temporaryDirectory } from '../../kit/temporary-directory.ts'
 import { elapse } from '../../kit/waiting.ts'
 import { type CommittedOrder, OrderLedger } from './order-ledger.ts'
+import type { Postgres } from './standby.ts'
 import { StreamProxy } from './stream-proxy.ts'
 
 export type Design = 'outbox' | 'half-first' | 'xid-status' | 'tag-unchecked' | 'end-first'
@@ -52,7 +53,11 @@ export class ChaosWorld implements AsyncDisposable {
   readonly seats: Seat[] = []
   readonly ledger: OrderLedger
   readonly directory: string
-  cluster!: PostgresCluster
+  /** The one that is written to. */
+  postgres!: Postgres
+  #cluster!: PostgresCluster
+  /** The way of the harness itself. */
+  #front!: StreamProxy
   readonly #options: Required<WorldOptions>
   readonly #folder = temporaryDirectory('outbox-chaos')
   readonly #brokerPort: number
@@ -84,7 +89,9 @@ export class ChaosWorld implements AsyncDisposable {
       // What clients did wrong is of no interest in the server's log, and there will be much of it.
       const settings = { log_min_messages: 'log', log_min_error_statement: 'panic', ...options.postgres }
       const [cluster] = await Promise.all([PostgresCluster.start(settings), world.#broker.ready()])
-      world.cluster = cluster
+      world.#cluster = cluster
+      world.postgres = cluster
+      world.#front = await StreamProxy.start(cluster.port)
       await world.#prepare()
       return world
     } catch (error) {
@@ -94,7 +101,7 @@ export class ChaosWorld implements AsyncDisposable {
   }
 
   async #prepare(): Promise<void> {
-    this.#pool = new pg.Pool({ connectionString: this.cluster.url('postgres'), max: 2, connectionTimeoutMillis: 5_000 })
+    this.#pool = new pg.Pool({ connectionString: this.#urlBy(this.#front), max: 2, connectionTimeoutMillis: 5_000 })
     this.#pool.on('error', () => {})
     await new Outbox({ database: this.#pool, nameServers: this.#address, group: 'orders' }).migrate()
     await this.#pool.query(`
@@ -109,7 +116,10 @@ export class ChaosWorld implements AsyncDisposable {
     this.#reader = new ChildProgram({ file: 'test/crash/outbox/chaos-reader.mjs', args, readyLine: /^ready$/m })
     await this.#reader.ready()
     for (const [index, design] of this.#options.designs.entries()) {
-      const [postgres, broker] = [await StreamProxy.start(this.cluster.port), await StreamProxy.start(this.#brokerPort)]
+      const [postgres, broker] = [
+        await StreamProxy.start(this.postgres.port),
+        await StreamProxy.start(this.#brokerPort),
+      ]
       const seat = { index, design, postgres, broker, name: '', program: undefined as unknown as ChildProgram }
       this.seats.push(seat)
       this.launch(seat)
@@ -143,10 +153,13 @@ export class ChaosWorld implements AsyncDisposable {
     const driver = design === 'outbox' && (seat.index + number) % 2 === 1 ? 'knex' : 'pg'
     this.#designs.push(design)
     seat.name = `app${seat.index}.${number}.${driver}`
-    const url = new URL(this.cluster.url('postgres'))
-    url.port = String(seat.postgres.port)
     const all = {
-      ...{ name: seat.name, url: url.href, broker: this.#address, via: `127.0.0.1:${seat.broker.port}` },
+      ...{
+        name: seat.name,
+        url: this.#urlBy(seat.postgres),
+        broker: this.#address,
+        via: `127.0.0.1:${seat.broker.port}`,
+      },
       ...{
         design,
         driver,
@@ -170,8 +183,23 @@ export class ChaosWorld implements AsyncDisposable {
   }
 
   async restartPostgres(): Promise<void> {
-    await this.cluster.kill()
-    await this.cluster.start()
+    await this.#cluster.kill()
+    await this.#cluster.start()
+  }
+
+  /** The one that is written to dies; when `promote` has made it ready, `heir` takes its place. */
+  async replacePostgres(heir: Postgres, promote: () => Promise<void>): Promise<void> {
+    await this.postgres.kill()
+    if (this.postgres !== this.#cluster) await this.postgres.stop()
+    this.postgres = heir
+    await promote()
+    for (const proxy of [this.#front, ...this.seats.map(({ postgres }) => postgres)]) proxy.retarget(heir.port)
+  }
+
+  #urlBy(proxy: StreamProxy): string {
+    const url = new URL(this.postgres.url('postgres'))
+    url.port = String(proxy.port)
+    return url.href
   }
 
   /** No more transactions; resolves when those under way have ended. The processes live on. */
@@ -252,7 +280,9 @@ export class ChaosWorld implements AsyncDisposable {
     }
     await this.#admin?.close()
     await this.#pool?.end()
-    await this.cluster?.stop()
+    await this.#front?.[Symbol.asyncDispose]()
+    if (this.postgres !== this.#cluster) await this.postgres?.stop()
+    await this.#cluster?.stop()
     if (process.env['CHAOS_KEEP'] === undefined) this.#folder.remove()
   }
 

@@ -3,7 +3,7 @@ import type { Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../../broker-error.ts'
 import { fieldsOf, listOf, numberOf, textOf } from '../heartbeat.ts'
 import type { Topics } from '../topics.ts'
-import type { AckOutcome, LeaseBook } from './lease-book.ts'
+import type { AckOutcome, LeaseReceipts } from './lease-receipts.ts'
 import type { LeaseTable } from './lease-table.ts'
 import { INVISIBLE_MS_MAX, invisibleTimeOf } from './pop-request.ts'
 import { parseReceipt, type Receipt, type RetryFlag } from './receipt.ts'
@@ -22,7 +22,7 @@ const begunField = fieldName('begun')
 export class AckService {
   readonly #topics: Topics
   readonly #table: LeaseTable
-  readonly #book: LeaseBook
+  readonly #receipts: LeaseReceipts
 
   readonly #retryDelayMs: (group: string, retries: number) => number | undefined
   readonly #retriesOf: (topic: string, queueId: number, offset: number) => number
@@ -34,7 +34,7 @@ export class AckService {
   constructor(options: {
     topics: Topics
     table: LeaseTable
-    book: LeaseBook
+    receipts: LeaseReceipts
     retryDelayMs: (group: string, retries: number) => number | undefined
     retriesOf: (topic: string, queueId: number, offset: number) => number
   }) {
@@ -42,13 +42,13 @@ export class AckService {
     this.#retriesOf = options.retriesOf
     this.#topics = options.topics
     this.#table = options.table
-    this.#book = options.book
+    this.#receipts = options.receipts
   }
 
   /** @throws {BrokerError} TOPIC_NOT_EXIST, MESSAGE_ILLEGAL, LEASE_LOST, INVALID_PARAMETER */
   ack(connection: Connection, header: HeaderView): void {
     const { group, topic, queueId, offset, receipt } = this.#read(header)
-    const outcome = this.#book.ack(this.#table.find(group, topic, queueId), offset, receipt)
+    const outcome = this.#receipts.ack(this.#table.find(group, topic, queueId), offset, receipt)
     if (outcome === 'stale') throw over(offset, topic, queueId)
     if (outcome === 'notOfBatch') throw notOfBatch(offset, topic, queueId)
     this.#answer(connection, header)
@@ -72,12 +72,12 @@ export class AckService {
     }
     const begunAt = header.find(begunField)
     if (begunAt >= 0 && header.flagOf(begunAt)) {
-      this.#book.begin(this.#table.find(group, topic, queueId), offset, receipt)
+      this.#receipts.begin(this.#table.find(group, topic, queueId), offset, receipt)
     }
     const byPolicyAt = header.find(byPolicyField)
     const isByPolicy = byPolicyAt >= 0 && header.flagOf(byPolicyAt)
     const invisibleMs = isByPolicy ? (this.#policyMs(group, topic, queueId, offset) ?? asked) : asked
-    const epoch = this.#book.hide(this.#table.find(group, topic, queueId), offset, receipt, invisibleMs)
+    const epoch = this.#receipts.hide(this.#table.find(group, topic, queueId), offset, receipt, invisibleMs)
     if (epoch === undefined) throw over(offset, topic, queueId)
     const { popTime, invisibleMs: invisibleTime, reviveQueueId: reviveQid } = epoch
     this.#answer(connection, header, { popTime, invisibleTime, reviveQid })
@@ -122,7 +122,7 @@ export class AckService {
       connection.reply(request, { code: code ?? ResponseCode.SYSTEM_ERROR, remark: error.message })
     }
     const queue = this.#table.find(group, topic, queueId)
-    if (!this.#book.bury(queue, offset, receipt, end, done)) throw over(offset, topic, queueId)
+    if (!this.#receipts.bury(queue, offset, receipt, end, done)) throw over(offset, topic, queueId)
   }
 
   #policyMs(group: string, topic: string, queueId: number, offset: number): number | undefined {
@@ -143,7 +143,7 @@ export class AckService {
       reviveQueueId: numberOf(fields['rq'], -1),
       retry: flag,
     }
-    return bitsOf(fields['b'], messagesMax).map((bit) => this.#book.ack(queue, startOffset + bit, receipt))
+    return bitsOf(fields['b'], messagesMax).map((bit) => this.#receipts.ack(queue, startOffset + bit, receipt))
   }
 
   #read(header: HeaderView): { group: string; topic: string; queueId: number; offset: number; receipt: Receipt } {

@@ -2,27 +2,16 @@ import type { Clock } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../../store/index.ts'
 import type { Offsets, QueueLookup } from '../offsets.ts'
 import { Deadlines } from './deadlines.ts'
-import { KEYED_REVIVE_QUEUE, KeyedLeases } from './keyed-leases.ts'
+import type { Epoch } from './epoch.ts'
+import { LeaseEnds } from './lease-ends.ts'
+import { cutTo, firstOffset } from './lease-places.ts'
 import type { Lease, LeaseQueue } from './lease-queue.ts'
+import { LeaseReceipts } from './lease-receipts.ts'
 import type { LeaseTable } from './lease-table.ts'
+import { type KeyedMessage, LeasesByKey } from './leases-by-key.ts'
+import type { Delivery } from './order-batch.ts'
 import { OrderedLeases } from './ordered-leases.ts'
-import { ORDERED_REVIVE_QUEUE, type Receipt } from './receipt.ts'
-import type { DeadEnd, Revival } from './revival.ts'
-
-const RETRY_FIRST_MS = 1_000
-const RETRY_MAX_MS = 60_000
-
-/** `again`: settled already, by this lease as far as anybody can tell. `stale`: the lease is over or was never there. */
-export type AckOutcome = 'acked' | 'again' | 'stale' | 'notOfBatch'
-
-/** A message and its `orderBy`. */
-export interface KeyedMessage {
-  readonly offset: number
-  readonly key: string
-}
-
-/** What every lease of one pop has in common. */
-export type Epoch = Pick<Lease, 'popTime' | 'invisibleMs' | 'reviveQueueId'>
+import type { Revival } from './revival.ts'
 
 export interface LeaseFigures {
   /** Messages handed out, and acknowledged. */
@@ -42,15 +31,17 @@ export class LeaseBook {
   /** Set by whoever lets pops wait: the queue can give again, though nothing was appended to it. */
   onRoom: (queue: LeaseQueue) => void = () => {}
   readonly ordered: OrderedLeases
+  /** What those who hold leases do with them. */
+  readonly receipts: LeaseReceipts
   readonly #clock: Clock
   readonly #table: LeaseTable
   readonly #offsets: Offsets
-  readonly #revival: Revival
-  readonly #redeliveriesMax: (group: string) => number
   readonly #lookup: QueueLookup
   readonly #perQueueMax: number
   readonly #totalMax: number
   readonly #deadlines: Deadlines<Lease>
+  readonly #byKey: LeasesByKey
+  readonly #ends: LeaseEnds
   #total = 0
 
   constructor(options: {
@@ -66,8 +57,6 @@ export class LeaseBook {
     this.#clock = options.clock
     this.#table = options.table
     this.#offsets = options.offsets
-    this.#revival = options.revival
-    this.#redeliveriesMax = options.redeliveriesMax
     this.#lookup = options.lookup
     this.#perQueueMax = options.perQueueMax
     this.#totalMax = options.totalMax
@@ -75,6 +64,14 @@ export class LeaseBook {
     this.ordered = new OrderedLeases({
       ...options,
       onSettled: (queue) => this.#commit(queue),
+      onRoom: (queue) => this.onRoom(queue),
+    })
+    const shared = { ...options, deadlines: this.#deadlines, onSettled: (lease: Lease) => this.#settle(lease) }
+    this.#ends = new LeaseEnds(shared)
+    this.receipts = new LeaseReceipts({ ...shared, ends: this.#ends, ordered: this.ordered, figures: this.figures })
+    this.#byKey = new LeasesByKey({
+      ...shared,
+      onAdded: () => this.#total++,
       onRoom: (queue) => this.onRoom(queue),
     })
     this.#offsets.onRewound = (group, topic, queueId, offset) => this.#onRewound(group, topic, queueId, offset)
@@ -90,11 +87,7 @@ export class LeaseBook {
   startOf(group: string, source: ConsumeQueue, fromEnd: boolean): number {
     const known = this.#table.find(group, source.topic, source.queueId)
     if (known !== undefined) return Math.max(known.next, source.minOffset)
-    const committed = this.#offsets.committed(group, source.topic, source.queueId)
-    if (committed >= 0) return Math.min(Math.max(committed, source.minOffset), source.maxOffset)
-    // broker.md 6.2.4: the end means the last message, and the beginning as long as nothing of the queue is gone.
-    if (!fromEnd || source.minOffset === 0) return source.minOffset
-    return Math.max(source.minOffset, source.maxOffset - 1)
+    return firstOffset(this.#offsets, group, source, fromEnd)
   }
 
   /** The group's part of the queue, brought in line with resets, other consumers' commits and retention. */
@@ -143,7 +136,7 @@ export class LeaseBook {
       const lease = {
         ...{ queue, offset, ...epoch, deadline, isCounted },
         ...{ timer: 0, isReviving: false, isRestored: false, failures: 0 },
-        ...{ key: undefined, isWaiting: false, deliveries: 1 },
+        ...{ key: undefined, isWaiting: false, deliveries: 0, wasOut: true },
       }
       lease.timer = this.#deadlines.add(deadline, lease)
       queue.add(lease)
@@ -156,123 +149,35 @@ export class LeaseBook {
     this.#commit(queue)
   }
 
-  /**
-   * As {@link take}, in the order of each key.
-   * @param picks messages to hand out: waiting ones, then new ones
-   * @param behind new ones whose key has an earlier message that is not settled
-   * @returns how often each of `picks` was delivered before
-   */
+  /** As {@link take}, in the order of each key, see {@link LeasesByKey.take}. */
   takeKeyed(
     queue: LeaseQueue,
     picks: readonly KeyedMessage[],
     behind: readonly KeyedMessage[],
     epoch: Epoch & { isCounted: boolean },
     next: number,
-  ): number[] {
-    const keyed = (queue.keyed ??= new KeyedLeases())
-    const held = picks.map(({ offset, key }) => {
-      const lease = queue.find(offset) ?? this.#keyedLease(queue, offset, key, epoch)
-      Object.assign(lease, epoch, { isWaiting: false, deadline: this.#clock.monotonic() + epoch.invisibleMs })
-      keyed.handOut(offset)
-      lease.timer = this.#deadlines.add(lease.deadline, lease)
-      return lease
-    })
-    const waiting = behind.map(({ offset, key }) => this.#keyedLease(queue, offset, key, { ...epoch, invisibleMs: 0 }))
-    this.figures.popped += held.length
-    queue.next = next
-    this.#table.noteTaken(queue, held)
-    if (waiting.length > 0) this.#table.noteTaken(queue, waiting)
+  ): Delivery[] {
+    this.figures.popped += picks.length
+    const deliveries = this.#byKey.take(queue, picks, behind, epoch, next)
     this.#commit(queue)
-    return held.map((lease) => lease.deliveries++)
+    return deliveries
   }
 
-  /** As {@link take}, in order. @returns how often each message was delivered before */
+  /** As {@link take}, in order. */
   takeInOrder(
     queue: LeaseQueue,
     offsets: readonly number[],
-    epoch: Omit<Epoch, 'reviveQueueId'>,
+    epoch: Pick<Epoch, 'popTime' | 'invisibleMs'> & { isCounted: boolean },
     attemptId: string,
-  ): number[] {
+  ): Delivery[] {
     this.figures.popped += offsets.length
     return this.ordered.take(queue, offsets, epoch, attemptId)
-  }
-
-  /** Settles a message. `offset` is within the queue. */
-  ack(queue: LeaseQueue | undefined, offset: number, receipt: Receipt): AckOutcome {
-    const outcome = this.#ack(queue, offset, receipt)
-    if (outcome === 'acked') this.figures.acked++
-    else if (outcome === 'stale') this.figures.stale++
-    return outcome
   }
 
   /** A waiting message cannot be read any more: retention took it. */
   lost(queue: LeaseQueue, offset: number): void {
     const lease = queue.find(offset)
     if (lease !== undefined) this.#settle(lease)
-  }
-
-  /** A consumer begins with the message now. */
-  begin(queue: LeaseQueue | undefined, offset: number, receipt: Receipt): void {
-    const lease = queue?.find(offset)
-    if (lease !== undefined && isOf(lease, receipt)) lease.isCounted = true
-  }
-
-  /** Changes how long a message stays invisible, from now on. @returns the new epoch; undefined when the lease is over */
-  hide(queue: LeaseQueue | undefined, offset: number, receipt: Receipt, invisibleMs: number): Epoch | undefined {
-    const epoch = queue === undefined ? undefined : this.#hide(queue, offset, receipt, invisibleMs)
-    if (epoch === undefined) this.figures.stale++
-    return epoch
-  }
-
-  /**
-   * Makes a leased message a dead letter in one act: there is no moment at which it is both or neither.
-   * @param done with an error: the lease goes on, and its end brings the message again
-   * @returns false when the lease is over; true also for the repeat of one that was settled
-   */
-  bury(
-    queue: LeaseQueue | undefined,
-    offset: number,
-    receipt: Receipt,
-    end: DeadEnd,
-    done: (error?: Error) => void,
-  ): boolean {
-    if (queue !== undefined && receipt.reviveQueueId === ORDERED_REVIVE_QUEUE) {
-      if (this.ordered.bury(queue, offset, receipt, end, done)) return true
-    }
-    const lease = queue?.find(offset)
-    if (lease === undefined || !isOf(lease, receipt)) {
-      const isRepeat = lease === undefined && this.#ack(queue, offset, receipt) === 'again'
-      if (isRepeat) done()
-      else this.figures.stale++
-      return isRepeat
-    }
-    lease.isReviving = true
-    this.#deadlines.cancel(lease.timer)
-    lease.timer = 0
-    this.#revival.bury(lease.queue, offset, end, (error) => {
-      if (lease.queue.find(offset) === lease) {
-        if (error === undefined) this.#settle(lease)
-        else {
-          lease.isReviving = false
-          lease.timer = this.#deadlines.add(Math.max(lease.deadline, this.#clock.monotonic() + RETRY_FIRST_MS), lease)
-        }
-      }
-      done(error)
-    })
-    return true
-  }
-
-  /** Log offset of the first message somebody holds; Infinity when there is none. */
-  earliestPinned(): number {
-    let earliest = Number.POSITIVE_INFINITY
-    for (const queue of this.#table.all()) {
-      if (queue.leased === 0 && queue.order === undefined) continue
-      const source = this.#lookup(queue.topic, queue.queueId)
-      const offset = queue.settledTo
-      if (source === undefined || offset < source.minOffset || offset >= source.maxOffset) continue
-      if (source.size(offset) > 0) earliest = Math.min(earliest, source.physicalOffset(offset))
-    }
-    return earliest
   }
 
   dropTopic(topic: string): void {
@@ -288,41 +193,13 @@ export class LeaseBook {
     this.ordered.close()
   }
 
-  #ack(queue: LeaseQueue | undefined, offset: number, receipt: Receipt): AckOutcome {
-    if (queue === undefined) return 'stale'
-    const ordered = this.ordered.ack(queue, offset, receipt)
-    if (ordered !== undefined) return ordered
-    const lease = queue.find(offset)
-    if (lease === undefined) {
-      const isOver = offset >= queue.next || this.#clock.now() >= receipt.popTime + receipt.invisibleMs
-      return isOver ? 'stale' : 'again'
-    }
-    if (!isOf(lease, receipt)) return 'stale'
-    this.#settle(lease)
-    return 'acked'
-  }
-
-  #hide(queue: LeaseQueue, offset: number, receipt: Receipt, invisibleMs: number): Epoch | undefined {
-    if (receipt.reviveQueueId === ORDERED_REVIVE_QUEUE) return this.ordered.hide(queue, offset, receipt, invisibleMs)
-    const lease = queue.find(offset)
-    if (lease === undefined || !isOf(lease, receipt)) return undefined
-    // Never the old epoch: the old receipt ends here.
-    lease.popTime = Math.max(this.#clock.now(), lease.popTime + 1)
-    lease.invisibleMs = invisibleMs
-    lease.deadline = this.#clock.monotonic() + invisibleMs
-    this.#deadlines.cancel(lease.timer)
-    lease.timer = this.#deadlines.add(lease.deadline, lease)
-    this.#table.noteChanged(queue, lease)
-    return lease
-  }
-
   #settle(lease: Lease): void {
     const { queue, offset } = lease
     queue.remove(offset)
     this.#end([lease])
     this.#table.noteSettled(queue, offset)
     this.#commit(queue)
-    if (lease.key !== undefined && this.#leaveKey(lease)) return this.onRoom(queue)
+    if (lease.key !== undefined && this.#byKey.leave(lease)) return this.onRoom(queue)
     if (!queue.isHungry) return
     queue.isHungry = false
     this.onRoom(queue)
@@ -330,61 +207,9 @@ export class LeaseBook {
 
   #onExpired(lease: Lease): void {
     lease.timer = 0
-    if (lease.key !== undefined) return this.#onKeyedExpired(lease)
-    if (lease.failures === 0) this.figures.expired++
-    lease.isReviving = true
-    this.#revival.revive(lease, (error) => {
-      if (lease.queue.find(lease.offset) !== lease) return
-      if (error === undefined) return this.#settle(lease)
-      // Nobody else has the message yet, so an ack may still settle it.
-      lease.isReviving = false
-      const delayMs = Math.min(RETRY_FIRST_MS * 2 ** Math.min(lease.failures++, 10), RETRY_MAX_MS)
-      lease.timer = this.#deadlines.add(this.#clock.monotonic() + delayMs, lease)
-    })
-  }
-
-  #keyedLease(queue: LeaseQueue, offset: number, key: string, epoch: Epoch): Lease {
-    const { popTime, invisibleMs, reviveQueueId } = epoch
-    const lease: Lease = {
-      ...{ queue, offset, popTime, invisibleMs, reviveQueueId, key, deadline: Number.NEGATIVE_INFINITY, timer: 0 },
-      ...{ isReviving: false, isRestored: false, isCounted: true, isWaiting: true, deliveries: 0, failures: 0 },
-    }
-    queue.add(lease)
-    queue.keyed?.add(lease)
-    this.#total++
-    return lease
-  }
-
-  /** @returns whether the next message of its key may be handed out */
-  #leaveKey(lease: Lease): boolean {
-    const { queue } = lease
-    const { keyed } = queue
-    if (keyed === undefined) return false
-    const isNext = keyed.settle(lease, queue)
-    if (!keyed.isEmpty) return isNext
-    queue.keyed = undefined
-    // Whoever does not ask for keys had to wait.
-    return true
-  }
-
-  /** Handed out again in its place, or a dead letter when it had all its deliveries: what is behind it waits meanwhile. */
-  #onKeyedExpired(lease: Lease): void {
-    const { queue, offset } = lease
-    if (lease.failures === 0 && lease.deliveries > 0) this.figures.expired++
-    if (!lease.isCounted && lease.deliveries > 1 && lease.failures === 0) lease.deliveries--
-    if (lease.deliveries <= this.#redeliveriesMax(queue.group)) {
-      lease.isWaiting = true
-      if (queue.keyed?.giveBack(lease) === true) this.onRoom(queue)
-      return
-    }
-    lease.isReviving = true
-    this.#revival.bury(queue, offset, { deliveries: lease.deliveries, reason: '' }, (error) => {
-      if (queue.find(offset) !== lease) return
-      if (error === undefined) return this.#settle(lease)
-      lease.isReviving = false
-      const delayMs = Math.min(RETRY_FIRST_MS * 2 ** Math.min(lease.failures++, 10), RETRY_MAX_MS)
-      lease.timer = this.#deadlines.add(this.#clock.monotonic() + delayMs, lease)
-    })
+    if (lease.failures === 0 && lease.wasOut) this.figures.expired++
+    if (lease.key !== undefined) return this.#byKey.expired(lease)
+    this.#ends.expired(lease)
   }
 
   #onRewound(group: string, topic: string, queueId: number, offset: number): void {
@@ -422,28 +247,13 @@ export class LeaseBook {
   /** The table is written before the offsets are, so it knows better how far the group is. */
   #recover(queue: LeaseQueue): void {
     const source = this.#lookup(queue.topic, queue.queueId)
-    if (source !== undefined && queue.next > source.maxOffset) this.#cutTo(queue, source.maxOffset)
+    if (source !== undefined && queue.next > source.maxOffset) cutTo(this.#table, queue, source.maxOffset)
     for (const lease of queue.leases) {
-      if (lease.reviveQueueId === KEYED_REVIVE_QUEUE) lease.key = this.#revival.orderKeyOf(queue, lease.offset)
       lease.timer = this.#deadlines.add(lease.deadline, lease)
       this.#total++
     }
-    queue.keyed = KeyedLeases.of(queue.leases)
+    this.#byKey.recover(queue)
     this.ordered.recover(queue)
     this.#commit(queue)
   }
-
-  #cutTo(queue: LeaseQueue, maxOffset: number): void {
-    const kept = [...queue.leases].filter(({ offset }) => offset < maxOffset)
-    queue.clear(maxOffset)
-    for (const lease of kept) queue.add(lease)
-    this.#table.note(queue, ['cleared', maxOffset])
-    for (const lease of kept) this.#table.noteTaken(queue, [lease])
-  }
 }
-
-const isOf = (lease: Lease, receipt: Receipt): boolean =>
-  lease.popTime === receipt.popTime &&
-  lease.reviveQueueId === receipt.reviveQueueId &&
-  !lease.isReviving &&
-  !lease.isWaiting

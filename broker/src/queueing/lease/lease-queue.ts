@@ -19,15 +19,17 @@ export interface Lease {
   readonly isRestored: boolean
   /**
    * Its end is a failed delivery. False while a consumer that tells when it begins has not begun: a process that died of one message must
-   * not use up the attempts of those that waited beside it.
+   * not use up the attempts of those that waited beside it, nor may a message become a dead letter that no handler has seen.
    */
   isCounted: boolean
   /** Order is kept by this key (see KeyedLeases); undefined = it is not. */
   key: string | undefined
   /** Keyed: nobody holds it; it waits to be handed out, first or again. */
   isWaiting: boolean
-  /** Keyed: how often it was handed out. */
+  /** Keyed: deliveries before this one that count. */
   deliveries: number
+  /** Keyed: it was handed out, whether that counts or not. */
+  wasOut: boolean
   /** Copies that could not be made. */
   failures: number
 }

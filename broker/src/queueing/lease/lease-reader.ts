@@ -6,65 +6,34 @@ import { storedAt } from '../stored-at.ts'
 import type { SqlMatcher } from '../sql/index.ts'
 import { everything, type MessageFilter } from '../subscription.ts'
 import type { Topics } from '../topics.ts'
-import { KEYED_REVIVE_QUEUE, orderKeyOf } from './keyed-leases.ts'
-import type { KeyedMessage, LeaseBook } from './lease-book.ts'
-import type { LeaseQueue } from './lease-queue.ts'
+import { KEYED_REVIVE_QUEUE } from './keyed-leases.ts'
+import { takeByKey } from './keyed-reader.ts'
+import { LeaseBatch } from './lease-batch.ts'
+import type { LeaseBook } from './lease-book.ts'
 import { OriginalMessages } from './original-messages.ts'
+import { PopAttempts } from './pop-attempts.ts'
 import type { PopRequest } from './pop-request.ts'
 import { isByPriority, prioritiesInTurn } from './priorities.ts'
 import { ORDERED_REVIVE_QUEUE, type RetryFlag } from './receipt.ts'
+import { RecordScan } from './record-scan.ts'
 import type { RetryTopics } from './retry-topics.ts'
 
-/** As for pulls: at least one message, and no more bytes than this. */
-const BATCH_BYTES_MAX = 262_144
-/** Queue entries looked at per queue and request. */
-const SCAN_MAX = 800
 /** Revive queues a stock broker has; with the pop time they tell leases apart. */
 const REVIVE_QUEUES = 8
 /** Every fifth pop looks at retries first, so that a long backlog does not starve them (broker.md 6.2.2). */
 const RETRY_FIRST_EVERY = 5
-
-/** The messages of one queue in an answer. */
-export interface Part {
-  readonly flag: RetryFlag
-  readonly queueId: number
-  readonly offsets: readonly number[]
-  /** In order only: how often each was delivered before. */
-  readonly counts?: readonly number[]
-}
-
-/** What a pop was given. */
-export interface Batch {
-  readonly popTime: number
-  readonly reviveQueueId: number
-  readonly parts: Part[]
-  readonly records: Buffer[]
-  /** Messages left in the queues it could have read. */
-  restNum: number
-  /** Not every queue was looked through: there may be more. */
-  isUnfinished: boolean
-}
-
-interface Found {
-  offsets: number[]
-  records: Buffer[]
-  /** Everything before it was looked at. */
-  next: number
-}
 
 /** Takes messages out of queues for a pop, and looks for them for a peek or a notification. */
 export class LeaseReader {
   readonly #clock: Clock
   readonly #book: LeaseBook
   readonly #topics: Topics
-  readonly #store: RecordReader
+  readonly #scan: RecordScan
   readonly #retryTopics: RetryTopics
-  readonly #sql: SqlMatcher
   readonly #originals: OriginalMessages
+  readonly #attempts: PopAttempts
   readonly #deliveries: Deliveries | undefined
   #pops = 0
-  #bytes = 0
-  #count = 0
 
   constructor(options: {
     clock: Clock
@@ -79,34 +48,31 @@ export class LeaseReader {
     this.#clock = options.clock
     this.#book = options.book
     this.#topics = options.topics
-    this.#store = options.store
     this.#retryTopics = options.retryTopics
-    this.#sql = options.sql
+    this.#scan = new RecordScan(options.store, options.sql)
     this.#deliveries = options.deliveries
     this.#originals = new OriginalMessages(options.brokerName)
+    this.#attempts = new PopAttempts({
+      ...{ clock: options.clock, receipts: options.book.receipts, scan: this.#scan, originals: this.#originals },
+      sourceOf: (topic, queueId) => options.topics.find(topic)?.queues[queueId],
+    })
   }
 
   /** @throws {StoreError} LOG_DAMAGED; what was taken before it keeps its lease */
-  take(request: PopRequest): Batch {
+  take(request: PopRequest): LeaseBatch {
+    const again = this.#attempts.again(request)
+    if (again !== undefined) return again
     const { isOrdered, isByKey } = request
     const pop = this.#pops++
-    const batch: Batch = {
-      popTime: this.#popTimeOf(request),
-      reviveQueueId: isByKey ? KEYED_REVIVE_QUEUE : isOrdered ? ORDERED_REVIVE_QUEUE : pop % REVIVE_QUEUES,
-      parts: [],
-      records: [],
-      restNum: 0,
-      isUnfinished: false,
-    }
-    this.#bytes = 0
-    this.#count = 0
-    if (request.filter.kind === 'sql') this.#sql.begin()
+    const reviveQueueId = isByKey ? KEYED_REVIVE_QUEUE : isOrdered ? ORDERED_REVIVE_QUEUE : pop % REVIVE_QUEUES
+    const batch = new LeaseBatch(this.#popTimeOf(request), reviveQueueId)
+    this.#scan.begin(request.filter)
     const retryFirst = pop % RETRY_FIRST_EVERY === RETRY_FIRST_EVERY - 1
     if (!isByKey && isByPriority(request)) this.#takeByPriority(request, batch, retryFirst)
     else {
       if (retryFirst && !isOrdered) this.#takeRetries(request, batch)
       for (const source of this.#sourcesOf(request, pop)) {
-        if (isByKey) this.#takeByKey(request, batch, source)
+        if (isByKey) takeByKey({ book: this.#book, scan: this.#scan }, request, batch, source)
         else if (isOrdered) this.#takeInOrder(request, batch, source)
         else this.#takeFrom(request, batch, source, request.filter, 0)
       }
@@ -114,22 +80,21 @@ export class LeaseReader {
     }
     const [record] = batch.records
     if (record !== undefined) this.#deliveries?.age.observe(this.#clock.now() - storedAt(record, 0))
-    this.#deliveries?.count(request.group.delivered, request.topic.name, this.#count, this.#bytes)
+    this.#deliveries?.count(request.group.delivered, request.topic.name, batch.count, batch.bytes)
+    this.#attempts.keep(request, batch)
     return batch
   }
 
   /** As take, but nobody gets a lease. Popped messages are left out. */
-  peek(request: PopRequest): Batch {
-    const batch: Batch = { popTime: 0, reviveQueueId: 0, parts: [], records: [], restNum: 0, isUnfinished: false }
-    this.#bytes = 0
-    this.#count = 0
+  peek(request: PopRequest): LeaseBatch {
+    const batch = new LeaseBatch(0, 0)
     const retries = this.#retrySources(request).sources
     const sources = isByPriority(request)
       ? request.topic.queues.slice(0, request.topic.readQueues).toReversed()
       : this.#sourcesOf(request, this.#pops++)
     for (const source of [...sources, ...retries]) {
       const from = this.#book.startOf(request.group.name, source, false)
-      const { records } = this.#scan(source, from, everything, request.countMax - this.#count)
+      const { records } = this.#scan.scan(batch, source, from, everything, request.countMax - batch.count)
       const isCopy = retries.includes(source)
       const { nameBytes } = request.topic
       batch.records.push(...records.map((one) => (isCopy ? this.#originals.of(one, nameBytes, undefined, 0) : one)))
@@ -184,14 +149,14 @@ export class LeaseReader {
     return { sources: sources ?? [], flag: retry?.flag ?? 1 }
   }
 
-  #takeRetries(request: PopRequest, batch: Batch): void {
+  #takeRetries(request: PopRequest, batch: LeaseBatch): void {
     const { sources, flag } = this.#retrySources(request)
     // Wanted once already: a stock broker does not filter retries either.
     for (const source of sources) this.#takeFrom(request, batch, source, everything, flag)
   }
 
   /** The highest queue first, each with what is to be retried of it. */
-  #takeByPriority(request: PopRequest, batch: Batch, retryFirst: boolean): void {
+  #takeByPriority(request: PopRequest, batch: LeaseBatch, retryFirst: boolean): void {
     const { group, topic, filter, fromEnd } = request
     const { sources: retries, flag } = this.#retrySources(request)
     const count = Math.max(topic.readQueues, retries.length)
@@ -207,7 +172,13 @@ export class LeaseReader {
     if (batch.records.length > 0) turns.turn++
   }
 
-  #takeFrom(request: PopRequest, batch: Batch, source: ConsumeQueue, filter: MessageFilter, flag: RetryFlag): void {
+  #takeFrom(
+    request: PopRequest,
+    batch: LeaseBatch,
+    source: ConsumeQueue,
+    filter: MessageFilter,
+    flag: RetryFlag,
+  ): void {
     const queue = this.#book.open(request.group.name, source, request.fromEnd && flag === 0)
     if (this.#book.ordered.holds(queue) || queue.keyed !== undefined) return
     const backlog = source.maxOffset - queue.next
@@ -217,10 +188,9 @@ export class LeaseReader {
       queue.isHungry = true
       return
     }
-    const countMax = Math.min(request.countMax - this.#count, room)
-    const isSpent = filter.kind === 'sql' && (this.#sql.isTurnSpent || this.#sql.isRequestSpent)
-    if (countMax > 0 && !isSpent && (this.#count === 0 || this.#bytes < BATCH_BYTES_MAX)) {
-      const found = this.#scan(source, queue.next, filter, countMax)
+    const countMax = Math.min(request.countMax - batch.count, room)
+    if (countMax > 0 && !this.#scan.isSpent(filter) && !batch.isFull) {
+      const found = this.#scan.scan(batch, source, queue.next, filter, countMax)
       const { popTime, reviveQueueId } = batch
       const epoch = { popTime, invisibleMs: request.invisibleMs, reviveQueueId }
       const [start = 0] = found.offsets
@@ -231,136 +201,31 @@ export class LeaseReader {
       }
       if (found.offsets.length === 0) this.#book.passOver(queue, found.next)
       else this.#book.take(queue, found.offsets, epoch, found.next, !request.marksBegin)
-      add(batch, flag, queue, found)
+      batch.add(flag, queue, found.offsets, found.records)
     }
     batch.restNum += source.maxOffset - queue.next
     if (queue.next < source.maxOffset) batch.isUnfinished = true
   }
 
-  #takeByKey(request: PopRequest, batch: Batch, source: ConsumeQueue): void {
-    const queue = this.#book.open(request.group.name, source, request.fromEnd)
-    // Leases without keys may be of any of them.
-    if (this.#book.ordered.holds(queue) || (queue.leased > 0 && queue.keyed === undefined)) {
-      queue.isHungry = true
-      return
-    }
-    const { filter, countMax } = request
-    if (filter.kind === 'sql' && (this.#sql.isTurnSpent || this.#sql.isRequestSpent)) {
-      batch.isUnfinished = true
-      return
-    }
-    const picks: KeyedMessage[] = []
-    const behind: KeyedMessage[] = []
-    const records: Buffer[] = []
-    const pick = (offset: number, key: string, record: Buffer): void => {
-      picks.push({ offset, key })
-      records.push(record)
-      this.#count++
-      this.#bytes += record.length
-    }
-    const isFull = (): boolean => this.#count >= countMax || this.#bytes >= BATCH_BYTES_MAX
-    for (const offset of queue.keyed?.ready ?? []) {
-      if (isFull()) break
-      const record = this.#recordOf(source, offset)
-      const key = queue.find(offset)?.key
-      if (record !== undefined && key !== undefined) pick(offset, key, record)
-      else this.#book.lost(queue, offset)
-    }
-    const keys = new Set<string>()
-    let room = this.#book.roomOf(queue)
-    let { next } = queue
-    const end = Math.min(source.maxOffset, next + SCAN_MAX)
-    for (; next < end && !isFull() && room > 0; next++) {
-      const record = this.#wanted(source, next, filter) ? this.#recordOf(source, next) : undefined
-      if (record === undefined) continue
-      room--
-      const key = orderKeyOf(record)
-      if (keys.has(key) || queue.keyed?.has(key) === true) behind.push({ offset: next, key })
-      else {
-        keys.add(key)
-        pick(next, key, record)
-      }
-    }
-    if (room <= 0) queue.isHungry = true
-    else if (!isFull() && next < source.maxOffset) batch.isUnfinished = true
-    const { popTime, reviveQueueId } = batch
-    const epoch = { popTime, invisibleMs: request.invisibleMs, reviveQueueId, isCounted: !request.marksBegin }
-    if (picks.length + behind.length === 0) this.#book.passOver(queue, next)
-    else {
-      const counts = this.#book.takeKeyed(queue, picks, behind, epoch, next)
-      add(batch, 0, queue, { offsets: picks.map(({ offset }) => offset), records, next }, counts)
-    }
-    batch.restNum += source.maxOffset - queue.next
-  }
-
-  #wanted(source: ConsumeQueue, at: number, filter: MessageFilter): boolean {
-    if (source.size(at) === 0) return false
-    return filter.kind === 'tag' ? filter.matches(source.tagsCode(at)) : this.#sql.matches(filter, source, at)
-  }
-
-  #recordOf(source: ConsumeQueue, at: number): Buffer | undefined {
-    const size = at >= source.minOffset && at < source.maxOffset ? source.size(at) : 0
-    if (size === 0) return undefined
-    const record = Buffer.allocUnsafe(size)
-    return this.#store.readInto(source.physicalOffset(at), size, record, 0) ? record : undefined
-  }
-
-  #takeInOrder(request: PopRequest, batch: Batch, source: ConsumeQueue): void {
+  #takeInOrder(request: PopRequest, batch: LeaseBatch, source: ConsumeQueue): void {
     const queue = this.#book.open(request.group.name, source, request.fromEnd)
     // What waits behind a batch is not counted: it is not to be had (broker.md 6.6).
     if (!this.#book.ordered.mayTake(queue, request.attemptId) || queue.next >= source.maxOffset) return
-    const { filter, invisibleMs, attemptId } = request
-    const countMax = request.countMax - this.#count
-    if (countMax <= 0 || (filter.kind === 'sql' && (this.#sql.isTurnSpent || this.#sql.isRequestSpent))) {
+    const { filter, invisibleMs, attemptId, marksBegin } = request
+    const countMax = request.countMax - batch.count
+    if (countMax <= 0 || this.#scan.isSpent(filter)) {
       batch.restNum += source.maxOffset - queue.next
       batch.isUnfinished = true
       return
     }
-    const found = this.#scan(source, queue.next, filter, countMax)
+    const found = this.#scan.scan(batch, source, queue.next, filter, countMax)
     if (found.offsets.length === 0) this.#book.passOver(queue, found.next)
     else {
-      const { popTime } = batch
-      const counts = this.#book.takeInOrder(queue, found.offsets, { popTime, invisibleMs }, attemptId)
-      add(batch, 0, queue, found, counts)
+      const epoch = { popTime: batch.popTime, invisibleMs, isCounted: !marksBegin }
+      const deliveries = this.#book.takeInOrder(queue, found.offsets, epoch, attemptId)
+      batch.add(0, queue, found.offsets, found.records, deliveries)
     }
     batch.restNum += source.maxOffset - found.next
     if (found.offsets.length === 0 && found.next < source.maxOffset) batch.isUnfinished = true
   }
-
-  #scan(source: ConsumeQueue, from: number, filter: MessageFilter, countMax: number): Found {
-    const found: Found = { offsets: [], records: [], next: from }
-    const end = Math.min(source.maxOffset, from + SCAN_MAX)
-    for (let at = from; at < end && found.offsets.length < countMax; at++) {
-      const size = source.size(at)
-      if (size > 0) {
-        if (filter.kind === 'sql' && (this.#sql.isRequestSpent || this.#sql.isTurnSpent)) break
-        try {
-          const isWanted =
-            filter.kind === 'tag' ? filter.matches(source.tagsCode(at)) : this.#sql.matches(filter, source, at)
-          if (isWanted) {
-            if (this.#count > 0 && this.#bytes + size > BATCH_BYTES_MAX) break
-            const record = Buffer.allocUnsafe(size)
-            if (this.#store.readInto(source.physicalOffset(at), size, record, 0)) {
-              found.offsets.push(at)
-              found.records.push(record)
-              this.#count++
-              this.#bytes += size
-            }
-          }
-        } catch (error) {
-          // Damaged: what was found before it must not stay leased to nobody.
-          if (this.#count === 0) throw error
-          break
-        }
-      }
-      found.next = at + 1
-    }
-    return found
-  }
-}
-
-function add(batch: Batch, flag: RetryFlag, { queueId }: LeaseQueue, found: Found, counts?: readonly number[]): void {
-  if (found.offsets.length === 0) return
-  batch.parts.push({ flag, queueId, offsets: found.offsets, ...(counts === undefined ? {} : { counts }) })
-  batch.records.push(...found.records)
 }

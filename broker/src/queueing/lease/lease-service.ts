@@ -11,6 +11,7 @@ import type { Journal } from '../state-table.ts'
 import type { Topics } from '../topics.ts'
 import { AckService } from './ack-service.ts'
 import { LeaseBook, type LeaseFigures } from './lease-book.ts'
+import { earliestHeld } from './lease-places.ts'
 import { LeaseReader } from './lease-reader.ts'
 import { LeaseTable } from './lease-table.ts'
 import { PopAdmission } from './pop-request.ts'
@@ -47,6 +48,7 @@ export class LeaseService {
   readonly #table: LeaseTable
   readonly #book: LeaseBook
   readonly #revival: Revival
+  readonly #lookup: QueueLookup
 
   /**
    * @param options.perQueueMax leases of one queue of a group, default 10,000: pops then wait for acks
@@ -72,6 +74,7 @@ export class LeaseService {
     const { table, retryTopics } = options.tables
     const redeliveriesMax = (group: string): number => groups.policyOf(group).attemptsMax
     this.#table = table
+    this.#lookup = lookup
     this.#revival = new Revival({
       ...{ log, retryTopics, lookup, redeliveriesMax },
       prioritiesOf: (name) => {
@@ -90,7 +93,7 @@ export class LeaseService {
     const admission = new PopAdmission({ topics, groups, sql, now: () => clock.now() })
     this.pops = new PopService({ clock, admission, reader, table, retryTopics })
     this.acks = new AckService({
-      ...{ topics, table, book },
+      ...{ topics, table, receipts: book.receipts },
       retryDelayMs: (group, retries) => groups.policyOf(group).delayMs(retries),
       retriesOf: (topic, queueId, offset) => this.#revival.retriesOf(topic, queueId, offset),
     })
@@ -128,7 +131,7 @@ export class LeaseService {
 
   /** Log offset of the first leased message; Infinity when there is none. */
   earliestPinned(): number {
-    return this.#book.earliestPinned()
+    return earliestHeld(this.#table, this.#lookup)
   }
 
   stats(): LeaseStats {

@@ -1,6 +1,7 @@
 import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from '../../broker-error.ts'
 import type { Journal } from '../state-table.ts'
+import { KEYED_REVIVE_QUEUE } from './keyed-leases.ts'
 import { type Lease, LeaseQueue } from './lease-queue.ts'
 import { OrderBatch, type OrderBatchJson } from './order-batch.ts'
 
@@ -10,11 +11,15 @@ const QUEUES_MAX = 200_000
 /** Leases in one entry of a snapshot. */
 const SNAPSHOT_LEASES = 1000
 
-/** What happened to a queue, in order; offsets of `taken` after the first are differences. */
+/**
+ * What happened to a queue, in order; offsets of `taken` and `offered` after the first are differences. The end of what was offered is no
+ * failed delivery as long as no consumer says that it begins. `deliveries`: those before that count, where there are any.
+ */
 type Step =
-  | ['taken', popTime: number, invisibleMs: number, reviveQueueId: number, ...offsets: number[]]
+  | [name: 'taken' | 'offered', popTime: number, invisibleMs: number, reviveQueueId: number, ...offsets: number[]]
+  | ['deliveries', ...offsetsAndCounts: number[]]
   | ['settled', ...offsets: number[]]
-  | ['changed', offset: number, popTime: number, invisibleMs: number, reviveQueueId: number]
+  | ['changed', offset: number, popTime: number, invisibleMs: number, reviveQueueId: number, notCounted?: 1]
   | ['cleared', next: number]
   | ['skipped', offset: number]
   | ['order', OrderBatchJson | null]
@@ -86,7 +91,10 @@ export class LeaseTable {
       before = offset
       return step
     })
-    this.note(queue, ['taken', first.popTime, first.invisibleMs, first.reviveQueueId, ...offsets])
+    this.note(queue, [takenOrOffered(first), first.popTime, first.invisibleMs, first.reviveQueueId, ...offsets])
+    if (first.reviveQueueId !== KEYED_REVIVE_QUEUE) return
+    const counts = leases.flatMap(({ offset, deliveries }) => (deliveries > 0 ? [offset, deliveries] : []))
+    if (counts.length > 0) this.note(queue, ['deliveries', ...counts])
   }
 
   noteSettled(queue: LeaseQueue, offset: number): void {
@@ -95,8 +103,9 @@ export class LeaseTable {
     else this.note(queue, ['settled', offset])
   }
 
-  noteChanged(queue: LeaseQueue, { offset, popTime, invisibleMs, reviveQueueId }: Lease): void {
-    this.note(queue, ['changed', offset, popTime, invisibleMs, reviveQueueId])
+  noteChanged(queue: LeaseQueue, { offset, popTime, invisibleMs, reviveQueueId, isCounted }: Lease): void {
+    if (isCounted) this.note(queue, ['changed', offset, popTime, invisibleMs, reviveQueueId])
+    else this.note(queue, ['changed', offset, popTime, invisibleMs, reviveQueueId, 1])
   }
 
   noteOrder(queue: LeaseQueue): void {
@@ -197,17 +206,32 @@ export class LeaseTable {
 
   #applyStep(queue: LeaseQueue, step: Step): void {
     switch (step[0]) {
-      case 'taken': {
-        const [, popTime, invisibleMs, reviveQueueId, ...steps] = step
+      case 'taken':
+      case 'offered': {
+        const [name, popTime, invisibleMs, reviveQueueId, ...steps] = step
+        const isCounted = name === 'taken'
         let offset = 0
-        for (const one of steps) queue.add(this.#restored(queue, (offset += one), popTime, invisibleMs, reviveQueueId))
+        for (const one of steps) {
+          offset += one
+          queue.add(this.#restored({ queue, offset, popTime, invisibleMs, reviveQueueId, isCounted }))
+        }
         return
       }
-      case 'changed': {
-        const [, offset, popTime, invisibleMs, reviveQueueId] = step
-        if (queue.find(offset) !== undefined) {
-          queue.add(this.#restored(queue, offset, popTime, invisibleMs, reviveQueueId))
+      case 'deliveries':
+        for (let at = 1; at < step.length; at += 2) {
+          const lease = queue.find(step[at] as number)
+          if (lease !== undefined) lease.deliveries = step[at + 1] as number
         }
+        return
+      case 'changed': {
+        const [, offset, popTime, invisibleMs, reviveQueueId, notCounted] = step
+        const before = queue.find(offset)
+        if (before === undefined) return
+        const isCounted = notCounted !== 1
+        const lease = this.#restored({ queue, offset, popTime, invisibleMs, reviveQueueId, isCounted })
+        lease.deliveries = before.deliveries
+        lease.wasOut ||= before.wasOut
+        queue.add(lease)
         return
       }
       case 'settled':
@@ -227,12 +251,12 @@ export class LeaseTable {
     }
   }
 
-  #restored(queue: LeaseQueue, offset: number, popTime: number, invisibleMs: number, reviveQueueId: number): Lease {
+  #restored(lease: Pick<Lease, 'queue' | 'offset' | 'popTime' | 'invisibleMs' | 'reviveQueueId' | 'isCounted'>): Lease {
+    const { popTime, invisibleMs } = lease
     const deadline = this.toMonotonic(popTime + invisibleMs, invisibleMs)
-    const state = { timer: 0, isReviving: false, isRestored: true, isCounted: true, failures: 0 }
-    // Which key, the record says; how often, nobody does: at least once, unless it only waited behind another one.
-    const keyed = { key: undefined, isWaiting: false, deliveries: invisibleMs > 0 ? 1 : 0 }
-    return { queue, offset, popTime, reviveQueueId, invisibleMs, deadline, ...state, ...keyed }
+    // Which key, the record says. What only waited behind another one of its key has no time of its own.
+    const keyed = { key: undefined, isWaiting: false, deliveries: 0, wasOut: invisibleMs > 0 }
+    return { ...lease, ...keyed, deadline, timer: 0, isReviving: false, isRestored: true, failures: 0 }
   }
 
   *#snapshot(): Iterable<Entry> {
@@ -240,8 +264,10 @@ export class LeaseTable {
       const { id, group, topic, queueId, next } = queue
       yield { queue: [id, group, topic, queueId, queue.settledTo] }
       let steps: Step[] = []
-      for (const { popTime, invisibleMs, reviveQueueId, offset } of queue.leases) {
-        steps.push(['taken', popTime, invisibleMs, reviveQueueId, offset])
+      for (const lease of queue.leases) {
+        const { popTime, invisibleMs, reviveQueueId, offset, deliveries } = lease
+        steps.push([takenOrOffered(lease), popTime, invisibleMs, reviveQueueId, offset])
+        if (deliveries > 0) steps.push(['deliveries', offset, deliveries])
         if (steps.length < SNAPSHOT_LEASES) continue
         yield { id, next, steps }
         steps = []
@@ -254,3 +280,5 @@ export class LeaseTable {
 
 /** Topic names cannot contain an @. */
 const keyOf = (topic: string, queueId: number): string => `${topic}@${queueId}`
+
+const takenOrOffered = ({ isCounted }: Lease): 'taken' | 'offered' => (isCounted ? 'taken' : 'offered')

@@ -1,15 +1,27 @@
-/** What the journal keeps of an ordered batch: popTime, invisibleMs, attemptId, then offset, count, acked, visible at (wall clock). */
+/**
+ * What the journal keeps of an ordered batch: popTime, invisibleMs, attemptId, then offset, count, acked, visible at (wall clock), and
+ * 1 if this delivery does not count.
+ */
 export type OrderBatchJson = [
   popTime: number,
   invisibleMs: number,
   attemptId: string,
-  messages: [offset: number, count: number, acked: 0 | 1, visibleAt: number][],
+  messages: [offset: number, count: number, acked: 0 | 1, visibleAt: number, notCounted?: 1][],
 ]
 
-interface Ordered {
+/** Of the journal: see Lease.isCounted. */
+const NOT_COUNTED = 1
+
+/** What a consumer is told of a message that is delivered in order. */
+export interface Delivery {
   readonly offset: number
-  /** Deliveries before this one. */
+  /** Deliveries before this one that count. */
   readonly count: number
+}
+
+interface Ordered extends Delivery {
+  /** Its end without an acknowledgement is a failed delivery, see Lease.isCounted. */
+  isCounted: boolean
   isAcked: boolean
   /** Monotonic ms. */
   visibleAt: number
@@ -30,38 +42,38 @@ export class OrderBatch {
     popTime: number
     invisibleMs: number
     attemptId: string
-    offsets: readonly number[]
-    counts: readonly number[]
+    deliveries: readonly Delivery[]
+    isCounted: boolean
     visibleAt: number
   }) {
     this.popTime = batch.popTime
     this.invisibleMs = batch.invisibleMs
     this.attemptId = batch.attemptId
-    const { visibleAt, counts } = batch
-    this.#messages = batch.offsets.map((offset, i) => ({ offset, count: counts[i] ?? 0, isAcked: false, visibleAt }))
+    const { visibleAt, isCounted } = batch
+    this.#messages = batch.deliveries.map((delivery) => ({ ...delivery, isCounted, isAcked: false, visibleAt }))
   }
 
   /** @param toMonotonic turns a time of the wall clock into one of the monotonic clock */
   static of(json: OrderBatchJson, toMonotonic: (wall: number) => number): OrderBatch {
     const [popTime, invisibleMs, attemptId, messages] = json
-    const offsets = messages.map(([offset]) => offset)
-    const counts = messages.map(([, count]) => count)
-    const batch = new OrderBatch({ popTime, invisibleMs, attemptId, offsets, counts, visibleAt: 0 })
-    for (const [i, [, , acked, visibleAt]] of messages.entries()) {
+    const deliveries = messages.map(([offset, count]): Delivery => ({ offset, count }))
+    const batch = new OrderBatch({ popTime, invisibleMs, attemptId, deliveries, isCounted: true, visibleAt: 0 })
+    for (const [i, [, , acked, visibleAt, notCounted]] of messages.entries()) {
       const message = batch.#messages[i] as Ordered
       message.isAcked = acked === 1
+      message.isCounted = notCounted !== NOT_COUNTED
       message.visibleAt = toMonotonic(visibleAt)
     }
     return batch
   }
 
   json(toWall: (monotonic: number) => number): OrderBatchJson {
-    const messages = this.#messages.map(({ offset, count, isAcked, visibleAt }): OrderBatchJson[3][number] => [
-      offset,
-      count,
-      isAcked ? 1 : 0,
-      Math.ceil(toWall(visibleAt)),
-    ])
+    const messages = this.#messages.map((message): OrderBatchJson[3][number] => {
+      const { offset, count, isAcked, visibleAt, isCounted } = message
+      const kept: OrderBatchJson[3][number] = [offset, count, isAcked ? 1 : 0, Math.ceil(toWall(visibleAt))]
+      if (!isCounted) kept.push(NOT_COUNTED)
+      return kept
+    })
     return [this.popTime, this.invisibleMs, this.attemptId, messages]
   }
 
@@ -101,9 +113,16 @@ export class OrderBatch {
     return this.#find(offset)?.isAcked === false
   }
 
-  /** Deliveries of it with this one. */
+  /** Deliveries of it that count, this one included. */
   deliveriesOf(offset: number): number {
-    return (this.#find(offset)?.count ?? 0) + 1
+    const message = this.#find(offset)
+    return message === undefined ? 1 : deliveries(message)
+  }
+
+  /** A consumer begins with it now. */
+  begin(offset: number): void {
+    const message = this.#find(offset)
+    if (message !== undefined) message.isCounted = true
   }
 
   /** @returns false when it was acknowledged before */
@@ -122,19 +141,20 @@ export class OrderBatch {
     return true
   }
 
-  /** How often each of `offsets` was delivered before a next delivery of them. */
-  countsOf(offsets: readonly number[], attemptId: string): number[] {
+  /** What is to be told of each of `offsets` when they are delivered next. */
+  nextOf(offsets: readonly number[], attemptId: string): Delivery[] {
     const again = attemptId !== '' && attemptId === this.attemptId
     return offsets.map((offset) => {
       const before = this.#find(offset)
-      return before === undefined ? 0 : before.count + (again ? 0 : 1)
+      if (before === undefined) return { offset, count: 0 }
+      return { offset, count: again ? before.count : deliveries(before) }
     })
   }
 
-  /** Unacknowledged messages that had all the redeliveries they may have. */
+  /** Unacknowledged messages that had all the redeliveries they may have, the last of which began. */
   spent(redeliveriesMax: number): number[] {
     return this.#messages
-      .filter(({ isAcked, count }) => !isAcked && count >= redeliveriesMax)
+      .filter((message) => !message.isAcked && message.isCounted && deliveries(message) > redeliveriesMax)
       .map(({ offset }) => offset)
   }
 
@@ -142,3 +162,6 @@ export class OrderBatch {
     return this.#messages.find((message) => message.offset === offset)
   }
 }
+
+/** With this one. The first counts in any case, see Revival. */
+const deliveries = ({ count, isCounted }: Ordered): number => count + (isCounted || count === 0 ? 1 : 0)

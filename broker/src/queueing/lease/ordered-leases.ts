@@ -1,9 +1,10 @@
 import type { Clock } from '@tandemmq/remoting'
 import { Deadlines } from './deadlines.ts'
-import type { AckOutcome, Epoch } from './lease-book.ts'
+import type { Epoch } from './epoch.ts'
+import type { AckOutcome } from './lease-receipts.ts'
 import type { LeaseQueue } from './lease-queue.ts'
 import type { LeaseTable } from './lease-table.ts'
-import { OrderBatch } from './order-batch.ts'
+import { type Delivery, OrderBatch } from './order-batch.ts'
 import { ORDERED_REVIVE_QUEUE, type Receipt } from './receipt.ts'
 import type { DeadEnd, Revival } from './revival.ts'
 
@@ -72,19 +73,25 @@ export class OrderedLeases {
     return spent.length === 0
   }
 
-  /** @returns how often each message was delivered before */
+  /** @param epoch `isCounted`: see {@link LeaseBook.take} */
   take(
     queue: LeaseQueue,
     offsets: readonly number[],
-    epoch: Omit<Epoch, 'reviveQueueId'>,
+    epoch: Pick<Epoch, 'popTime' | 'invisibleMs'> & { isCounted: boolean },
     attemptId: string,
-  ): number[] {
-    const counts = queue.order?.countsOf(offsets, attemptId) ?? offsets.map(() => 0)
+  ): Delivery[] {
+    const first = (offset: number): Delivery => ({ offset, count: 0 })
+    const deliveries = queue.order?.nextOf(offsets, attemptId) ?? offsets.map(first)
     const visibleAt = this.#clock.monotonic() + epoch.invisibleMs
     queue.next = offsets[0] as number
-    this.#set(queue, new OrderBatch({ ...epoch, attemptId, offsets, counts, visibleAt }))
+    this.#set(queue, new OrderBatch({ ...epoch, attemptId, deliveries, visibleAt }))
     this.#onSettled(queue)
-    return counts
+    return deliveries
+  }
+
+  /** A consumer begins with a message of the batch that is out. Kept with the {@link hide} that follows. */
+  begin(queue: LeaseQueue, offset: number, receipt: Receipt): void {
+    if (queue.order?.popTime === receipt.popTime) queue.order.begin(offset)
   }
 
   /** Undefined: the receipt is not of the batch that is out. */

@@ -1,5 +1,5 @@
 import { type CommandInit, ResponseCode } from '@tandemmq/protocol'
-import type { Batch, Part } from './lease-reader.ts'
+import type { LeaseBatch, Part } from './lease-batch.ts'
 import type { PopRequest } from './pop-request.ts'
 
 const NOTHING = Buffer.alloc(0)
@@ -7,7 +7,7 @@ const NOTHING = Buffer.alloc(0)
 type Answer = Omit<CommandInit, 'opaque' | 'flag'>
 
 /** The answer to a pop that got something, or nothing within its time (remoting.md 2B-POP; golden frames pop-*). */
-export function popAnswer(request: PopRequest, batch: Batch, code: number): Answer {
+export function popAnswer(request: PopRequest, batch: LeaseBatch, code: number): Answer {
   const { parts, popTime, reviveQueueId, records } = batch
   const isFound = code === ResponseCode.SUCCESS
   return {
@@ -26,7 +26,7 @@ export function popAnswer(request: PopRequest, batch: Batch, code: number): Answ
   }
 }
 
-export function peekAnswer(batch: Batch): Answer {
+export function peekAnswer(batch: LeaseBatch): Answer {
   const isFound = batch.records.length > 0
   return {
     code: isFound ? ResponseCode.SUCCESS : ResponseCode.PULL_NOT_FOUND,
@@ -41,9 +41,9 @@ export function notificationAnswer(hasMsg: boolean, pollingFull: boolean): Answe
 }
 
 /** Redeliveries of single messages, then the smallest of the queue, which older clients read. */
-function countsOf({ flag, queueId, offsets, counts = [] }: Part): string {
-  const single = offsets.flatMap((offset, i) =>
-    (counts[i] ?? 0) > 0 ? [`${flag} qo${queueId}%${offset} ${counts[i]}`] : [],
+function countsOf({ flag, queueId, deliveries = [] }: Part): string {
+  const single = deliveries.flatMap(({ offset, count }) =>
+    count > 0 ? [`${flag} qo${queueId}%${offset} ${count}`] : [],
   )
-  return [...single, `${flag} ${queueId} ${Math.min(...counts)}`].join(';')
+  return [...single, `${flag} ${queueId} ${Math.min(...deliveries.map(({ count }) => count))}`].join(';')
 }

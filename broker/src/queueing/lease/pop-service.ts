@@ -3,11 +3,13 @@ import type { Clock, Connection } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../../store/index.ts'
 import type { MessageFilter } from '../subscription.ts'
 import type { LeaseQueue } from './lease-queue.ts'
-import type { Batch, LeaseReader } from './lease-reader.ts'
+import { LeaseBatch } from './lease-batch.ts'
+import type { LeaseReader } from './lease-reader.ts'
 import type { LeaseTable } from './lease-table.ts'
 import { notificationAnswer, peekAnswer, popAnswer } from './pop-answer.ts'
 import type { PopAdmission, PopRequest } from './pop-request.ts'
 import { PopWaits, type WaitingPop } from './pop-waits.ts'
+import { ORDERED_REVIVE_QUEUE } from './receipt.ts'
 import type { RetryTopics } from './retry-topics.ts'
 
 /** For a filter that has not looked through everything yet, though the client does not want to wait. */
@@ -45,7 +47,9 @@ export class PopService {
   pop(connection: Connection, header: HeaderView): void {
     if (header.isOneway) return
     const request = this.#admission.requestOf('pop', connection, header)
-    if (request.isLate) return this.#reply(request, popAnswer(request, this.#nothing(), ResponseCode.POLLING_TIMEOUT))
+    if (request.isLate)
+      return this.#reply(request, popAnswer(request, this.#nothing(request), ResponseCode.POLLING_TIMEOUT))
+    this.#supersede(request)
     const batch = this.#reader.take(request)
     if (batch.records.length > 0) return this.#found(request, batch)
     if (request.pollMs === 0 && !batch.isUnfinished) return this.#timeOut(request, batch)
@@ -171,26 +175,33 @@ export class PopService {
     }
   }
 
+  /** Nobody waits any more for the answer to a question that is asked again: it must not get what the new one could have. */
+  #supersede(request: PopRequest): void {
+    const older = this.#waits.sameAs(request)
+    if (older === undefined) return
+    this.#waits.remove(older)
+    this.#timeOut(older.request, this.#nothing(older.request))
+  }
+
   #onDeadline(waiting: WaitingPop): void {
     const { request } = waiting
     if (request.kind === 'notification') this.#reply(request, notificationAnswer(false, false))
-    else this.#timeOut(request, this.#nothing())
+    else this.#timeOut(request, this.#nothing(request))
   }
 
-  #found(request: PopRequest, batch: Batch): void {
+  #found(request: PopRequest, batch: LeaseBatch): void {
     this.#table.whenWritten((error) => {
       if (error === undefined) return this.#reply(request, popAnswer(request, batch, ResponseCode.SUCCESS))
       this.#reply(request, { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark: error.message })
     })
   }
 
-  #timeOut(request: PopRequest, batch: Batch): void {
-    const reviveQueueId = request.isOrdered ? 999 : batch.reviveQueueId
-    this.#reply(request, popAnswer(request, { ...batch, reviveQueueId }, ResponseCode.POLLING_TIMEOUT))
+  #timeOut(request: PopRequest, batch: LeaseBatch): void {
+    this.#reply(request, popAnswer(request, batch, ResponseCode.POLLING_TIMEOUT))
   }
 
-  #nothing(): Batch {
-    return { popTime: this.#clock.now(), reviveQueueId: 0, parts: [], records: [], restNum: 0, isUnfinished: false }
+  #nothing({ isOrdered }: PopRequest): LeaseBatch {
+    return new LeaseBatch(this.#clock.now(), isOrdered ? ORDERED_REVIVE_QUEUE : 0)
   }
 
   #reply(request: PopRequest, answer: Parameters<Connection['reply']>[1]): void {

@@ -1,5 +1,6 @@
 import type { Clock, Connection } from '@tandemmq/remoting'
 import { Deadlines } from './deadlines.ts'
+import { attemptKeyOf } from './pop-attempts.ts'
 import type { PopRequest } from './pop-request.ts'
 
 /** broker.md 6.7: requests that wait for the same queue of a group, and all of them. */
@@ -22,6 +23,8 @@ export class PopWaits {
   readonly #byTopic = new Map<string, Set<WaitingPop>>()
   readonly #byConnection = new Map<number, Set<WaitingPop>>()
   readonly #byKey = new Map<string, number>()
+  /** Pops that name their attempt. */
+  readonly #byAttempt = new Map<string, WaitingPop>()
   #count = 0
 
   constructor(clock: Clock, onDeadline: (waiting: WaitingPop) => void) {
@@ -49,6 +52,7 @@ export class PopWaits {
     waiting.deadline = this.#deadlines.add(this.#clock.monotonic() + waitMs, waiting)
     this.#byKey.set(key, ofKey + 1)
     this.#count++
+    if (isNamed(request)) this.#byAttempt.set(attemptKeyOf(request), waiting)
     insert(this.#byTopic, request.topic.name, waiting)
     insert(this.#byConnection, request.connection.id, waiting)
     return waiting
@@ -63,8 +67,15 @@ export class PopWaits {
     const left = (this.#byKey.get(waiting.key) ?? 1) - 1
     if (left === 0) this.#byKey.delete(waiting.key)
     else this.#byKey.set(waiting.key, left)
+    const attempt = isNamed(waiting.request) ? attemptKeyOf(waiting.request) : ''
+    if (this.#byAttempt.get(attempt) === waiting) this.#byAttempt.delete(attempt)
     removeFrom(this.#byTopic, waiting.request.topic.name, waiting)
     removeFrom(this.#byConnection, waiting.request.connection.id, waiting)
+  }
+
+  /** The same attempt, asked for before and not answered yet. */
+  sameAs(request: PopRequest): WaitingPop | undefined {
+    return isNamed(request) ? this.#byAttempt.get(attemptKeyOf(request)) : undefined
   }
 
   /** Those of a topic, oldest first, as a list that stays while they are answered. */
@@ -80,6 +91,8 @@ export class PopWaits {
     this.#deadlines.close()
   }
 }
+
+const isNamed = ({ kind, attemptId }: PopRequest): boolean => kind === 'pop' && attemptId !== ''
 
 const keyOf = (group: string, topic: string, queueId: number): string => `${group}@${topic}@${queueId}`
 

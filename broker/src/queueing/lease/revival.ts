@@ -150,9 +150,8 @@ export class Revival {
     }
     this.#view.at(record, 0)
     const { reconsumeTimes } = this.#view
-    // The first delivery counts in any case: only what comes again is suspected of killing its consumer.
-    const isFailure = isCounted || reconsumeTimes === 0
-    const isDead = end !== undefined || (isFailure && reconsumeTimes >= this.#redeliveriesMax(queue.group))
+    // The first delivery counts in any case: only of what comes again a consumer says that it begins. But nothing is given up unseen.
+    const isDead = end !== undefined || (isCounted && reconsumeTimes >= this.#redeliveriesMax(queue.group))
     const retry = this.#retryTopics.owner(queue.topic) ?? { group: queue.group, topic: queue.topic }
     const target = isDead ? deadLetterTopic(queue.group) : this.#retryTopicOf(queue.group, retry.topic).name
     // A copy keeps the priority, which is the number of the queue.
@@ -160,7 +159,7 @@ export class Revival {
     if (this.#hasCopy(this.#lookup(target, targetQueue), place, since)) return done()
     this.#copy.load(record)
     const { fields } = this.#copy
-    fields.reconsumeTimes = end?.deliveries ?? reconsumeTimes + (isFailure ? 1 : 0)
+    fields.reconsumeTimes = end?.deliveries ?? reconsumeTimes + (isCounted || reconsumeTimes === 0 ? 1 : 0)
     const rewriter = isDead
       ? this.#deadProperties(record, retry.topic, place, end?.reason ?? '')
       : this.#retryProperties(record, popTime)

@@ -7,9 +7,13 @@ export const transactionsResolve: Command = {
   path: ['transactions', 'resolve'],
   summary: 'Decide a half message by hand, when its producer never will',
   positionals: ['AT', 'commit|rollback'],
-  options: { broker: { value: 'NAME', help: 'whose half message it is; needed when several brokers have one at AT' } },
+  options: {
+    broker: { value: 'NAME', help: 'whose half message it is; needed when several brokers have one at AT' },
+    by: { value: 'NAME', help: 'who decides, for the record; default your user name' },
+    reason: { value: 'TEXT', help: 'why, for the record' },
+  },
   destructive: true,
-  example: 'transactions resolve 81920 rollback',
+  example: 'transactions resolve 81920 rollback --reason duplicate',
   async run(call) {
     const [at = '', decision = ''] = call.positionals
     if (!/^\d{1,15}$/.test(at)) throw new UsageError(`AT is the number in the column AT of the list, not "${at}"`)
@@ -19,7 +23,10 @@ export const transactionsResolve: Command = {
     const words = decision === 'commit' ? 'Commit' : 'Roll back'
     await call.confirm(`${words} the half message at ${at}, whatever its producer thinks?`)
     const outcome = await withAdmin(call, (admin) =>
-      admin.resolveTransaction(BigInt(at), decision, call.text('broker')),
+      admin.resolveTransaction(BigInt(at), decision, call.text('broker'), {
+        by: call.text('by') ?? process.env['USER'] ?? process.env['USERNAME'],
+        reason: call.text('reason'),
+      }),
     )
     if (outcome === 'unknown') throw new TandemError('QUERY_NOT_FOUND', `no half message at ${at}`)
     call.report(

@@ -25,12 +25,13 @@ export const transactionsShow: Command = {
       const record = await admin.messageAt(transaction.brokerName, transaction.physicalOffset)
       return { ...transaction, message: record && shownMessage(record) }
     })
-    call.report(shown, ({ transactionId, group, topic, ageMs, attempts, state, holdsBack, message }) =>
+    call.report(shown, ({ transactionId, group, domain, topic, ageMs, asked, attempts, state, holdsBack, message }) =>
       [
         `transaction ${transactionId}`,
         `group       ${group}`,
         `for topic   ${topic}`,
-        `age         ${Math.round(ageMs / 1000)} s, asked ${attempts} times, ${state}`,
+        ...(domain === undefined ? [] : [`domain      ${domain}`]),
+        `age         ${Math.round(ageMs / 1000)} s, asked ${asked} times, answered ${attempts}, ${state}`,
         ...(holdsBack === 0 ? [] : [`holds back  ${holdsBack} later messages of its orderBy`]),
         message === undefined ? 'its record cannot be read' : messageText(message),
       ].join('\n'),
