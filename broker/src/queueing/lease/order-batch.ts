@@ -1,9 +1,10 @@
-/** What the journal keeps of an ordered batch: popTime, invisibleMs, attemptId, then offset, count, acked, visible at (wall clock). */
+/** What the journal keeps of an ordered batch: popTime, invisibleMs, attemptId, then offset, count, acked, visible at
+ * (wall clock), and for how long it was hidden when that is not `invisibleMs`. */
 export type OrderBatchJson = [
   popTime: number,
   invisibleMs: number,
   attemptId: string,
-  messages: [offset: number, count: number, acked: 0 | 1, visibleAt: number][],
+  messages: [offset: number, count: number, acked: 0 | 1, visibleAt: number, hiddenMs?: number][],
 ]
 
 interface Ordered {
@@ -13,6 +14,8 @@ interface Ordered {
   isAcked: boolean
   /** Monotonic ms. */
   visibleAt: number
+  /** Since it was popped, or hidden last. */
+  hiddenMs: number
 }
 
 /**
@@ -37,31 +40,34 @@ export class OrderBatch {
     this.popTime = batch.popTime
     this.invisibleMs = batch.invisibleMs
     this.attemptId = batch.attemptId
-    const { visibleAt, counts } = batch
-    this.#messages = batch.offsets.map((offset, i) => ({ offset, count: counts[i] ?? 0, isAcked: false, visibleAt }))
+    const { visibleAt, counts, invisibleMs: hiddenMs } = batch
+    this.#messages = batch.offsets.map((offset, i) => {
+      return { offset, count: counts[i] ?? 0, isAcked: false, visibleAt, hiddenMs }
+    })
   }
 
-  /** @param toMonotonic turns a time of the wall clock into one of the monotonic clock */
-  static of(json: OrderBatchJson, toMonotonic: (wall: number) => number): OrderBatch {
+  /** @param toMonotonic turns a time of the wall clock into one of the monotonic clock, at most `leftMax` ms from now */
+  static of(json: OrderBatchJson, toMonotonic: (wall: number, leftMax: number) => number): OrderBatch {
     const [popTime, invisibleMs, attemptId, messages] = json
     const offsets = messages.map(([offset]) => offset)
     const counts = messages.map(([, count]) => count)
     const batch = new OrderBatch({ popTime, invisibleMs, attemptId, offsets, counts, visibleAt: 0 })
-    for (const [i, [, , acked, visibleAt]] of messages.entries()) {
+    for (const [i, [, , acked, visibleAt, hiddenMs = invisibleMs]] of messages.entries()) {
       const message = batch.#messages[i] as Ordered
       message.isAcked = acked === 1
-      message.visibleAt = toMonotonic(visibleAt)
+      message.hiddenMs = hiddenMs
+      message.visibleAt = toMonotonic(visibleAt, hiddenMs)
     }
     return batch
   }
 
   json(toWall: (monotonic: number) => number): OrderBatchJson {
-    const messages = this.#messages.map(({ offset, count, isAcked, visibleAt }): OrderBatchJson[3][number] => [
-      offset,
-      count,
-      isAcked ? 1 : 0,
-      Math.ceil(toWall(visibleAt)),
-    ])
+    const messages = this.#messages.map((message): OrderBatchJson[3][number] => {
+      const { offset, count, isAcked, visibleAt, hiddenMs } = message
+      const acked = isAcked ? 1 : 0
+      const at = Math.ceil(toWall(visibleAt))
+      return hiddenMs === this.invisibleMs ? [offset, count, acked, at] : [offset, count, acked, at, hiddenMs]
+    })
     return [this.popTime, this.invisibleMs, this.attemptId, messages]
   }
 
@@ -114,11 +120,12 @@ export class OrderBatch {
     return true
   }
 
-  /** @returns false when the message is not held */
-  hide(offset: number, visibleAt: number): boolean {
+  /** @param now monotonic ms @returns false when the message is not held */
+  hide(offset: number, now: number, hiddenMs: number): boolean {
     const message = this.#find(offset)
     if (message === undefined || message.isAcked) return false
-    message.visibleAt = visibleAt
+    message.visibleAt = now + hiddenMs
+    message.hiddenMs = hiddenMs
     return true
   }
 
