@@ -59,6 +59,9 @@ export class Resolver {
     this.#deadlineMs = options.deadlineMs ?? 1_500
   }
 
+  /** False from an ask that the database did not answer until one that it did. */
+  isHealthy = true
+
   /** Never rejects. */
   check(transactionId: string): Promise<Verdict> {
     if (!isUuid(transactionId)) return Promise.resolve({ state: 'notMine', nowMs: 0 })
@@ -79,6 +82,7 @@ export class Resolver {
       const batch = new Map([...this.#waiting].slice(0, KEYS_PER_BATCH))
       for (const key of batch.keys()) this.#waiting.delete(key)
       const verdicts = await this.#resolveBatch([...batch.keys()].toSorted())
+      this.isHealthy = verdicts.size > 0
       for (const [key, { resolve }] of batch) resolve(verdicts.get(key) ?? UNAVAILABLE)
     }
     this.#flushing = false
