@@ -51,9 +51,12 @@ export class GroupWorld implements AsyncDisposable {
     mkdirSync(this.histories)
   }
 
-  /** @param set broker options, as `--set` takes them */
-  static async start(set: Readonly<Record<string, string | number | boolean>> = {}): Promise<GroupWorld> {
-    const world = new GroupWorld(await freePort(), { flush: 'async', ...set })
+  /** @param set broker options, as `--set` takes them. @param port of the broker, default a free one */
+  static async start(
+    set: Readonly<Record<string, string | number | boolean>> = {},
+    port?: number,
+  ): Promise<GroupWorld> {
+    const world = new GroupWorld(port ?? (await freePort()), { flush: 'async', ...set })
     await world.startBroker()
     world.producer = new Producer({ nameServers: world.address, group: 'world', sendTimeoutMs: 10_000 })
     world.admin = new Admin({ nameServers: world.address })

@@ -162,3 +162,27 @@ test('a domain without a name and a check that is no function are refused', () =
   expect(() => one.answerFor('d'.repeat(256), async () => [])).toThrow('OPTION_INVALID')
   expect(() => one.answerFor('db1', 7 as never)).toThrow('OPTION_INVALID')
 })
+
+test('a producer that never sends is known to a broker that starts after it', async () => {
+  await w.clock.run(fake.close())
+  const one = producer()
+  one.answerFor('db1', async () => [])
+  await w.clock.run(one.start())
+  await w.clock.advance(60_000)
+  const late = new FakeBroker(w)
+  await w.clock.run(late.start())
+  await w.clock.advance(8_000)
+  expect(JSON.parse(late.asked(RequestCode.HEART_BEAT)[0]!.body.toString()).transactionDomains).toEqual(['db1'])
+  await w.clock.run(one.close())
+})
+
+test('name servers that name no broker yet are asked again until they do', async () => {
+  fake.routes = {}
+  const one = producer()
+  await w.clock.run(one.start())
+  await w.clock.advance(3_000)
+  expect(fake.asked(RequestCode.HEART_BEAT)).toEqual([])
+  fake.routes = { b: fake.address }
+  await w.clock.advance(8_000)
+  expect(fake.asked(RequestCode.HEART_BEAT).length).toBeGreaterThan(0)
+})

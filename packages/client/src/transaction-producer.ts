@@ -69,7 +69,8 @@ export class TransactionProducer extends ProducerBase {
   /**
    * Announces that this producer knows what became of the transactions of `domain` (one database), of whatever producer
    * group: half messages with property TANDEM_DOMAIN = `domain` are asked about many at once, by id, and nobody else's
-   * producers are asked about them. Before or after `start`; nothing need ever be sent. A stock broker knows no domains and
+   * producers are asked about them. Before or after `start`; nothing need ever be sent. Hooks are not told, there is no message
+   * to show them. A stock broker knows no domains and
    * asks `check`, one message at a time, of any producer of the group.
    * @param domain 1 to 255 characters
    * @throws {ClientError} OPTION_INVALID
@@ -141,7 +142,7 @@ export class TransactionProducer extends ProducerBase {
     const frame = this.frameOf(message, messageId, extra)
     frame.sysFlag |= HALF_SYS_FLAG
     const finish = (answer: SendAnswer, brokerName: string): PreparedMessage => ({
-      messageId: receiptOf(message.topic, messageId, answer, brokerName).messageId,
+      messageId: receiptOf(answer, brokerName, message.topic, messageId).messageId,
       transactionId,
       topic: message.topic,
       brokerName,

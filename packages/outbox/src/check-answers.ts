@@ -21,8 +21,8 @@ export class CheckAnswers implements CheckedDomain {
   readonly id: string
   readonly #resolver: Pick<Resolver, 'check'>
   readonly #isRunning: (transactionId: string) => boolean
-  /** Transactions asked about. */
-  checks = 0
+  /** Since the start, by what was said; `notMine` only of many at once. */
+  readonly counts: Record<DomainAnswer, number> = { commit: 0, rollback: 0, unknown: 0, notMine: 0 }
 
   constructor(options: {
     resolver: Pick<Resolver, 'check'>
@@ -33,6 +33,12 @@ export class CheckAnswers implements CheckedDomain {
     this.id = options.domainId
     this.#resolver = options.resolver
     this.#isRunning = options.isRunning ?? (() => false)
+  }
+
+  /** Transactions asked about. */
+  get checks(): number {
+    const { commit, rollback, unknown, notMine } = this.counts
+    return commit + rollback + unknown + notMine
   }
 
   /** A broker that asks by message, of any producer of the group. */
@@ -47,8 +53,9 @@ export class CheckAnswers implements CheckedDomain {
   }
 
   async #answer(transactionId: string): Promise<DomainAnswer> {
-    this.checks++
-    if (this.#isRunning(transactionId)) return 'unknown'
-    return answers[(await this.#resolver.check(transactionId)).state]
+    const isRunning = this.#isRunning(transactionId)
+    const answer = isRunning ? 'unknown' : answers[(await this.#resolver.check(transactionId)).state]
+    this.counts[answer]++
+    return answer
   }
 }

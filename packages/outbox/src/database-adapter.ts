@@ -25,7 +25,10 @@ export interface AdapterConnection<Trx> {
   readonly client: ClientBase | undefined
   /** Issues BEGIN. @returns what the user's callback gets */
   begin(): Promise<Trx>
-  /** Issues COMMIT. The outbox sees its outcome on the wire; what this resolves or rejects with does not count. */
+  /**
+   * Issues COMMIT. The outbox sees its outcome on the wire; what this resolves or rejects with does not count. `rollback` is not
+   * called after it: a library that keeps the connection of a COMMIT that failed must be told here.
+   */
   commit(): Promise<unknown>
   /** Issues ROLLBACK. */
   rollback(): Promise<unknown>

@@ -47,8 +47,7 @@ export class ResolverService {
   readonly #schema: Schema
   readonly #sender: HalfSender
   readonly #logger: Logger
-  readonly #answers: Record<DomainAnswer, number> = { commit: 0, rollback: 0, unknown: 0, notMine: 0 }
-  #running: { pool: Pool; resolver: Resolver; domainId: string } | undefined
+  #running: { pool: Pool; answers: CheckAnswers; resolver: Resolver; domainId: string } | undefined
   #closing: Promise<void> | undefined
 
   /** Connects to nobody yet. @throws {TandemError} OPTION_INVALID, GROUP_NAME_INVALID */
@@ -76,27 +75,19 @@ export class ResolverService {
         ...(deadlineMs === undefined ? {} : { deadlineMs }),
       })
       const answers = new CheckAnswers({ resolver, domainId })
-      await this.#sender.start(async (message) => this.#count(await answers.checkMessage(message)), {
-        id: domainId,
-        check: async (ids) => (await answers.check(ids)).map((answer) => this.#count(answer)),
-      })
-      this.#running = { pool, resolver, domainId }
+      await this.#sender.start((message) => answers.checkMessage(message), answers)
+      this.#running = { pool, answers, resolver, domainId }
     } catch (error) {
       await pool.end()
       throw databaseError(error, 'resolver')
     }
   }
 
-  #count<A extends DomainAnswer>(answer: A): A {
-    this.#answers[answer]++
-    return answer
-  }
-
   /** @throws {OutboxError} NOT_STARTED */
   stats(): ResolverStats {
     if (this.#running === undefined) throw new OutboxError('NOT_STARTED', 'call start() first')
-    const { resolver, domainId } = this.#running
-    return { domain: domainId, answers: { ...this.#answers }, healthy: resolver.isHealthy }
+    const { answers, resolver, domainId } = this.#running
+    return { domain: domainId, answers: { ...answers.counts }, healthy: resolver.isHealthy }
   }
 
   /** Answers what was asked, then leaves the brokers. Idempotent. */

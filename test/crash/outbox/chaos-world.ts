@@ -37,6 +37,8 @@ export interface Seat {
   readonly postgres: StreamProxy
   readonly broker: StreamProxy
   name: string
+  /** Of the orders of the process that sits there. */
+  firstId: number
   program: ChildProgram
 }
 
@@ -120,7 +122,15 @@ export class ChaosWorld implements AsyncDisposable {
         await StreamProxy.start(this.postgres.port),
         await StreamProxy.start(this.#brokerPort),
       ]
-      const seat = { index, design, postgres, broker, name: '', program: undefined as unknown as ChildProgram }
+      const seat = {
+        index,
+        design,
+        postgres,
+        broker,
+        name: '',
+        firstId: 0,
+        program: undefined as unknown as ChildProgram,
+      }
       this.seats.push(seat)
       this.launch(seat)
     }
@@ -146,7 +156,11 @@ export class ChaosWorld implements AsyncDisposable {
   }
 
   /** Seats a new process. It is ready when it could talk to Postgres, which may be away. */
-  launch(seat: Seat, settings: Readonly<Record<string, unknown>> = {}): void {
+  launch(
+    seat: Seat,
+    settings: Readonly<Record<string, unknown>> = {},
+    env: Readonly<Record<string, string>> = {},
+  ): void {
     const { workers, mix, random } = this.#options
     const { design } = seat
     const number = this.#designs.length
@@ -169,11 +183,26 @@ export class ChaosWorld implements AsyncDisposable {
         directory: this.directory,
         seed: random.between(1, 1e9),
       },
-      ...{ firstId: (number + 1) * IDS_PER_PROCESS, lastId: (number + 2) * IDS_PER_PROCESS },
-      ...{ outbox: duringFaults, ...settings },
+      ...{ firstId: (number + 1) * IDS_PER_PROCESS, outbox: duringFaults, ...settings },
     }
     const args = [JSON.stringify(all)]
-    seat.program = new ChildProgram({ file: 'test/crash/outbox/chaos-app.mjs', args, readyLine: /^ready$/m })
+    seat.firstId = all.firstId
+    seat.program = new ChildProgram({ file: 'test/crash/outbox/chaos-app.mjs', args, env, readyLine: /^ready$/m })
+  }
+
+  /** An outbox in this process: answers for the dead, relays, and sweeps when told. */
+  async heir(): Promise<Outbox> {
+    const outbox = new Outbox({
+      ...{ database: this.#pool, nameServers: this.#address, group: 'orders', relayIntervalMs: 50 },
+      ...{ markerAgeMs: 0, sweepIntervalMs: 3_600_000 },
+    })
+    await outbox.start()
+    return outbox
+  }
+
+  /** Rows leased by whoever is dead are free. */
+  async freeRows(): Promise<void> {
+    await this.#pool.query('update tandem.outbox set lease_until = null')
   }
 
   async restartBroker(): Promise<void> {
@@ -230,7 +259,7 @@ export class ChaosWorld implements AsyncDisposable {
       if (end !== '0') throw new Error(`${name} ended with ${end}: ${program.err}`)
     }
     // Nobody is alive who holds a lease.
-    await this.#pool.query('update tandem.outbox set lease_until = null')
+    await this.freeRows()
     const heir = this.seats[0]
     if (heir === undefined) throw new Error('no seat')
     this.launch(heir, { workers: 0, driver: 'pg', outbox: afterwards })

@@ -1,6 +1,7 @@
 import { ResponseCode } from '@tandemmq/protocol'
 import type { VirtualClock } from '@tandemmq/remoting/simulation'
 import { expect, test } from 'vitest'
+import { FaultDisk } from '../../store/fault-disk.ts'
 import { Pops } from './lease-test-kit.ts'
 
 const HOUR = 3_600_000
@@ -27,3 +28,21 @@ test.each([
   const again = await pops.pop({ invisibleTime: 30_000 })
   expect(again.bodies).toEqual(['b'])
 })
+
+test.each(['taken', 'hidden'])(
+  'F38: messages in order that were %s before a restart, and a clock set back before it, come when their time is over',
+  async (how) => {
+    const pops = await Pops.start({ disk: new FaultDisk({ seed: 1 }) })
+    await pops.send(['a', 'b'])
+    pops.rooms.clock.jumpWall(HOUR)
+    const first = await pops.pop({ invisibleTime: 10_000, order: true, queueId: 0 })
+    expect(first.bodies).toEqual(['a', 'b'])
+    for (const receipt of how === 'hidden' ? first.receipts : []) await pops.hide(receipt, 20_000)
+    pops.rooms.clock.jumpWall(-HOUR)
+    const after = await pops.restarted('killed')
+    await after.rooms.clock.advance(how === 'hidden' ? 19_000 : 9_000)
+    expect((await after.pop({ order: true, queueId: 0 })).bodies).toEqual([])
+    await after.rooms.clock.advance(2_000)
+    expect((await after.pop({ order: true, queueId: 0 })).bodies).toEqual(['a', 'b'])
+  },
+)

@@ -246,7 +246,7 @@ export class LeaseTable {
       case 'order':
         queue.order = undefined
         if (step[1] === null) return
-        queue.order = OrderBatch.of(step[1], (wall) => this.toMonotonic(wall, Number.MAX_SAFE_INTEGER))
+        queue.order = OrderBatch.of(step[1], (wall, leftMax) => this.toMonotonic(wall, leftMax))
         queue.isOrderRestored = true
     }
   }

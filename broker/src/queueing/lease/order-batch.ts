@@ -1,12 +1,12 @@
 /**
- * What the journal keeps of an ordered batch: popTime, invisibleMs, attemptId, then offset, count, acked, visible at (wall clock), and
- * 1 if this delivery does not count.
+ * What the journal keeps of an ordered batch: popTime, invisibleMs, attemptId, then offset, count, acked, visible at (wall clock),
+ * 1 if this delivery does not count, and for how long it was hidden when that is not `invisibleMs`.
  */
 export type OrderBatchJson = [
   popTime: number,
   invisibleMs: number,
   attemptId: string,
-  messages: [offset: number, count: number, acked: 0 | 1, visibleAt: number, notCounted?: 1][],
+  messages: [offset: number, count: number, acked: 0 | 1, visibleAt: number, notCounted?: 0 | 1, hiddenMs?: number][],
 ]
 
 /** Of the journal: see Lease.isCounted. */
@@ -25,6 +25,8 @@ interface Ordered extends Delivery {
   isAcked: boolean
   /** Monotonic ms. */
   visibleAt: number
+  /** Since it was popped, or hidden last. */
+  hiddenMs: number
 }
 
 /**
@@ -49,29 +51,34 @@ export class OrderBatch {
     this.popTime = batch.popTime
     this.invisibleMs = batch.invisibleMs
     this.attemptId = batch.attemptId
-    const { visibleAt, isCounted } = batch
-    this.#messages = batch.deliveries.map((delivery) => ({ ...delivery, isCounted, isAcked: false, visibleAt }))
+    const { visibleAt, isCounted, invisibleMs: hiddenMs } = batch
+    this.#messages = batch.deliveries.map((delivery) => {
+      return { ...delivery, isCounted, isAcked: false, visibleAt, hiddenMs }
+    })
   }
 
-  /** @param toMonotonic turns a time of the wall clock into one of the monotonic clock */
-  static of(json: OrderBatchJson, toMonotonic: (wall: number) => number): OrderBatch {
+  /** @param toMonotonic turns a time of the wall clock into one of the monotonic clock, at most `leftMax` ms from now */
+  static of(json: OrderBatchJson, toMonotonic: (wall: number, leftMax: number) => number): OrderBatch {
     const [popTime, invisibleMs, attemptId, messages] = json
     const deliveries = messages.map(([offset, count]): Delivery => ({ offset, count }))
     const batch = new OrderBatch({ popTime, invisibleMs, attemptId, deliveries, isCounted: true, visibleAt: 0 })
-    for (const [i, [, , acked, visibleAt, notCounted]] of messages.entries()) {
+    for (const [i, [, , acked, visibleAt, notCounted, hiddenMs = invisibleMs]] of messages.entries()) {
       const message = batch.#messages[i] as Ordered
       message.isAcked = acked === 1
       message.isCounted = notCounted !== NOT_COUNTED
-      message.visibleAt = toMonotonic(visibleAt)
+      message.hiddenMs = hiddenMs
+      message.visibleAt = toMonotonic(visibleAt, hiddenMs)
     }
     return batch
   }
 
   json(toWall: (monotonic: number) => number): OrderBatchJson {
     const messages = this.#messages.map((message): OrderBatchJson[3][number] => {
-      const { offset, count, isAcked, visibleAt, isCounted } = message
+      const { offset, count, isAcked, visibleAt, isCounted, hiddenMs } = message
       const kept: OrderBatchJson[3][number] = [offset, count, isAcked ? 1 : 0, Math.ceil(toWall(visibleAt))]
-      if (!isCounted) kept.push(NOT_COUNTED)
+      const hiddenOtherwise = hiddenMs !== this.invisibleMs
+      if (!isCounted || hiddenOtherwise) kept.push(isCounted ? 0 : NOT_COUNTED)
+      if (hiddenOtherwise) kept.push(hiddenMs)
       return kept
     })
     return [this.popTime, this.invisibleMs, this.attemptId, messages]
@@ -133,11 +140,12 @@ export class OrderBatch {
     return true
   }
 
-  /** @returns false when the message is not held */
-  hide(offset: number, visibleAt: number): boolean {
+  /** @param now monotonic ms @returns false when the message is not held */
+  hide(offset: number, now: number, hiddenMs: number): boolean {
     const message = this.#find(offset)
     if (message === undefined || message.isAcked) return false
-    message.visibleAt = visibleAt
+    message.visibleAt = now + hiddenMs
+    message.hiddenMs = hiddenMs
     return true
   }
 
