@@ -113,7 +113,7 @@ export async function drainOutbox(options: DrainOptions): Promise<DrainResult> {
         ...(oneByOne === 0 ? {} : { oneByOnePerSecond: Math.round(oneByOne), ratio: round(rowsPerSecond / oneByOne) }),
         fullMiB: mebibytes(fullBytes),
         tableBytes: bytes,
-        ...memoryFigures(memories.flat()),
+        ...memoryFigures(memories[0] ?? []),
       },
     }
   } finally {
@@ -209,12 +209,17 @@ function memoriesOf(program: ChildProgram): Memory[] {
   return [...program.out.matchAll(/^memory (.+)$/gm)].map(([, json]) => JSON.parse(json ?? '') as Memory)
 }
 
+/** The most there was, and what lived in the heap at the median of the first and of the last quarter of the drain. */
 function memoryFigures(memories: Memory[]): Record<string, number> {
   const most = (what: (memory: Memory) => number): number => mebibytes(Math.max(0, ...memories.map(what)))
+  const quarter = Math.ceil(memories.length / 4)
+  const median = (part: Memory[]): number =>
+    mebibytes(part.map(({ heapUsed }) => heapUsed).toSorted((a, b) => a - b)[Math.floor(part.length / 2)] ?? 0)
   return {
     rssMiB: most(({ rss }) => rss),
-    heapMiB: most(({ heapUsed }) => heapUsed),
-    buffersMiB: most((m) => m.external),
+    buffersMiB: most(({ external }) => external),
+    heapFirstMiB: median(memories.slice(0, quarter)),
+    heapLastMiB: median(memories.slice(-quarter)),
   }
 }
 
