@@ -48,7 +48,7 @@ export class StatementTap implements QueryClient {
     return undefined
   }
 
-  /** The last answer came from outside of any transaction; older versions of pg (below 8.19) do not tell. */
+  /** The last answer came from outside of any transaction; older versions of pg do not tell. */
   get isOutside(): boolean {
     return (this.client as unknown as ClientState)._txStatus === 'I'
   }
