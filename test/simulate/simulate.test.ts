@@ -54,17 +54,23 @@ test(`${seeds} seeds from ${from}, ${minutes} virtual minutes at least: no viola
   expect(failures).toEqual([])
 })
 
-test.skipIf(isLong)('one seed, one history: every event and every byte of the disk the same', async () => {
-  const guard = forbidRealWorld()
-  try {
-    const runs = []
-    for (const seed of [3, 3, 4]) runs.push(await Simulation.run({ seed, minutes: 0.1, product: soundProduct }))
-    const [first, again, other] = runs as [SimulationResult, SimulationResult, SimulationResult]
-    expect(again.events).toEqual(first.events)
-    expect(again.digest).toBe(first.digest)
-    expect(other.digest).not.toBe(first.digest)
-    expect(guard.uses).toEqual([])
-  } finally {
-    guard.restore()
-  }
-})
+test.skipIf(isLong)(
+  'one seed, one history: every event and every byte of the disk the same',
+  {
+    timeout: 600_000,
+  },
+  async () => {
+    const guard = forbidRealWorld()
+    try {
+      const runs = []
+      for (const seed of [3, 3, 4]) runs.push(await Simulation.run({ seed, minutes: 0.1, product: soundProduct }))
+      const [first, again, other] = runs as [SimulationResult, SimulationResult, SimulationResult]
+      expect(again.events).toEqual(first.events)
+      expect(again.digest).toBe(first.digest)
+      expect(other.digest).not.toBe(first.digest)
+      expect(guard.uses).toEqual([])
+    } finally {
+      guard.restore()
+    }
+  },
+)

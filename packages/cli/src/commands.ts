@@ -15,6 +15,8 @@ import { messagesTail } from './commands/messages-tail.ts'
 import { nameserver } from './commands/nameserver.ts'
 import { offsetsReset } from './commands/offsets-reset.ts'
 import { offsetsShow } from './commands/offsets-show.ts'
+import { outboxDeadList, outboxDeadRequeue } from './commands/outbox-dead.ts'
+import { outboxDoctor } from './commands/outbox-doctor.ts'
 import { outboxMigrate } from './commands/outbox-migrate.ts'
 import { outboxStatus } from './commands/outbox-status.ts'
 import { resolver } from './commands/resolver.ts'
@@ -68,5 +70,8 @@ export const commands: readonly Command[] = [
   transactionsResolve,
   outboxMigrate,
   outboxStatus,
+  outboxDoctor,
+  outboxDeadList,
+  outboxDeadRequeue,
   resolver,
 ]

@@ -27,3 +27,12 @@ export async function withDatabase<T>(call: Call, work: (pool: Pool) => Promise<
     await pool.end()
   }
 }
+
+/** @throws {UsageError} when `--schema` is no name that the outbox could have made; undefined when it was not given */
+export function schemaOf(call: Call): string | undefined {
+  const schema = call.text('schema')
+  if (schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
+    throw new UsageError(`--schema "${schema}" is no schema name of ours`)
+  }
+  return schema
+}

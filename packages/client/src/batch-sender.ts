@@ -106,6 +106,7 @@ async function sendPart(port: BatchPort, part: readonly Member[], receipts: Send
     part.map((member) => ({ flag: member.message.flag ?? 0, body: member.body, properties: member.properties })),
   )
   const frame: SendFrame = {
+    messageId: '',
     queueId: 0,
     sysFlag: 0,
     flag: 0,

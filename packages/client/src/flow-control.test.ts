@@ -84,6 +84,19 @@ test('without retries a refusal is the answer, and with another broker the messa
   expect(w.clock.monotonic() - begun).toBeLessThan(100)
 })
 
+test('more than the network takes is sent in line: no connection is ended for it, and each message is sent once', async () => {
+  const producer = await started({ sendTimeoutMs: 60_000, requestTimeoutMs: 60_000 })
+  const body = Buffer.alloc(524_288, 'x')
+  const sends = Array.from({ length: 300 }, () => producer.send({ topic: 't', body, orderBy: 'k' }))
+  await w.clock.advance(10)
+  const [connection] = fake.connections
+  const receipts = await w.clock.run(Promise.all(sends), 60_000)
+  expect(receipts).toHaveLength(300)
+  expect(fake.asked(SEND)).toHaveLength(300)
+  expect([...fake.connections]).toEqual([connection])
+  await w.clock.run(producer.close())
+})
+
 test.each([
   ['250', 250],
   ['0', 0],

@@ -42,7 +42,7 @@ export class Sending implements SendEvent {
 
   stored(answer: SendAnswer, brokerName: string): void {
     this.region = answer.region
-    this.receipt = receiptOf(this.message.topic, this.messageId, answer, brokerName)
+    this.receipt = receiptOf(answer, brokerName, this.message.topic, this.messageId)
   }
 }
 

@@ -4,7 +4,7 @@ import type { Waiting } from './busy-gate.ts'
 import { ClientError, messageOf } from './client-error.ts'
 import type { MessageQueue } from './route.ts'
 import type { SendFrame } from './send-frame.ts'
-import type { SendChannel } from './send-task.ts'
+import type { SendChannel } from './send-channel.ts'
 
 /** Messages that may wait for a broker, a route or a connection; nobody who sends one-way waits for them. */
 const WAITING_MAX = 1_000

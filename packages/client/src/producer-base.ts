@@ -3,7 +3,7 @@ import type { HeaderView } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { AttemptWatch } from './attempt-watch.ts'
 import { ClientCore } from './client-core.ts'
-import { ClientError, messageOf, toClientError } from './client-error.ts'
+import { ClientError, messageOf } from './client-error.ts'
 import type { Compression } from './compression.ts'
 import { COMPRESSED_SYS_FLAG, compressedBody, compressionOf } from './compression.ts'
 import { InFlight } from './in-flight.ts'
@@ -21,10 +21,10 @@ import { BusyGate } from './busy-gate.ts'
 import { QueueSelector } from './queue-selector.ts'
 import { SendTemplate } from './send-frame.ts'
 import type { SendFrame } from './send-frame.ts'
-import type { SendAnswer, SendReceipt } from './send-receipt.ts'
+import type { Finish, SendReceipt } from './send-receipt.ts'
 import { receiptOf } from './send-receipt.ts'
 import { SendTask } from './send-task.ts'
-import type { SendChannel } from './send-task.ts'
+import type { SendChannel } from './send-channel.ts'
 import type { TraceStats } from './trace-dispatcher.ts'
 
 /** What every kind of producer shares: start, close, and the way of one message to its queue. */
@@ -149,6 +149,7 @@ export abstract class ProducerBase {
       }
     }
     return {
+      messageId,
       queueId: 0,
       sysFlag,
       flag: message.flag ?? 0,
@@ -164,7 +165,7 @@ export abstract class ProducerBase {
     message: { topic: string; orderBy?: string | undefined },
     frame: SendFrame,
     options: SendOptions | undefined,
-    finish: (answer: SendAnswer, brokerName: string) => T,
+    finish: Finish<T>,
     code: number = RequestCode.SEND_MESSAGE_V2,
     sending?: Sending,
   ): Promise<T> {
@@ -177,15 +178,10 @@ export abstract class ProducerBase {
         message.orderBy,
         options?.timeoutMs ?? this.sendTimeoutMs,
         options?.retriesMax ?? this.#retriesMax,
-        (answer, brokerName) => {
-          sending?.stored(answer, brokerName)
-          try {
-            resolve(finish(answer, brokerName))
-          } catch (error) {
-            reject(toClientError(error, `receipt of a send to ${message.topic}`))
-          }
-        },
+        finish,
+        resolve as (value: unknown) => void,
         reject,
+        sending,
       )
       const signal = options?.signal
       if (signal === undefined || abortOn(signal, task)) task.start()
@@ -216,7 +212,7 @@ export abstract class ProducerBase {
       message,
       this.frameOf(message, messageId),
       options,
-      (answer, brokerName) => receiptOf(message.topic, messageId, answer, brokerName),
+      receiptOf,
       RequestCode.SEND_MESSAGE_V2,
       sending,
     )

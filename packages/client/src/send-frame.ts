@@ -5,6 +5,8 @@ import { TEMPLATE_QUEUES, TEMPLATE_TOPIC } from './route-table.ts'
 
 /** What one send needs besides its template. */
 export interface SendFrame {
+  /** Unique id; of a batch ''. */
+  messageId: string
   queueId: number
   sysFlag: number
   flag: number

@@ -23,6 +23,7 @@ export interface SendAnswer {
   readonly queueId: number
   readonly queueOffset: bigint
   readonly offsetMessageId: string
+  /** Unique id of what the broker had already; undefined when it had not. */
   readonly transactionId: string | undefined
   readonly duplicate: boolean
   readonly recallHandle: string | undefined
@@ -43,24 +44,31 @@ const transactionField = fieldName('transactionId')
 const regionField = fieldName('MSG_REGION')
 const traceOnField = fieldName('TRACE_ON')
 
-/** @param isWatched hooks of this producer look at what only they need */
-export function sendAnswerOf(header: HeaderView, isWatched = false): SendAnswer {
+/**
+ * @param isBatch of several messages
+ * @param isWatched hooks of this producer look at what only they need
+ */
+export function sendAnswerOf(header: HeaderView, isBatch: boolean, isWatched: boolean): SendAnswer {
   const dedup = header.find(dedupField)
+  const duplicate = dedup >= 0 && header.text(dedup) === '1'
   return {
     queueId: header.requireInteger(Field.queueId),
     queueOffset: BigInt(header.requireLong(Field.queueOffset)),
     offsetMessageId: header.requireText(Field.msgId),
-    transactionId: optionalText(header, transactionField),
-    duplicate: dedup >= 0 && header.text(dedup) === '1',
+    transactionId: duplicate ? optionalText(header, transactionField) : undefined,
+    duplicate,
     recallHandle: optionalText(header, recallField),
-    duplicates: placesOf(optionalText(header, duplicatesField)),
-    queueIds: optionalText(header, queueIdsField)?.split(',').map(Number),
-    queueOffsets: offsetsOf(optionalText(header, queueOffsetsField)),
+    duplicates: isBatch ? placesOf(optionalText(header, duplicatesField)) : undefined,
+    queueIds: isBatch ? optionalText(header, queueIdsField)?.split(',').map(Number) : undefined,
+    queueOffsets: isBatch ? offsetsOf(optionalText(header, queueOffsetsField)) : undefined,
     region: isWatched ? traceRegionOf(header) : undefined,
   }
 }
 
-export function receiptOf(topic: string, messageId: string, answer: SendAnswer, brokerName: string): SendReceipt {
+/** What the caller of a send gets; one function for all sends of a kind, so that none costs a closure. */
+export type Finish<T> = (answer: SendAnswer, brokerName: string, topic: string, messageId: string) => T
+
+export function receiptOf(answer: SendAnswer, brokerName: string, topic: string, messageId: string): SendReceipt {
   return {
     // The broker echoes the unique key of what it holds: of a repeat, that of the first one.
     messageId: answer.duplicate ? (answer.transactionId ?? messageId) : messageId,

@@ -1,58 +1,30 @@
-import type { ErrorCode, HeaderView } from '@tandemmq/protocol'
-import { fieldName } from '@tandemmq/protocol'
+import type { HeaderView } from '@tandemmq/protocol'
+import { fieldName, RequestCode } from '@tandemmq/protocol'
 import type { Connection, ReplyHandler } from '@tandemmq/remoting'
 import { sleep } from '@tandemmq/remoting'
-import type { AttemptWatch, Watched } from './attempt-watch.ts'
+import type { Watched } from './attempt-watch.ts'
 import { attemptMs } from './attempt-watch.ts'
-import type { BusyGate, Waiting } from './busy-gate.ts'
-import type { ClientCore } from './client-core.ts'
+import type { Waiting } from './busy-gate.ts'
 import { ClientError, errorOfAnswer, toClientError } from './client-error.ts'
-import type { InFlight, Placed } from './in-flight.ts'
-import type { QueueSelector } from './queue-selector.ts'
+import type { Sending } from './hook-list.ts'
+import type { Placed } from './in-flight.ts'
 import type { MessageQueue, TopicRoute } from './route.ts'
 import { isQueueRefused } from './route-doubts.ts'
-import type { SendFrame, SendTemplate } from './send-frame.ts'
-import type { SendAnswer } from './send-receipt.ts'
+import type { SendChannel } from './send-channel.ts'
+import { elsewhereCodes, faultCodes } from './send-failures.ts'
+import type { SendFrame } from './send-frame.ts'
+import type { Finish, SendAnswer } from './send-receipt.ts'
 import { sendAnswerOf } from './send-receipt.ts'
-
-/** Shared by all sends of one producer. */
-export interface SendChannel {
-  readonly core: ClientCore
-  readonly selector: QueueSelector
-  /** Hooks look on. */
-  readonly isWatched: boolean
-  readonly gate: BusyGate
-  readonly watch: AttemptWatch
-  /** Most that an attempt is waited for before it is repeated, ms. */
-  readonly attemptMsMax: number
-  template(topic: string, brokerName: string, code: number): SendTemplate
-  /** A send began or ended; `close()` waits for all of them. */
-  readonly inFlight: InFlight<SendTask>
-}
 
 const SUCCESS = 0
 const retryAfterField = fieldName('retryAfterMs')
 /** Stored, but flush or replication was slow (FLUSH_DISK_TIMEOUT, SLAVE_NOT_AVAILABLE, FLUSH_SLAVE_TIMEOUT). */
 const isStored = (code: number): boolean => code === SUCCESS || (code >= 10 && code <= 12)
+/** Output that the broker has not taken. Above, sends wait in line: a connection with four times as much waiting is ended. */
+const OUTPUT_BYTES_HIGH = 16_777_216
+const OUTPUT_PAUSE_MS = 50
 // A broker that restarts is back within about a second.
 const PAUSES_MS = [0, 100, 1_000]
-/** The broker surely did not store it and another one may: the next attempt goes elsewhere at once (remoting.md 1.7). */
-const elsewhereCodes: ReadonlySet<string> = new Set<ErrorCode>([
-  'CONNECT_FAILED',
-  'SYSTEM_BUSY',
-  'SERVICE_NOT_AVAILABLE',
-  'NO_PERMISSION',
-  'TOPIC_NOT_EXIST',
-])
-/** What counts against the broker as a whole, not against this topic or message. */
-const faultCodes: ReadonlySet<string> = new Set<ErrorCode>([
-  'CONNECT_FAILED',
-  'CONNECTION_CLOSED',
-  'REQUEST_TIMEOUT',
-  'SYSTEM_BUSY',
-  'SERVICE_NOT_AVAILABLE',
-])
-
 /** An attempt after the first, which is the task's own so that a send that goes well costs no object more. */
 class Repeat implements ReplyHandler {
   readonly #task: SendTask
@@ -93,8 +65,11 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
   readonly #orderBy: string | undefined
   readonly #deadline: number
   readonly #retriesMax: number
-  readonly #resolve: (answer: SendAnswer, brokerName: string) => void
+  readonly #finish: Finish<unknown>
+  readonly #resolve: (value: unknown) => void
   readonly #reject: (error: ClientError) => void
+  /** Hooks look on. */
+  readonly #sending: Sending | undefined
   #queue: MessageQueue | undefined
   #attempt = 0
   #firstBroker = ''
@@ -112,8 +87,10 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
     orderBy: string | undefined,
     timeoutMs: number,
     retriesMax: number,
-    resolve: (answer: SendAnswer, brokerName: string) => void,
+    finish: Finish<unknown>,
+    resolve: (value: unknown) => void,
     reject: (error: ClientError) => void,
+    sending: Sending | undefined,
   ) {
     this.topic = topic
     this.#channel = channel
@@ -122,7 +99,9 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
     this.#orderBy = orderBy
     this.#deadline = channel.core.clock.monotonic() + timeoutMs
     this.#retriesMax = retriesMax
+    this.#finish = finish
     this.#resolve = resolve
+    this.#sending = sending
     this.#reject = reject
     channel.inFlight.add(this)
   }
@@ -140,7 +119,7 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
 
   /** Ends it now; a later answer is ignored. */
   fail(error: ClientError): void {
-    if (!this.#finish()) return
+    if (!this.#end()) return
     this.#reject(error)
   }
 
@@ -163,14 +142,23 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
     }
     let answer: SendAnswer
     try {
-      answer = sendAnswerOf(header, this.#channel.isWatched)
+      answer = sendAnswerOf(header, this.#code === RequestCode.SEND_BATCH_MESSAGE, this.#channel.isWatched)
     } catch (error) {
       if (attempt === this.#attempt) this.#failed(toClientError(error, `answer of a send to ${this.topic}`))
       return
     }
     this.#channel.selector.faults.succeeded(brokerName)
     this.#channel.watch.answered(this.turn)
-    if (this.#finish()) this.#resolve(answer, brokerName)
+    if (this.#end()) this.#stored(answer, brokerName)
+  }
+
+  #stored(answer: SendAnswer, brokerName: string): void {
+    this.#sending?.stored(answer, brokerName)
+    try {
+      this.#resolve(this.#finish(answer, brokerName, this.topic, this.#frame.messageId))
+    } catch (error) {
+      this.#reject(toClientError(error, `receipt of a send to ${this.topic}`))
+    }
   }
 
   unanswered(error: Error, attempt: number): void {
@@ -205,7 +193,7 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
       )
   }
 
-  /** The broker said when it wants to be asked again. */
+  /** The broker may be asked again. */
   resume(): void {
     if (!this.#isDone) this.start()
   }
@@ -223,6 +211,10 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
     const now = this.#channel.core.clock.monotonic()
     const remaining = this.#deadline - now
     if (remaining <= 0) return this.fail(new ClientError('REQUEST_TIMEOUT', `send to ${this.topic}: no time left`))
+    if (connection.pendingBytes > OUTPUT_BYTES_HIGH) {
+      this.#channel.gate.close(queue.brokerName, OUTPUT_PAUSE_MS)
+      return this.#awaitGate(queue.brokerName)
+    }
     const { watch, attemptMsMax } = this.#channel
     const patienceMs = attemptMs(remaining, this.#retriesMax - this.#attempt, attemptMsMax)
     if (patienceMs < remaining) watch.expect((this.attemptUntil = now + patienceMs))
@@ -289,7 +281,7 @@ export class SendTask implements Placed, ReplyHandler, Waiting, Watched {
     return queues.some((queue) => queue.brokerName !== brokerName)
   }
 
-  #finish(): boolean {
+  #end(): boolean {
     if (this.#isDone) return false
     this.#isDone = true
     this.#channel.inFlight.delete(this)

@@ -142,7 +142,7 @@ export class TransactionProducer extends ProducerBase {
     const frame = this.frameOf(message, messageId, extra)
     frame.sysFlag |= HALF_SYS_FLAG
     const finish = (answer: SendAnswer, brokerName: string): PreparedMessage => ({
-      messageId: receiptOf(message.topic, messageId, answer, brokerName).messageId,
+      messageId: receiptOf(answer, brokerName, message.topic, messageId).messageId,
       transactionId,
       topic: message.topic,
       brokerName,

@@ -1,7 +1,6 @@
-import type { Knex } from 'knex'
 import { outcomeOfError, outcomeOfTag } from './commit-outcome.ts'
 import type { Database, QueryClient, Session, TransactionOf } from './database.ts'
-import { checkDatabase, openSession, rowsOf } from './database.ts'
+import { adapterOf, checkDatabase, openSession, ownPool, rowsOf } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
 import { claimStatement } from './inbox-claim.ts'
@@ -141,7 +140,7 @@ export class Inbox<D extends Database = Database> {
   ): Promise<void> {
     try {
       await outbox.transaction(async (trx, messages) => {
-        const client = await clientOf(trx)
+        const client = await this.#clientOf(trx)
         const results = [await client.query(claim)].flat()
         if (results.find((result) => result.command === 'INSERT')?.rowCount !== 1) throw new Repeat()
         await effect(trx, messages)
@@ -230,27 +229,27 @@ export class Inbox<D extends Database = Database> {
     }
   }
 
-  /** On a connection of the user's, outside of a transaction: `work` begins its own. */
+  /** On a connection of its own: those of the application may all be waiting for this handler. */
   async #onConnection<T>(work: (client: QueryClient) => Promise<T>): Promise<T> {
-    const session = await openSession(this.#options.database)
+    const pool = await ownPool(this.#options.database, 1)
     try {
-      // knex has begun one already.
-      await session.client.query('commit')
-      const result = await work(session.client as unknown as QueryClient)
-      await session.client.query('begin')
-      await session.rollback()
-      session.release(false)
-      return result
-    } catch (error) {
-      await session.rollback().catch(() => {})
-      session.release(true)
-      throw error
+      const client = await pool.connect()
+      client.on('error', () => {}) // The query rejects as well.
+      try {
+        return await work(client)
+      } finally {
+        client.release()
+      }
+    } finally {
+      await pool.end()
     }
   }
-}
 
-/** The driver's connection under the user's transaction. */
-async function clientOf(trx: unknown): Promise<QueryClient> {
-  if (typeof trx !== 'function') return trx as QueryClient
-  return (await (trx as Knex.Transaction).client.acquireConnection()) as QueryClient
+  /** The driver's connection under the transaction of a handler. */
+  async #clientOf(trx: TransactionOf<D>): Promise<QueryClient> {
+    const adapter = adapterOf(this.#options.database)
+    const client: unknown = (await adapter.clientOf?.(trx)) ?? trx
+    if (typeof (client as QueryClient).query === 'function') return client as QueryClient
+    throw new OutboxError('OPTION_INVALID', 'an inbox with an outbox needs clientOf of the database adapter')
+  }
 }

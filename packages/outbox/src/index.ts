@@ -1,8 +1,11 @@
 export { callbackTransaction } from './callback-transaction.ts'
 export type { AdapterConnection, DatabaseAdapter } from './database-adapter.ts'
 export type { Database, IsolationLevel, TransactionOf } from './database.ts'
+export type { Blocker } from './blockers.ts'
 export type { DeadMessage, DeadMessagesOptions } from './dead-messages.ts'
 export { DeadMessages } from './dead-messages.ts'
+export type { DoctorOptions, Finding } from './doctor.ts'
+export { diagnose } from './doctor.ts'
 export type {
   CheckAnswer,
   CheckedDomain,
@@ -25,3 +28,5 @@ export { OutboxError } from './outbox-error.ts'
 export type { ResolverServiceOptions, ResolverStats } from './resolver-service.ts'
 export { ResolverService } from './resolver-service.ts'
 export type { Messages, Mode } from './scope.ts'
+export type { OutboxTables } from './status.ts'
+export { readOutboxTables } from './status.ts'

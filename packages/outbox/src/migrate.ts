@@ -28,7 +28,7 @@ export async function migrate(client: QueryClient, schema: Schema, options: Migr
       await client.query(sql)
       await client.query(`insert into ${schema.migration} (version) values (${index + 1})`)
     }
-    if (current < 1 || options.adoptCluster === true) await noteCluster(client, schema)
+    if (current < 2 || options.adoptCluster === true) await noteCluster(client, schema)
     const committed = await client.query('commit')
     if (rowsOf(committed).command !== 'COMMIT') throw failure('migrate', new Error('the transaction was rolled back'))
     return Math.max(current, all.length)
@@ -55,10 +55,14 @@ async function createHistory(client: QueryClient, schema: Schema): Promise<void>
   )
 }
 
+/** A promoted standby begins a new one. */
+export const TIMELINE = 'substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)'
+
 /** Remembers which cluster this is, where the role may know: a copy elsewhere must not answer for it. */
 async function noteCluster(client: QueryClient, schema: Schema): Promise<void> {
   await client.query('savepoint cluster')
   try {
+    await client.query(`update ${schema.domain} set timeline = ${TIMELINE}`)
     await client.query(
       `update ${schema.domain} set system_identifier = (select system_identifier from pg_control_system())`,
     )

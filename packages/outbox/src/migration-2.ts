@@ -1,12 +1,14 @@
 import type { Schema } from './schema.ts'
 
 /**
- * Version 2: what the relay needs to find rows without reading past those of others, the history of failing messages, and
+ * Version 2: where the domain was last at home, what the relay needs to find rows without reading past those of others, the history of failing messages, and
  * an inbox whose age is its partition. Rows the inbox has seen before stay, in its default partition.
  */
 export function second(schema: Schema): string {
-  const { outbox, outboxDead, inbox, inboxDefault, inboxGroup, inboxOffset } = schema
+  const { domain, outbox, outboxDead, inbox, inboxDefault, inboxGroup, inboxOffset } = schema
   return `
+alter table ${domain} add column timeline text;
+
 create index outbox_no_key on ${outbox} (id) where group_key is null;
 alter table ${outbox} add column history text[];
 alter table ${outboxDead} add column history text[];

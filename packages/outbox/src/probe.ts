@@ -37,7 +37,11 @@ export async function probe(pool: Pool, schema: Schema, options: ProbeOptions): 
   }
 }
 
-async function checkRights(pool: Pool, schema: Schema): Promise<void> {
+/** What the role lacks, e.g. `DELETE on "tandem"."tx"`; undefined when nothing. */
+export async function missingRights(
+  pool: Pick<Pool, 'query'>,
+  schema: Schema,
+): Promise<{ role: string; missing: string } | undefined> {
   const wanted = [schema.tx, schema.outbox].flatMap((table) =>
     ['SELECT', 'INSERT', 'UPDATE', 'DELETE'].map((right) => `('${table}','${right}')`),
   )
@@ -46,7 +50,11 @@ async function checkRights(pool: Pool, schema: Schema): Promise<void> {
     `select current_user as role, string_agg(r || ' on ' || t, ', ') as missing
      from (values ${wanted.join(',')}) w(t, r) where not has_table_privilege(t, r) having count(*) > 0`,
   )
-  const lack = rows[0]
+  return rows[0]
+}
+
+async function checkRights(pool: Pool, schema: Schema): Promise<void> {
+  const lack = await missingRights(pool, schema)
   if (lack !== undefined) throw new OutboxError('NO_PERMISSION', `role ${lack.role} lacks ${lack.missing}`)
 }
 

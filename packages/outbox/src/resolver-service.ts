@@ -5,7 +5,7 @@ import type { Database } from './database.ts'
 import { checkDatabase, ownPool } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
-import type { HalfSender } from './half-sender.ts'
+import type { DomainAnswer, HalfSender } from './half-sender.ts'
 import { databaseError, OutboxError } from './outbox-error.ts'
 import { probe } from './probe.ts'
 import { Resolver } from './resolver.ts'
@@ -32,7 +32,7 @@ export interface ResolverServiceOptions {
 export interface ResolverStats {
   /** Which database it answers for. */
   domain: string
-  answers: { commit: number; rollback: number; unknown: number; notMine: number }
+  answers: Record<DomainAnswer, number>
   /** False while a question waits that the database should have answered: it is away, read-only or misses its standby. */
   healthy: boolean
 }

@@ -61,6 +61,7 @@ export const errorTable = {
   DOMAIN_MISMATCH: { remote: undefined, retryable: false },
   OUTBOX_FULL: { remote: undefined, retryable: true },
   REPLAY_TOO_OLD: { remote: undefined, retryable: false },
+  OUTBOX_AILING: { remote: undefined, retryable: false },
   // nest
   LISTENER_INVALID: { remote: undefined, retryable: false },
   NO_TRANSACTION: { remote: undefined, retryable: false },

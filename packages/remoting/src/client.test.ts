@@ -44,6 +44,19 @@ describe.each(worlds)('on $name', ({ make }) => {
     expect((await world.run(one.connection(address))).isOpen).toBe(true)
   })
 
+  test('a client that writes much at once reads the answers meanwhile: neither side waits for the other to read', async () => {
+    const body = Buffer.alloc(32_768, 'x')
+    const owner = new RecordingOwner((connection, header) => connection.reply(header, { code: 0, body }))
+    const server = await serve(owner)
+    const one = client()
+    await world.run(one.connection(server.address))
+    // Many times what both kernels and both bounds take, in each direction.
+    const count = 1_800
+    const answers = Array.from({ length: count }, () => one.request(server.address, { code: 1, body }, 60_000))
+    await world.run(Promise.all(answers))
+    expect(owner.requests).toHaveLength(count)
+  }, 60_000)
+
   test('a lost connection is made anew, and the owner hears of the loss', async () => {
     const server = await serve()
     const owner = new RecordingOwner()

@@ -68,6 +68,7 @@ export class RemotingClient {
       language: options.language ?? LanguageCode.NODE_JS,
       version: CLIENT_VERSION,
       unansweredMsMax: options.unansweredMsMax ?? 5_000,
+      pausesReading: false,
       nextId: 1,
       frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       outputBytesHigh: options.outputBytesHigh ?? 4_194_304,

@@ -64,7 +64,7 @@ export function emptyStats(): RemotingStats {
 export interface ConnectionLimits {
   /** Default 16 MiB, as RocketMQ. */
   frameBytesMax: number
-  /** Output the peer has not taken: reading from it pauses above. Default 4 MiB. */
+  /** Output the peer has not taken: a server reads nothing more from it above. Default 4 MiB. */
   outputBytesHigh: number
   /** The connection is destroyed above. Default 64 MiB. */
   outputBytesMax: number
@@ -87,6 +87,11 @@ export interface ConnectionContext extends ConnectionLimits {
   readonly version: number
   /** Requests sent for so long, ms, and nothing received since: the connection is ended. Infinity = never. */
   readonly unansweredMsMax: number
+  /**
+   * Above `outputBytesHigh` nothing more is read. Of a server only: were a client to wait until its requests are taken before it reads
+   * answers, and the server until its answers are taken before it reads requests, both would wait for ever.
+   */
+  readonly pausesReading: boolean
   nextId: number
   /** Ends connections until the output of all fits into `outputBytesTotalMax`. */
   makeOutputRoom(): void

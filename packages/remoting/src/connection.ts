@@ -22,6 +22,8 @@ const ONEWAY_BIT = 2
 const OUTPUT_BYTES_AT_START = 4096
 /** How long a peer that sent nonsense may take to fetch the answers it had earned before. */
 const LINGER_MS = 1_000
+/** What one turn writes leaves in pieces of at least so much: the peer begins with the first while the next are made. */
+const BURST_BYTES = 524_288
 /** A larger buffer is given back after the burst that needed it. */
 const OUTPUT_BYTES_KEPT = 1_048_576
 /** For all connections together. */
@@ -120,8 +122,9 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     if (!this.#isOpen) return
     this.#length += bytes
     if (!this.isQueued) this.#context.flushQueue.add(this)
-    // A burst of large answers must not grow unseen until the end of the turn.
-    if (this.#length > this.#context.outputBytesHigh) this.flush()
+    // A burst must not grow unseen until the end of the turn, nor a buffer that is given back after it.
+    const { outputBytesHigh } = this.#context
+    if (this.#length > outputBytesHigh || (this.#length > BURST_BYTES && this.#inFlight === undefined)) this.flush()
     this.#context.flushQueue.grow(bytes)
   }
 
@@ -196,7 +199,7 @@ export class Connection implements SocketHandler, FrameSink, Flushable {
     if (waiting !== this.#heldOutput) this.#holdOutput(waiting)
     if (waiting <= this.#context.outputBytesHigh || !this.#isOpen) return
     if (waiting > this.#context.outputBytesMax) return this.destroyBecause('SLOW_READER', slowReader(waiting))
-    if (this.#pausedByOutput) return
+    if (this.#pausedByOutput || !this.#context.pausesReading) return
     this.#pausedByOutput = true
     this.#socket.pause()
   }

@@ -69,6 +69,7 @@ export class RemotingServer {
       language: LanguageCode.NODE_JS,
       version: PROTOCOL_VERSION,
       unansweredMsMax: Number.POSITIVE_INFINITY,
+      pausesReading: true,
       nextId: 1,
       frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       outputBytesHigh: options.outputBytesHigh ?? 4_194_304,

@@ -12,7 +12,7 @@ import { Gate } from './gate.mjs'
 import { OrderMaker } from './order-maker.mjs'
 
 const settings = JSON.parse(process.argv[2])
-const { name, url, broker, via, design, group, driver, workers, directory, firstId, lastId, seed } = settings
+const { name, url, broker, via, design, group, driver, workers, directory, firstId, seed, orders = Infinity } = settings
 
 const addressOf = (text) => ({ host: text.slice(0, text.lastIndexOf(':')), port: Number(text.split(':').at(-1)) })
 const [direct, proxied] = [addressOf(broker), addressOf(via)]
@@ -60,7 +60,7 @@ process.on('SIGUSR1', () => gate.advance())
 const maker = new OrderMaker({ isKnex: driver === 'knex', seed, gate, ...settings.mix })
 
 async function work() {
-  while (!over.signal.aborted && next < lastId) {
+  while (!over.signal.aborted && next < firstId + orders) {
     await gate.before()
     const id = next++
     const { mode, run } = maker.make(id)

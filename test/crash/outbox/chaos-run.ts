@@ -65,10 +65,8 @@ export async function judge(
   await elapse(1_500)
   world.ledger.read()
   const orders = await world.orders()
-  const all = world.ledger.findings(orders)
-  const counts = offences.map((name) => [name, all.filter(({ offence }) => offence === name).length] as const)
-  // Counted only: a transaction takes its place in a queue at its END, so the next of its key may come first.
-  const findings = all.filter(({ offence }) => offence !== 'disordered')
+  const findings = world.ledger.findings(orders)
+  const counts = offences.map((name) => [name, findings.filter(({ offence }) => offence === name).length] as const)
   const anomalies = world.ledger.anomalies()
   const at = new Map(orders.map(({ id, at: committedAt }) => [id, committedAt]))
   const witness = findings.slice(0, FINDINGS_EXPLAINED).flatMap(({ offence, key }) => {

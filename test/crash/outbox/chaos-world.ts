@@ -11,6 +11,7 @@ import { tandemUp } from '../../kit/tandem-program.ts'
 import { temporaryDirectory } from '../../kit/temporary-directory.ts'
 import { elapse } from '../../kit/waiting.ts'
 import { type CommittedOrder, OrderLedger } from './order-ledger.ts'
+import { committedOrders, countLeft, createTables, TOPICS } from './order-tables.ts'
 import type { Postgres } from './standby.ts'
 import { StreamProxy } from './stream-proxy.ts'
 
@@ -37,12 +38,12 @@ export interface Seat {
   readonly postgres: StreamProxy
   readonly broker: StreamProxy
   name: string
+  /** Of the orders of the process that sits there. */
+  firstId: number
   program: ChildProgram
 }
 
 const IDS_PER_PROCESS = 10_000_000
-const TOPICS = ['orders', 'entities']
-const ENTITIES = 48
 const DONE_MS_MAX = 60_000
 // Sweeping while everything happens: late enough that no caller still asks about what is swept.
 const duringFaults = { idleInTransactionTimeoutMs: 1_000, markerAgeMs: 20_000, sweepIntervalMs: 3_000 }
@@ -68,14 +69,8 @@ export class ChaosWorld implements AsyncDisposable {
   readonly #designs: Design[] = []
 
   private constructor(options: WorldOptions, brokerPort: number) {
-    this.#options = {
-      designs: ['outbox', 'outbox', 'outbox'],
-      workers: 12,
-      mix: {},
-      postgres: {},
-      broker: {},
-      ...options,
-    }
+    const designs = ['outbox', 'outbox', 'outbox'] as const
+    this.#options = { designs, workers: 12, mix: {}, postgres: {}, broker: {}, ...options }
     this.directory = join(this.#folder.path, 'histories')
     mkdirSync(this.directory)
     this.ledger = new OrderLedger(this.directory)
@@ -103,16 +98,12 @@ export class ChaosWorld implements AsyncDisposable {
   async #prepare(): Promise<void> {
     this.#pool = new pg.Pool({ connectionString: this.#urlBy(this.#front), max: 2, connectionTimeoutMillis: 5_000 })
     this.#pool.on('error', () => {})
-    await new Outbox({ database: this.#pool, nameServers: this.#address, group: 'orders' }).migrate()
-    await this.#pool.query(`
-      create table orders (id bigint primary key, messages smallint not null, at timestamptz not null default clock_timestamp());
-      create table unique_later (id bigint unique deferrable initially deferred);
-      create table entities (id int primary key, version bigint not null default 0);
-      insert into entities (id) select generate_series(0, ${ENTITIES - 1})`)
-    this.#admin = new Admin({ nameServers: this.#address })
+    await new Outbox({ database: this.#pool, nameServers: this.brokerAddress, group: 'orders' }).migrate()
+    await createTables(this.#pool)
+    this.#admin = new Admin({ nameServers: this.brokerAddress })
     await this.#admin.start()
     for (const topic of TOPICS) await this.#admin.createTopic(topic)
-    const args = [this.#address, join(this.directory, 'reader.received'), ...TOPICS]
+    const args = [this.brokerAddress, join(this.directory, 'reader.received'), ...TOPICS]
     this.#reader = new ChildProgram({ file: 'test/crash/outbox/chaos-reader.mjs', args, readyLine: /^ready$/m })
     await this.#reader.ready()
     for (const [index, design] of this.#options.designs.entries()) {
@@ -120,7 +111,8 @@ export class ChaosWorld implements AsyncDisposable {
         await StreamProxy.start(this.postgres.port),
         await StreamProxy.start(this.#brokerPort),
       ]
-      const seat = { index, design, postgres, broker, name: '', program: undefined as unknown as ChildProgram }
+      const program = undefined as unknown as ChildProgram
+      const seat: Seat = { ...{ index, design, postgres, broker }, name: '', firstId: 0, program }
       this.seats.push(seat)
       this.launch(seat)
     }
@@ -141,12 +133,16 @@ export class ChaosWorld implements AsyncDisposable {
     return this.#designs[Math.floor(id / IDS_PER_PROCESS) - 1]
   }
 
-  get #address(): string {
+  get brokerAddress(): string {
     return `127.0.0.1:${this.#brokerPort}`
   }
 
   /** Seats a new process. It is ready when it could talk to Postgres, which may be away. */
-  launch(seat: Seat, settings: Readonly<Record<string, unknown>> = {}): void {
+  launch(
+    seat: Seat,
+    settings: Readonly<Record<string, unknown>> = {},
+    env: Readonly<Record<string, string>> = {},
+  ): void {
     const { workers, mix, random } = this.#options
     const { design } = seat
     const number = this.#designs.length
@@ -157,7 +153,7 @@ export class ChaosWorld implements AsyncDisposable {
       ...{
         name: seat.name,
         url: this.#urlBy(seat.postgres),
-        broker: this.#address,
+        broker: this.brokerAddress,
         via: `127.0.0.1:${seat.broker.port}`,
       },
       ...{
@@ -169,11 +165,26 @@ export class ChaosWorld implements AsyncDisposable {
         directory: this.directory,
         seed: random.between(1, 1e9),
       },
-      ...{ firstId: (number + 1) * IDS_PER_PROCESS, lastId: (number + 2) * IDS_PER_PROCESS },
-      ...{ outbox: duringFaults, ...settings },
+      ...{ firstId: (number + 1) * IDS_PER_PROCESS, outbox: duringFaults, ...settings },
     }
     const args = [JSON.stringify(all)]
-    seat.program = new ChildProgram({ file: 'test/crash/outbox/chaos-app.mjs', args, readyLine: /^ready$/m })
+    seat.firstId = all.firstId
+    seat.program = new ChildProgram({ file: 'test/crash/outbox/chaos-app.mjs', args, env, readyLine: /^ready$/m })
+  }
+
+  /** An outbox in this process: answers for the dead, relays, and sweeps when told. */
+  async heir(): Promise<Outbox> {
+    const outbox = new Outbox({
+      ...{ database: this.#pool, nameServers: this.brokerAddress, group: 'orders', relayIntervalMs: 50 },
+      ...{ markerAgeMs: 0, sweepIntervalMs: 3_600_000 },
+    })
+    await outbox.start()
+    return outbox
+  }
+
+  /** Rows leased by whoever is dead are free. */
+  async freeRows(): Promise<void> {
+    await this.#pool.query('update tandem.outbox set lease_until = null')
   }
 
   async restartBroker(): Promise<void> {
@@ -230,7 +241,7 @@ export class ChaosWorld implements AsyncDisposable {
       if (end !== '0') throw new Error(`${name} ended with ${end}: ${program.err}`)
     }
     // Nobody is alive who holds a lease.
-    await this.#pool.query('update tandem.outbox set lease_until = null')
+    await this.freeRows()
     const heir = this.seats[0]
     if (heir === undefined) throw new Error('no seat')
     this.launch(heir, { workers: 0, driver: 'pg', outbox: afterwards })
@@ -253,22 +264,12 @@ export class ChaosWorld implements AsyncDisposable {
   /** Halves, markers and outbox rows that wait for somebody; '' when nothing does. */
   async unsettled(): Promise<string> {
     const halves = await this.halves()
-    const { rows } = await this.#pool.query<{ markers: number; waiting: number; dead: number }>(
-      `select (select count(*) from tandem.tx where state <> 'R')::int as markers,
-              (select count(*) from tandem.outbox)::int as waiting,
-              (select count(*) from tandem.outbox_dead)::int as dead`,
-    )
-    const { markers = 0, waiting = 0, dead = 0 } = rows[0] ?? {}
-    if (halves + markers + waiting + dead === 0) return ''
-    return `${halves} halves, ${markers} markers, ${waiting} outbox rows, ${dead} dead rows`
+    const left = await countLeft(this.#pool)
+    return halves + left.total === 0 ? '' : `${halves} halves, ${left.text}`
   }
 
-  async orders(): Promise<CommittedOrder[]> {
-    const { rows } = await this.#pool.query<[number, number, number]>({
-      text: 'select id::float8, messages, (extract(epoch from at) * 1000)::float8 from orders',
-      rowMode: 'array',
-    })
-    return rows.map(([id, messages, at]) => ({ id, messages, at }))
+  orders(): Promise<CommittedOrder[]> {
+    return committedOrders(this.#pool)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

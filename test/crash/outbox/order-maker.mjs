@@ -39,7 +39,7 @@ export class OrderMaker {
     const is = (share) => this.#random() < share
     const plan = {
       id,
-      messages: is(0.7) ? 1 : 2 + Math.floor(this.#random() * 3),
+      messages: mix.messages ?? (is(0.7) ? 1 : 2 + Math.floor(this.#random() * 3)),
       rollBack: is(mix.rollBack),
       swallow: is(mix.swallow),
       defer: is(mix.defer),
@@ -49,7 +49,7 @@ export class OrderMaker {
       delayMs: is(mix.delayed) ? 100 + Math.floor(this.#random() * 1_400) : 0,
     }
     // Messages of one key follow the commits only if they leave while the row of the key is locked.
-    const mode = plan.entity >= 0 || is(0.5) ? 'late' : 'eager'
+    const mode = mix.mode ?? (plan.entity >= 0 || is(0.5) ? 'late' : 'eager')
     return { mode, run: (trx, messages) => this.#run(plan, trx, messages) }
   }
 

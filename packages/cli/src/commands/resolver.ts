@@ -1,8 +1,9 @@
+import { sleep, systemClock } from '@tandemmq/client'
 import { ResolverService } from '@tandemmq/outbox'
 import type { ResolverStats } from '@tandemmq/outbox'
 import type { Call, Command } from '../command.ts'
 import { UsageError } from '../command.ts'
-import { databaseOptions, withDatabase } from '../database.ts'
+import { databaseOptions, schemaOf, withDatabase } from '../database.ts'
 import { aborted } from '../io.ts'
 
 const REPORT_SECONDS = 60
@@ -24,7 +25,7 @@ export const resolver: Command = {
     if (seconds > 86_400) throw new UsageError('--report is at most 86400')
     const { stop } = call.io
     await withDatabase(call, async (database) => {
-      const [schema, group] = [call.text('schema'), call.text('group')]
+      const [schema, group] = [schemaOf(call), call.text('group')]
       await using service = new ResolverService({
         ...{ database, nameServers: call.nameServer, logger: loggerOf(call) },
         ...(schema === undefined ? {} : { schema }),
@@ -35,11 +36,11 @@ export const resolver: Command = {
         { ready: true, ...service.stats() },
         ({ domain }) => `TandemMQ resolver ready for domain ${domain}`,
       )
-      const report = (): void => call.reportLine(service.stats(), plain)
-      const timer = seconds === 0 ? undefined : setInterval(report, seconds * 1_000)
-      await aborted(stop)
-      clearInterval(timer)
-      report()
+      while (!stop.aborted) {
+        if (seconds === 0) await aborted(stop)
+        else await sleep(systemClock, seconds * 1_000, stop).catch(() => {})
+        call.reportLine(service.stats(), plain)
+      }
     })
   },
 }
