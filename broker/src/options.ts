@@ -30,7 +30,7 @@ export interface BrokerOptions {
    * true; false releases what is held.
    */
   transactionOrder?: boolean
-  /** Messages held for that reason, above which further ones of such keys are refused; 24 bytes of memory each. Default 1,000,000. */
+  /** Messages held for that reason, above which further ones of such keys are refused; 25 bytes of memory each. Default 1,000,000. */
   heldMessagesMax?: number
   /** Largest body. Default 4,194,304. */
   messageBytesMax?: number

@@ -15,6 +15,8 @@ export interface DrainOptions {
   keys: number
   /** Processes that drain. */
   processes: number
+  /** kill -9 of a draining process, of the broker and of Postgres, one after the other while rows are left. */
+  kills: boolean
   /** Rows of the comparison: claimed a hundred at a time, each sent and deleted by itself, ten at a time. 0: none. */
   oneByOneRows: number
 }
@@ -47,7 +49,8 @@ export const TABLE_BYTES_MAX = 1_048_576
 export async function drainOutbox(options: DrainOptions): Promise<DrainResult> {
   using folder = temporaryDirectory('outbox-drain')
   // The comparison is about commits, which cost next to nothing where nobody waits for the disk.
-  const cluster = options.oneByOneRows > 0 ? await PostgresCluster.start({ fsync: 'on' }) : undefined
+  const isOwn = options.oneByOneRows > 0 || options.kills
+  const cluster = isOwn ? await PostgresCluster.start({ fsync: 'on' }) : undefined
   await using database = cluster === undefined ? await startTestDatabase() : undefined
   const url = database?.url ?? cluster?.url('postgres') ?? ''
   const pool = new pg.Pool({ connectionString: url, max: 12 })
@@ -71,7 +74,26 @@ export async function drainOutbox(options: DrainOptions): Promise<DrainResult> {
     const fullBytes = await tableBytes(pool)
     broker = startBroker()
     await broker.ready(60_000)
-    const rowsPerSecond = await drained(pool, options.rows)
+    const left = counter(pool, options.rows)
+    const kills = [
+      async () => {
+        await drainers.pop()?.stop('SIGKILL')
+        drainers.push(drainer([...args, 'help'], /^ready$/m))
+      },
+      async () => {
+        await broker.stop('SIGKILL')
+        broker = startBroker()
+        await broker.ready(60_000)
+      },
+      async () => {
+        await cluster?.kill()
+        await cluster?.start()
+      },
+    ]
+    const [rowsPerSecond] = await Promise.all([
+      drained(left, options.rows),
+      options.kills ? inTurn(left, options.rows, kills) : undefined,
+    ])
     let bytes = fullBytes
     // The relay gives the space back by itself.
     await until(async () => (bytes = await tableBytes(pool)) < TABLE_BYTES_MAX, 30_000).catch(() => {})
@@ -91,7 +113,7 @@ export async function drainOutbox(options: DrainOptions): Promise<DrainResult> {
         ...(oneByOne === 0 ? {} : { oneByOnePerSecond: Math.round(oneByOne), ratio: round(rowsPerSecond / oneByOne) }),
         fullMiB: mebibytes(fullBytes),
         tableBytes: bytes,
-        ...memoryFigures(memories.flat()),
+        ...memoryFigures(memories[0] ?? []),
       },
     }
   } finally {
@@ -120,10 +142,19 @@ async function tableBytes(pool: pg.Pool): Promise<number> {
   return Number(rows[0]?.bytes)
 }
 
+type Left = () => Promise<number>
+
+/** How many rows are left; while Postgres is away, how many there were. */
+function counter(pool: pg.Pool, rows: number): Left {
+  let seen = rows
+  return async () => {
+    const counted = pool.query<{ count: string }>('select count(*) from tandem.outbox')
+    return (seen = await counted.then(({ rows: [row] }) => Number(row?.count)).catch(() => seen))
+  }
+}
+
 /** @returns rows per second from the first one that left to the last */
-async function drained(pool: pg.Pool, rows: number): Promise<number> {
-  const left = async (): Promise<number> =>
-    Number((await pool.query<{ count: string }>('select count(*) from tandem.outbox')).rows[0]?.count)
+async function drained(left: Left, rows: number): Promise<number> {
   let seen = rows
   await until(async () => (seen = await left()) < rows, 60_000)
   const from = { at: Date.now(), rows: seen }
@@ -133,6 +164,15 @@ async function drained(pool: pg.Pool, rows: number): Promise<number> {
     if (Date.now() - from.at > 120_000 + rows * 5) throw new Error(`${seen} rows are left`)
   }
   return (from.rows * 1_000) / Math.max(1, Date.now() - from.at)
+}
+
+/** Each as soon as its share of the rows has left. */
+async function inTurn(left: Left, rows: number, acts: (() => Promise<void>)[]): Promise<void> {
+  for (const [at, act] of acts.entries()) {
+    const share = 1 - (at + 1) / (acts.length + 2)
+    await until(async () => (await left()) < rows * share, 120_000 + rows * 5)
+    await act()
+  }
 }
 
 async function readBack(
@@ -169,12 +209,17 @@ function memoriesOf(program: ChildProgram): Memory[] {
   return [...program.out.matchAll(/^memory (.+)$/gm)].map(([, json]) => JSON.parse(json ?? '') as Memory)
 }
 
+/** The most there was, and what lived in the heap at the median of the first and of the last quarter of the drain. */
 function memoryFigures(memories: Memory[]): Record<string, number> {
   const most = (what: (memory: Memory) => number): number => mebibytes(Math.max(0, ...memories.map(what)))
+  const quarter = Math.ceil(memories.length / 4)
+  const median = (part: Memory[]): number =>
+    mebibytes(part.map(({ heapUsed }) => heapUsed).toSorted((a, b) => a - b)[Math.floor(part.length / 2)] ?? 0)
   return {
     rssMiB: most(({ rss }) => rss),
-    heapMiB: most(({ heapUsed }) => heapUsed),
-    buffersMiB: most((m) => m.external),
+    buffersMiB: most(({ external }) => external),
+    heapFirstMiB: median(memories.slice(0, quarter)),
+    heapLastMiB: median(memories.slice(-quarter)),
   }
 }
 

@@ -9,6 +9,10 @@ import knexFactory from 'knex'
 import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
 
+/** A statement the outbox does not see. */
+const past = (client: pg.PoolClient, text: string): Promise<unknown> =>
+  (pg.Client.prototype.query as (text: string) => Promise<unknown>).call(client, text)
+
 const closers: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close()
@@ -32,6 +36,8 @@ async function setUp() {
     database: knex,
     nameServers: address,
     group: 'orders',
+    // A busy machine is not an absent broker.
+    halfTimeoutMs: 3_000,
     relayIntervalMs: 50,
     markerAgeMs: 0,
   })
@@ -94,7 +100,7 @@ test('the broker asks about a half whose END never came, and the message of the 
     await client.query("insert into orders values ('cut')")
     messages.send({ topic: 'orders', body: 'cut' })
     await new Promise((resolve) => setTimeout(resolve, 50))
-    await client.query('commit')
+    await past(client, 'commit')
     throw new Error('died')
   })
   await expect(cut).rejects.toThrow('died')
@@ -126,4 +132,32 @@ test('a delayed message of a transaction arrives after its delay', async () => {
   const sentAt = Date.now()
   await expect.poll(() => seen, { timeout: 15_000 }).toEqual(['later'])
   expect(Date.now() - sentAt).toBeGreaterThanOrEqual(900)
+})
+
+test('orders of applications that begin and end their transactions themselves reach billing once', async () => {
+  const { outbox, invoices, knex, db } = await setUp()
+  const viaKnex = async (id: string, fails: boolean): Promise<void> => {
+    const trx = await knex.transaction()
+    await trx('orders').insert({ id })
+    outbox.join(trx).send({ topic: 'orders', keys: [id], body: id })
+    if (fails) await trx.raw('select 1/0').catch(() => {})
+    await trx.commit()
+  }
+  const viaPg = async (id: string, fails: boolean): Promise<void> => {
+    const client = new pg.Client({ connectionString: db.url })
+    await client.connect()
+    await client.query('begin; insert into orders values ($$' + id + '$$)')
+    outbox.join(client).send({ topic: 'orders', keys: [id], body: id })
+    await client.query(fails ? 'rollback' : 'commit')
+    await client.end()
+  }
+  const places = Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? viaKnex : viaPg)(`o-${10 + n}`, n % 5 === 4))
+  const outcomes = await Promise.allSettled(places)
+  // A rolled back transaction of knex rejects its commit; ROLLBACK of pg is what was asked for.
+  expect(outcomes.filter((outcome) => outcome.status === 'rejected')).toHaveLength(2)
+  const expected = Array.from({ length: 20 }, (_, n) => `o-${10 + n}`).filter((_, n) => n % 5 !== 4)
+  await expect.poll(invoices, { timeout: 15_000 }).toEqual(expected)
+  await expect.poll(() => outbox.stats().pendingHalves).toBe(0)
+  expect(outbox.stats()).toMatchObject({ committed: 16, rolledBack: 4, fallbacks: 0, anomalies: 0 })
+  await expect.poll(async () => (await knex.raw("select * from tandem.tx where state <> 'R'")).rows).toEqual([])
 })

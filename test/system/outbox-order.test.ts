@@ -107,6 +107,7 @@ test('eager: a transaction that rolls back gives its place up', async () => {
   await pending(1)
   await send(outbox, 'second')
   await send(outbox, 'third')
+  await expect.poll(() => broker.stats().order.held, SLOWLY).toBe(2)
   fail(new Error('above credit'))
   await expect(first).rejects.toThrow('above credit')
   await expect.poll(() => seen, SLOWLY).toEqual(['second', 'third'])

@@ -1,13 +1,20 @@
-import { groupNameProblem, RequestCode, retryTopic } from '@tandemmq/protocol'
+import { groupNameProblem, retryTopic } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
-import type { Traffic } from '../traffic.ts'
 import { AbsentMembers } from './absent-members.ts'
 import { ByteTable } from './byte-table.ts'
+import {
+  type ClientVersion,
+  type ConsumerGroup,
+  consumerGroup,
+  type ConsumerMember,
+  supersede,
+} from './consumer-group.ts'
 import { defaultGroupConfig, type GroupConfig } from './group-config.ts'
 import { knownRetryPolicy, retryDelayMs, type RetryPolicy } from './group-retry-policy.ts'
 import type { ConsumerData, Instance } from './heartbeat.ts'
-import { type Member, MemberTable } from './member-table.ts'
+import { MemberTable } from './member-table.ts'
+import { MembershipNotices } from './membership-notices.ts'
 import { type Journal, storeNow, storeSoon } from './state-table.ts'
 import type { Subscription } from './subscription.ts'
 import { conflictsOf, newest, sameInterest, type SubscriptionConflict } from './subscription-conflicts.ts'
@@ -15,38 +22,7 @@ import type { Topics } from './topics.ts'
 
 const TABLE = 'groups'
 
-export interface ConsumerMember extends Member {
-  consumeType: string
-  messageModel: string
-  consumeFromWhere: string
-  /** Undefined for clients that are not ours. */
-  instance: Instance | undefined
-  /** Heartbeat v2: hash of the subscriptions the client last sent in full, 0 when it sends them always. */
-  fingerprint: number
-  /** By topic; each member keeps its own, so that differing members do not overwrite each other (broker.md 7.4). */
-  subscriptions: Map<string, Subscription>
-}
-
-/** A group the broker knows, with or without live members. */
-export interface ConsumerGroup {
-  readonly name: string
-  readonly nameBytes: Buffer
-  config: GroupConfig
-  /** Handed to its members, by topic. */
-  readonly delivered: Map<string, Traffic>
-}
-
-export function consumerGroup(config: GroupConfig): ConsumerGroup {
-  const { groupName: name } = config
-  return { name, nameBytes: Buffer.from(name), config, delivered: new Map() }
-}
-
 type Entry = { put: GroupConfig } | { delete: string }
-
-export interface ClientVersion {
-  language: number
-  version: number
-}
 
 /** Consumer groups: their settings, kept in the journal table `groups`, and who is a member right now. */
 export class ConsumerGroups {
@@ -58,7 +34,7 @@ export class ConsumerGroups {
   readonly #members: MemberTable<ConsumerMember>
   readonly #absent: AbsentMembers
   readonly #conflicts = new Map<string, readonly SubscriptionConflict[]>()
-  readonly #toNotify = new Set<string>()
+  readonly #notices: MembershipNotices
   /** Set by who keeps something for a member: it has left, and nobody waits for it. */
   onGone: (group: string, clientId: string) => void = () => {}
   #stored: Promise<void> = Promise.resolve()
@@ -80,6 +56,11 @@ export class ConsumerGroups {
     this.#topics = options.topics
     this.#topics.knowsGroup = (group) => this.#byName.has(group)
     const { clock, channelExpiryMs } = options
+    this.#notices = new MembershipNotices({
+      clock,
+      members: (group) => this.members(group),
+      isWanted: (group) => this.#byName.get(group)?.config.notifyConsumerIdsChangedEnable !== false,
+    })
     this.#members = new MemberTable({
       clock,
       ...(channelExpiryMs === undefined ? {} : { channelExpiryMs }),
@@ -94,7 +75,7 @@ export class ConsumerGroups {
       graceMs: options.memberGraceMs,
       onGone: (group, clientId) => {
         this.onGone(group, clientId)
-        this.#notify(group)
+        this.#notices.changed(group)
       },
     })
     this.#journal.register(TABLE, {
@@ -287,27 +268,7 @@ export class ConsumerGroups {
 
   #onChange(group: string): void {
     this.#conflicts.delete(group)
-    this.#notify(group)
-  }
-
-  /** One notification per group and turn, however many members came or went in it. */
-  #notify(group: string): void {
-    if (this.#toNotify.size === 0) this.#clock.soon(() => this.#sendNotifications())
-    this.#toNotify.add(group)
-  }
-
-  #sendNotifications(): void {
-    const groups = [...this.#toNotify]
-    this.#toNotify.clear()
-    for (const group of groups) {
-      const members = this.members(group)
-      if (this.#byName.get(group)?.config.notifyConsumerIdsChangedEnable === false) continue
-      if (members.some(({ messageModel }) => messageModel === 'BROADCASTING')) continue
-      for (const { connection } of members) {
-        if (!connection.isOpen) continue
-        connection.oneway({ code: RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, extFields: { consumerGroup: group } })
-      }
-    }
+    this.#notices.changed(group)
   }
 
   #put(config: GroupConfig): ConsumerGroup {
@@ -335,19 +296,4 @@ export class ConsumerGroups {
     const group = this.#byName.get(entry.delete)
     if (group !== undefined) this.#remove(group)
   }
-}
-
-/**
- * Two programs under one client id would both take its queues. The younger one counts, and the other one's connection is closed:
- * it comes back, and is told here.
- * @throws {BrokerError} CLIENT_ID_TAKEN
- */
-function supersede(other: ConsumerMember, mine: Instance | undefined): void {
-  if (mine === undefined || other.instance === undefined || other.instance.startedAt === mine.startedAt) return
-  if (other.instance.startedAt > mine.startedAt) {
-    const { remoteAddress, remotePort } = other.connection
-    const younger = `a program that started later, at ${remoteAddress}:${remotePort}, is this member now`
-    throw new BrokerError('CLIENT_ID_TAKEN', `client id ${other.clientId}: ${younger}`)
-  }
-  other.connection.destroy()
 }

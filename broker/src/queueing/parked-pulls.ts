@@ -1,6 +1,6 @@
 import type { Clock, Connection, Timer } from '@tandemmq/remoting'
 import type { ConsumeQueue } from '../store/index.ts'
-import type { ConsumerGroup } from './consumer-groups.ts'
+import type { ConsumerGroup } from './consumer-group.ts'
 import type { MessageFilter } from './subscription.ts'
 import type { Topic } from './topic.ts'
 

@@ -164,11 +164,14 @@ test('after a restart the lines are there; one whose outcome was not written sho
   ])
 })
 
-test('the last 10,000 are kept', () => {
-  const lines = Array.from({ length: 10_003 }, (_, n) => ({ id: n + 1, decision: 'commit', outcome: 'committed' }))
-  const { listed } = setUp(new SlowJournal(lines))
+test('the last 10,000 are kept, and a number is never used again', async () => {
+  const lines = Array.from({ length: 10_003 }, (_, n) => ({ id: n + 50, decision: 'commit', outcome: 'committed' }))
+  const { listed, resolve, settle } = setUp(new SlowJournal(lines))
   expect(listed(20_000)).toHaveLength(10_000)
-  expect(listed(1)).toMatchObject([{ id: 10_003 }])
+  expect(listed(1)).toMatchObject([{ id: 10_052 }])
+  resolve({ physicalOffset: 1, decision: 'commit' })
+  await settle()
+  expect(listed(1)).toMatchObject([{ id: 10_053, outcome: 'unknown' }])
 })
 
 test.each([

@@ -7,6 +7,7 @@ import type { Lease } from './lease.ts'
 import { buryLease, changeInvisible } from './lease-requests.ts'
 import { ReconsumeLater, RejectMessage } from './outcome.ts'
 import { deadLetter } from './send-back.ts'
+import { sharedController } from './shared-signal.ts'
 
 export interface LeaseSettlerPort {
   readonly core: ClientCore
@@ -28,7 +29,7 @@ const RETRY_SECONDS = [10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 
 export class LeaseSettler {
   readonly #port: LeaseSettlerPort
   readonly #returning = new Set<Promise<void>>()
-  readonly #closing = new AbortController()
+  readonly #closing = sharedController()
 
   constructor(port: LeaseSettlerPort) {
     this.#port = port

@@ -4,6 +4,7 @@ import { ClientError, messageOf, toClientError } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
 import type { PullAnswer } from './pull-request.ts'
 import type { MessageQueue } from './route.ts'
+import { sharedController } from './shared-signal.ts'
 
 export interface StreamOptions {
   readonly core: ClientCore
@@ -24,7 +25,7 @@ const NOT_HELD_PAUSE_MS = 100
 /** Messages of several queues as one async iterator; each queue is pulled again when its last batch was taken. */
 export class MessageStream implements AsyncIterableIterator<ConsumedMessage> {
   readonly #options: StreamOptions
-  readonly #ended = new AbortController()
+  readonly #ended = sharedController()
   #batches: { messages: ConsumedMessage[]; at: number; taken: () => void }[] = []
   #waiting: { resolve(result: IteratorResult<ConsumedMessage>): void; reject(error: unknown): void }[] = []
   #isOpened = false

@@ -14,6 +14,7 @@ import { sortQueues } from './rebalance.ts'
 import { readMessages } from './record-reader.ts'
 import type { MessageQueue } from './route.ts'
 import { checkedFilter } from './subscription.ts'
+import { sharedController } from './shared-signal.ts'
 
 export interface PullConsumerOptions extends GroupOptions {
   /** How long the broker may hold a pull when nothing is there, ms. Default 15,000. */
@@ -72,7 +73,7 @@ export class PullConsumer {
   readonly #core: ClientCore
   readonly #offsets: BrokerOffsetStore
   readonly #holdMs: number
-  readonly #closing = new AbortController()
+  readonly #closing = sharedController()
   #closed: Promise<void> | undefined
 
   /** @throws {ClientError} OPTION_INVALID, GROUP_NAME_INVALID */

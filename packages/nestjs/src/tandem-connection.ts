@@ -45,6 +45,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger('Tandem')
   private readonly producers: Once<Producer>
   private readonly outboxes: Once<Outbox<Database>>
+  private started: Outbox<Database> | undefined
   private closed = false
 
   constructor(
@@ -75,6 +76,17 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
   /** @throws {TandemError} OPTION_INVALID when the module was configured without `outbox` */
   outbox(): Promise<Outbox<Database>> {
     return this.outboxes.get()
+  }
+
+  /** The same without waiting. @throws {TandemError} NOT_STARTED */
+  startedOutbox(): Outbox<Database> {
+    if (this.started === undefined) {
+      throw new TandemError(
+        'NOT_STARTED',
+        'the outbox of TandemModule runs only with its option outbox, once the module is initialised',
+      )
+    }
+    return this.started
   }
 
   /** A consumer of `group`, not started. */
@@ -134,6 +146,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
       nameServers: this.options.nameServers,
     })
     await outbox.start()
+    this.started = outbox
     return outbox
   }
 

@@ -89,10 +89,13 @@ export class TandemTemplate<D extends Database = Knex> {
   }
 
   /**
-   * Records a message in the transaction the call runs in.
-   * @throws {TandemError} NO_TRANSACTION outside of {@link transaction}: use {@link send} if that is meant
+   * Records a message in the transaction the call runs in, or in `trx`, one that you have begun yourself: your COMMIT then
+   * waits for it and rejects unless the transaction is certainly committed ({@link Outbox.join}).
+   * @throws {TandemError} NO_TRANSACTION outside of {@link transaction} and without `trx`: use {@link send} if that is meant;
+   * OPTION_INVALID for a `trx` that is none; NOT_STARTED before the module is initialised or without its option `outbox`
    */
-  enqueue(message: OutgoingMessage): void {
+  enqueue(message: OutgoingMessage, trx?: TransactionOf<D>): void {
+    if (trx !== undefined) return this.connection.startedOutbox().join(trx).send(message)
     const scope = this.connection.scopes.current()
     if (scope === undefined) {
       throw new TandemError('NO_TRANSACTION', `enqueue to ${message.topic} outside of transaction(); send() needs none`)

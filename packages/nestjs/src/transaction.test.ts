@@ -167,3 +167,16 @@ test('a listener with an inbox cannot enqueue and is told so', async () => {
   expect(refusals).toEqual(['NO_TRANSACTION'])
   expect(announced('answers')).toEqual([])
 })
+
+test('enqueue joins a transaction that the application has begun itself, and its commit rejects when it failed', async () => {
+  const trx = await knex.transaction()
+  await trx('orders').insert({ id: 'own-1' })
+  tandem.enqueue({ topic: 'own', body: 'own-1' }, trx)
+  await trx.commit()
+  const wrong = await knex.transaction()
+  tandem.enqueue({ topic: 'own', body: 'own-2' }, wrong)
+  await wrong.raw('select 1/0').catch(() => {})
+  await expect(wrong.commit()).rejects.toMatchObject({ code: 'TRANSACTION_ROLLED_BACK' })
+  await expect.poll(() => announced('own')).toEqual(['own-1'])
+  expect(() => tandem.enqueue({ topic: 'own', body: 'x' }, {} as never)).toThrow(/OPTION_INVALID/)
+})

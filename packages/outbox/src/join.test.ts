@@ -105,6 +105,15 @@ describe.each(Object.keys(owns))('%s', (name) => {
     expect([await world.orders(), world.delivered()]).toEqual([[], []])
   })
 
+  test('a ROLLBACK right behind the message overtakes no marker: nothing stays, nothing arrives', async () => {
+    outbox.join(own.trx).send(message('o-1'))
+    await own.rollback()
+    await outbox.close()
+    expect(await world.rows('select * from tandem.tx')).toEqual([])
+    await world.quiesce()
+    expect(world.delivered()).toEqual([])
+  })
+
   test('COMMIT rejects when a statement had failed and nobody looked', async () => {
     outbox.join(own.trx).send(message('o-1'))
     await driver.insert(own.trx, 'o-1')
@@ -380,5 +389,23 @@ test('on a single client transactions take turns, and the outbox has connections
   await world.quiesce()
   expect(await world.orders()).toHaveLength(15)
   expect(world.delivered()).toEqual(await world.orders())
+  await world.close()
+})
+
+test('without BEGIN there is nothing to join', async () => {
+  const world = new World(await startTestDatabase({ prepare }), drivers['pg'] as Driver)
+  const outbox = await world.outbox()
+  const client = new pg.Client({ connectionString: world.db.url })
+  await client.connect()
+  expect(() => outbox.join(client)).toThrow(/ILLEGAL_OPERATION/)
+  // Not awaited: pg answers only later that there was no transaction.
+  const running = client.query('select 1')
+  outbox.join(client).send(message('o-1'))
+  await Promise.all([running, client.query('select 2')])
+  await expect(client.query('commit')).rejects.toMatchObject({ code: 'ILLEGAL_OPERATION' })
+  expect(world.broker.halves).toEqual([])
+  await client.end()
+  await world.quiesce()
+  expect(world.delivered()).toEqual([])
   await world.close()
 })

@@ -67,6 +67,8 @@ export class TransactionScope {
   readonly #notices: string[] = []
   readonly #onNotice = (notice: { code?: string | undefined }): void => void this.#notices.push(notice.code ?? '')
   readonly #attached: Promise<StatementTap>
+  #tap: StatementTap | undefined
+  #onAttach: ((tap: StatementTap) => void) | undefined
   #marker: Promise<void> | undefined
   #xid = ''
   #open = true
@@ -81,7 +83,11 @@ export class TransactionScope {
     this.#useHalves = context.breaker.allows()
     let attach!: (tap: StatementTap) => void
     this.#attached = new Promise((resolve) => (attach = resolve))
-    this.attach = attach
+    this.attach = (tap) => {
+      this.#tap = tap
+      this.#onAttach?.(tap)
+      attach(tap)
+    }
   }
 
   /** @param tap the connection, past what watches it */
@@ -119,11 +125,17 @@ export class TransactionScope {
     this.hasMarker = true
   }
 
-  /** In a joined transaction the first message brings the marker; its failure is COMMIT's. */
-  async #requestMarker(): Promise<void> {
-    const asked = (await this.#attached).send(`${this.#context.settings}; ${this.#markerStatement()}`)
+  /**
+   * In a joined transaction the first message brings the marker; its failure is COMMIT's. Sent in the turn of the message: one
+   * turn later a ROLLBACK may be on the wire, and behind it the marker would be a transaction of its own, and committed.
+   */
+  async #requestMarker(tap: StatementTap): Promise<void> {
+    const asked = tap.send(`${this.#context.settings}; ${this.#markerStatement()}`)
     failpoints?.hit('P1')
-    this.#noteMarker(await asked)
+    const results = await asked
+    // No half has left yet, so the sweeper may have this marker.
+    if (tap.isOutside) throw new OutboxError('ILLEGAL_OPERATION', 'join: there is no transaction, BEGIN comes first')
+    this.#noteMarker(results)
     failpoints?.hit('P2')
   }
 
@@ -145,13 +157,19 @@ export class TransactionScope {
   /** Never before the marker is acknowledged: such a half could neither be asked for nor fenced while we live. */
   #sendHalf(message: RecordedMessage): void {
     if (this.hasMarker) return void this.#pending.push(this.#prepare(message))
-    this.#marker ??= this.#requestMarker()
+    this.#marker ??= this.#tap === undefined ? this.#markerAtAttach() : this.#requestMarker(this.#tap)
     this.#pending.push(
       this.#marker.then(
         () => this.#prepare(message),
         (error: unknown): Sent => ({ error }),
       ),
     )
+  }
+
+  #markerAtAttach(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#onAttach = (tap) => this.#requestMarker(tap).then(resolve, reject)
+    })
   }
 
   #prepare(message: RecordedMessage): Promise<Sent> {

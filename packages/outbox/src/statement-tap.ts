@@ -48,6 +48,11 @@ export class StatementTap implements QueryClient {
     return undefined
   }
 
+  /** The last answer came from outside of any transaction; older versions of pg do not tell. */
+  get isOutside(): boolean {
+    return (this.client as unknown as ClientState)._txStatus === 'I'
+  }
+
   /** Past the tap. */
   query(text: string, values?: unknown[]): Promise<Results> {
     return this.#query.call(this.client, text, values) as Promise<Results>
@@ -76,4 +81,15 @@ export class StatementTap implements QueryClient {
 /** `first` and `second` in one text, whether or not `first` ends with a semicolon. */
 export function joined(first: string, second: string): string {
   return second === '' ? first : `${first.replace(/[\s;]+$/, '')}; ${second}`
+}
+
+interface ClientState {
+  readonly _txStatus?: string | null
+  readonly readyForQuery?: boolean
+}
+
+/** No transaction, and no statement on its way that could begin one. */
+export function isOutside(client: ClientBase): boolean {
+  const { _txStatus: status, readyForQuery } = client as unknown as ClientState
+  return status === 'I' && readyForQuery !== false
 }

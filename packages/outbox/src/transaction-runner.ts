@@ -9,6 +9,7 @@ import { messageOf, OutboxError } from './outbox-error.ts'
 import type { TransactionOptions } from './outbox-options.ts'
 import type { Messages, Mode, ScopeContext } from './scope.ts'
 import { TransactionScope } from './scope.ts'
+import { isOutside } from './statement-tap.ts'
 import { newTransactionId } from './transaction-id.ts'
 
 export interface TransactionRunnerOptions<D extends Database>
@@ -118,6 +119,9 @@ export class TransactionRunner<D extends Database> {
     const found = isPgClient(trx) ? trx : adapterOf(this.#options.database).clientOf?.(trx)
     if (found === undefined) {
       throw new OutboxError('OPTION_INVALID', 'join: neither a client of pg nor a transaction the adapter knows')
+    }
+    if (isPgClient(found) && isOutside(found)) {
+      throw new OutboxError('ILLEGAL_OPERATION', 'join: there is no transaction, BEGIN comes first')
     }
     const known = this.#joined.get(found)
     if (known !== undefined && known.enlistment?.end === undefined) return known.scope.messages

@@ -94,3 +94,17 @@ test('failing all tells each of them once and leaves no timer', async () => {
   await clock.advance(1_000)
   expect(waiters.map(({ failure }) => failure)).toEqual(['CONNECTION_CLOSED', 'CONNECTION_CLOSED'])
 })
+
+test('answers that lay unread while this process stood still are taken before their requests count as unanswered', async () => {
+  const clock = new VirtualClock()
+  const pending = new PendingRequests(clock)
+  const [answered, silent] = [new Waiter(), new Waiter()]
+  const opaque = pending.add(answered, 1_000)
+  pending.add(silent, 1_000)
+  const monotonic = clock.monotonic.bind(clock)
+  // It stood still for 5 s: the timer comes that late, and in the same turn, behind it, what the sockets hold.
+  clock.setTimer(999.5, () => (clock.monotonic = () => monotonic() + 5_000))
+  clock.setTimer(1_000.5, () => expect(pending.take(opaque)).toBe(answered))
+  await clock.advance(1_010)
+  expect([answered.failure, silent.failure]).toEqual([undefined, 'REQUEST_TIMEOUT'])
+})

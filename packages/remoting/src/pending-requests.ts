@@ -11,6 +11,8 @@ export interface ReplyHandler {
 }
 
 const CAPACITY_AT_START = 16
+/** A timer that late tells that this process stood still: the answers may be here, unread, because timers come before sockets. */
+const STALL_MS = 500
 
 /**
  * Requests of one connection that wait for their answer. A ring indexed by the low bits of the opaque number: 1 ns
@@ -27,6 +29,7 @@ export class PendingRequests {
   #count = 0
   #timer: Timer | undefined
   #armedFor = Number.POSITIVE_INFINITY
+  #isAfterStall = false
   #sweep = (): void => this.#expire()
   #onExpired: ((askedAt: number) => void) | undefined
 
@@ -97,6 +100,11 @@ export class PendingRequests {
 
   #expire(): void {
     const now = this.#clock.monotonic()
+    this.#isAfterStall = !this.#isAfterStall && now - this.#armedFor > STALL_MS
+    if (this.#isAfterStall) {
+      this.#timer = this.#clock.setTimer(1, this.#sweep)
+      return
+    }
     let earliest = Number.POSITIVE_INFINITY
     let askedAt = Number.POSITIVE_INFINITY
     const expired: [ReplyHandler, number][] = []

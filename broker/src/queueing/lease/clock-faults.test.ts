@@ -46,3 +46,21 @@ test.each(['taken', 'hidden'])(
     expect((await after.pop({ order: true, queueId: 0 })).bodies).toEqual(['a', 'b'])
   },
 )
+test.each([
+  ['at will', {}],
+  ['in order', { order: true }],
+  ['by key', { order: true, orderByKey: true }],
+])('leases %s last no longer than they were to when the wall clock is set back over a restart', async (_name, mode) => {
+  let pops = await Pops.start({ disk: new FaultDisk({ seed: 1 }) })
+  await pops.send(['a'])
+  const { receipts } = await pops.pop({ ...mode, invisibleTime: 1_000 })
+  await pops.hide(receipts[0]!, 5_000)
+  await pops.rooms.settle()
+  pops = await pops.restarted('killed', -3_600_000)
+  await pops.rooms.clock.advance(4_500)
+  expect((await pops.pop(mode)).bodies).toEqual([])
+  await pops.rooms.clock.advance(1_000)
+  await pops.rooms.settle()
+  expect((await pops.pop(mode)).bodies).toEqual(['a'])
+  await pops.rooms.close()
+})

@@ -109,7 +109,7 @@ export class LeaseTable {
   }
 
   noteOrder(queue: LeaseQueue): void {
-    this.note(queue, ['order', queue.order?.json((at) => this.#toWall(at)) ?? null])
+    this.note(queue, ['order', queue.order?.json((at) => this.#toWall(at), Math.floor(this.#clock.now())) ?? null])
   }
 
   /** The queue's `next` is kept in any case. */
@@ -246,7 +246,7 @@ export class LeaseTable {
       case 'order':
         queue.order = undefined
         if (step[1] === null) return
-        queue.order = OrderBatch.of(step[1], (wall, leftMax) => this.toMonotonic(wall, leftMax))
+        queue.order = OrderBatch.of(step[1], (wall, msMax) => this.toMonotonic(wall, msMax))
         queue.isOrderRestored = true
     }
   }
@@ -272,7 +272,8 @@ export class LeaseTable {
         yield { id, next, steps }
         steps = []
       }
-      if (queue.order !== undefined) steps.push(['order', queue.order.json((at) => this.#toWall(at))])
+      if (queue.order !== undefined)
+        steps.push(['order', queue.order.json((at) => this.#toWall(at), Math.floor(this.#clock.now()))])
       yield { id, next, steps }
     }
   }

@@ -1,12 +1,13 @@
 /**
- * What the journal keeps of an ordered batch: popTime, invisibleMs, attemptId, then offset, count, acked, visible at (wall clock),
- * 1 if this delivery does not count, and for how long it was hidden when that is not `invisibleMs`.
+ * What the journal keeps of an ordered batch: popTime, invisibleMs, attemptId, then offset, count, acked, visible at (wall clock), and
+ * 1 if this delivery does not count; last the time (wall clock) at which this was written.
  */
 export type OrderBatchJson = [
   popTime: number,
   invisibleMs: number,
   attemptId: string,
-  messages: [offset: number, count: number, acked: 0 | 1, visibleAt: number, notCounted?: 0 | 1, hiddenMs?: number][],
+  messages: [offset: number, count: number, acked: 0 | 1, visibleAt: number, notCounted?: 1][],
+  writtenAt?: number,
 ]
 
 /** Of the journal: see Lease.isCounted. */
@@ -25,8 +26,6 @@ interface Ordered extends Delivery {
   isAcked: boolean
   /** Monotonic ms. */
   visibleAt: number
-  /** Since it was popped, or hidden last. */
-  hiddenMs: number
 }
 
 /**
@@ -51,37 +50,34 @@ export class OrderBatch {
     this.popTime = batch.popTime
     this.invisibleMs = batch.invisibleMs
     this.attemptId = batch.attemptId
-    const { visibleAt, isCounted, invisibleMs: hiddenMs } = batch
-    this.#messages = batch.deliveries.map((delivery) => {
-      return { ...delivery, isCounted, isAcked: false, visibleAt, hiddenMs }
-    })
+    const { visibleAt, isCounted } = batch
+    this.#messages = batch.deliveries.map((delivery) => ({ ...delivery, isCounted, isAcked: false, visibleAt }))
   }
 
-  /** @param toMonotonic turns a time of the wall clock into one of the monotonic clock, at most `leftMax` ms from now */
-  static of(json: OrderBatchJson, toMonotonic: (wall: number, leftMax: number) => number): OrderBatch {
-    const [popTime, invisibleMs, attemptId, messages] = json
+  /** @param toMonotonic turns a time of the wall clock into one of the monotonic clock, not more than `msMax` from now */
+  static of(json: OrderBatchJson, toMonotonic: (wall: number, msMax: number) => number): OrderBatch {
+    const [popTime, invisibleMs, attemptId, messages, writtenAt = 0] = json
     const deliveries = messages.map(([offset, count]): Delivery => ({ offset, count }))
     const batch = new OrderBatch({ popTime, invisibleMs, attemptId, deliveries, isCounted: true, visibleAt: 0 })
-    for (const [i, [, , acked, visibleAt, notCounted, hiddenMs = invisibleMs]] of messages.entries()) {
+    for (const [i, [, , acked, visibleAt, notCounted]] of messages.entries()) {
       const message = batch.#messages[i] as Ordered
       message.isAcked = acked === 1
       message.isCounted = notCounted !== NOT_COUNTED
-      message.hiddenMs = hiddenMs
-      message.visibleAt = toMonotonic(visibleAt, hiddenMs)
+      // The wall clock may have been set back since: nothing waits longer than it was to.
+      message.visibleAt = toMonotonic(visibleAt, Math.max(visibleAt - writtenAt, 0))
     }
     return batch
   }
 
-  json(toWall: (monotonic: number) => number): OrderBatchJson {
+  /** @param now wall clock */
+  json(toWall: (monotonic: number) => number, now: number): OrderBatchJson {
     const messages = this.#messages.map((message): OrderBatchJson[3][number] => {
-      const { offset, count, isAcked, visibleAt, isCounted, hiddenMs } = message
+      const { offset, count, isAcked, visibleAt, isCounted } = message
       const kept: OrderBatchJson[3][number] = [offset, count, isAcked ? 1 : 0, Math.ceil(toWall(visibleAt))]
-      const hiddenOtherwise = hiddenMs !== this.invisibleMs
-      if (!isCounted || hiddenOtherwise) kept.push(isCounted ? 0 : NOT_COUNTED)
-      if (hiddenOtherwise) kept.push(hiddenMs)
+      if (!isCounted) kept.push(NOT_COUNTED)
       return kept
     })
-    return [this.popTime, this.invisibleMs, this.attemptId, messages]
+    return [this.popTime, this.invisibleMs, this.attemptId, messages, now]
   }
 
   /** Messages of it that somebody holds. */
@@ -140,12 +136,11 @@ export class OrderBatch {
     return true
   }
 
-  /** @param now monotonic ms @returns false when the message is not held */
-  hide(offset: number, now: number, hiddenMs: number): boolean {
+  /** @returns false when the message is not held */
+  hide(offset: number, visibleAt: number): boolean {
     const message = this.#find(offset)
     if (message === undefined || message.isAcked) return false
-    message.visibleAt = now + hiddenMs
-    message.hiddenMs = hiddenMs
+    message.visibleAt = visibleAt
     return true
   }
 

@@ -115,7 +115,7 @@ export class OrderedLeases {
   hide(queue: LeaseQueue, offset: number, receipt: Receipt, invisibleMs: number): Epoch | undefined {
     const { order } = queue
     if (order?.popTime !== receipt.popTime) return undefined
-    if (!order.hide(offset, this.#clock.monotonic(), invisibleMs)) return undefined
+    if (!order.hide(offset, this.#clock.monotonic() + invisibleMs)) return undefined
     this.#set(queue, order)
     // The batch keeps its epoch, so the receipt says the new time from there (AckMessageProcessor.java).
     const { popTime } = order

@@ -218,7 +218,9 @@ test('a snapshot of the leases says the same of them as the entries it replaces'
     [...(first.queue?.leases ?? [])].map((lease) => ({ ...lease, queue: second.queue })),
   )
   expect(second.snapshot).toEqual(first.snapshot)
-  expect(first.queue?.order?.json((at) => at)[3].map(([offset, count, , , marks]) => [offset, count, marks])).toEqual([
+  expect(
+    first.queue?.order?.json((at) => at, 0)[3].map(([offset, count, , , marks]) => [offset, count, marks]),
+  ).toEqual([
     [20, 0, 1],
     [21, 2, undefined],
   ])

@@ -1,3 +1,4 @@
+import { sleep, systemClock } from '@tandemmq/client'
 import { ResolverService } from '@tandemmq/outbox'
 import type { ResolverStats } from '@tandemmq/outbox'
 import type { Call, Command } from '../command.ts'
@@ -35,11 +36,11 @@ export const resolver: Command = {
         { ready: true, ...service.stats() },
         ({ domain }) => `TandemMQ resolver ready for domain ${domain}`,
       )
-      const report = (): void => call.reportLine(service.stats(), plain)
-      const timer = seconds === 0 ? undefined : setInterval(report, seconds * 1_000)
-      await aborted(stop)
-      clearInterval(timer)
-      report()
+      while (!stop.aborted) {
+        if (seconds === 0) await aborted(stop)
+        else await sleep(systemClock, seconds * 1_000, stop).catch(() => {})
+        call.reportLine(service.stats(), plain)
+      }
     })
   },
 }

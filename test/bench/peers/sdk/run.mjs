@@ -1,7 +1,8 @@
 // Our SDK with our broker against other clients with their servers, in turn on one machine: `npm run bench:peers -- clients [options]`, or
 // node test/bench/peers/sdk/run.mjs [--rounds 3] [--seconds 3] [--count 200000] [--only nats|rabbit|kafka] [--window 256]. 1 KiB bodies, confirmed
-// sends with as many in flight for each Node client; Kafka's Java producer chooses for itself. Consumers have an empty handler and
-// acknowledge as their library means it. Rates belong to the machine and the moment: the ratio inside one round counts.
+// sends with as many in flight for each client. Kafka's Java producer bounds the bytes it holds (`buffer.memory`), so both have the same: as
+// many as the others, and once more the 32 MiB it takes by default. Consumers have an empty handler and acknowledge as their library
+// means it. Rates belong to the machine and the moment: the ratio inside one round counts.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,6 +23,8 @@ const { values } = parseArgs({
   },
 })
 const program = fileURLToPath(new URL('client.mjs', import.meta.url))
+/** Messages of 1 KiB in the 32 MiB that Kafka's producer holds by default. */
+const WIDE_WINDOW = 32_768
 /** amqplib's quorum queue is slow enough for a fifth to do. */
 const rabbitCount = Math.ceil(Number(values.count) / 5)
 const debian = 'apt-get install'
@@ -33,7 +36,13 @@ const peers = {
     absent: () => missing('java', 'a JDK') ?? missing('mvn', 'Maven fetches Kafka'),
   },
 }
-const floors = { 'produce nats': [3, 5], 'consume nats': [2, 4], 'consume rabbit': [15, 30], 'produce kafka': [2, 5] }
+const floors = {
+  'produce nats': [3, 5],
+  'consume nats': [2, 4],
+  'consume rabbit': [15, 30],
+  'produce kafka': [2, 5],
+  'wide kafka': [2, 5],
+}
 
 function output(command, args) {
   return new Promise((resolve, reject) => {
@@ -71,9 +80,9 @@ async function drive(kind, mode, address, packages, more = {}) {
 }
 
 /** Its rate once the JVM is warm. */
-async function driveKafka(address, jars) {
+async function driveKafka(address, jars, window) {
   const records = 700_000
-  const props = [`bootstrap.servers=${address}`, 'acks=1']
+  const props = [`bootstrap.servers=${address}`, 'acks=1', `buffer.memory=${window * 1_024}`]
   const args = ['-Xms512m', '-Xmx512m', '-cp', jars, 'org.apache.kafka.tools.ProducerPerformance', '--topic', 'bench']
   const sizes = ['--num-records', records, '--record-size', 1_024, '--throughput', -1]
   const out = await output('java', [...args, ...sizes.map(String), '--producer-props', ...props])
@@ -88,10 +97,16 @@ const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1]
 /** One server at a time runs, so that none costs the other anything. */
 async function roundOf(kind, packages, jars) {
   const figures = {}
-  if (kind === 'kafka') figures.produce = await withServer(kind, jars, (address) => driveKafka(address, jars))
-  else {
+  if (kind === 'kafka') {
+    figures.produce = await withServer(kind, jars, (address) => driveKafka(address, jars, Number(values.window)))
+    figures.wide = await withServer(kind, jars, (address) => driveKafka(address, jars, WIDE_WINDOW))
+  } else {
     const count = kind === 'rabbit' ? rabbitCount : Number(values.count)
     figures.produce = await withServer(kind, jars, (address) => drive(kind, 'produce', address, packages))
+    if (kind === 'tandem' && present.includes('kafka')) {
+      const more = { window: WIDE_WINDOW }
+      figures.wide = await withServer(kind, jars, (address) => drive(kind, 'produce', address, packages, more))
+    }
     figures.consume = await withServer(kind, jars, async (address) => {
       await drive(kind, 'fill', address, packages, { count })
       return drive(kind, 'consume', address, packages, { count })
@@ -129,11 +144,12 @@ for (let round = 0; round < Number(values.rounds); round++) {
 const rows = {}
 const of = (kind, part, what) => median(rounds.map((figures) => figures[kind][part][what] ?? Number.NaN))
 for (const kind of present) {
-  for (const part of ['produce', 'consume']) {
+  for (const part of ['produce', 'wide', 'consume']) {
     if (rounds[0][kind][part] === undefined) continue
     const ratio = median(rounds.map((figures) => figures.tandem[part].perSecond / figures[kind][part].perSecond))
     const [floor, aim] = floors[`${part} ${kind}`] ?? []
-    rows[`${part}, ${peers[kind].name}`] = {
+    const what = part === 'wide' ? 'produce, 32 MiB in flight' : part
+    rows[`${what}, ${peers[kind].name}`] = {
       'ours/s': Math.round(of('tandem', part, 'perSecond')),
       'our client us CPU': Number(of('tandem', part, 'cpu').toFixed(2)),
       'peer/s': Math.round(of(kind, part, 'perSecond')),
