@@ -1,11 +1,27 @@
-export { ReconsumeLater, RejectMessage, TandemError } from '@tandemmq/client'
+export { TandemError } from '@tandemmq/client'
 export type { ConsumedMessage, OutgoingMessage, ReplyMessage, SendReceipt } from '@tandemmq/client'
+export { connectTandem, tandemStrategy } from './connect-tandem.ts'
+export type { ConnectTandemOptions, TandemStrategyOptions } from './connect-tandem.ts'
 export { MessageListener, OnMessage } from './decorators.ts'
 export type { LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
 export type { TandemModuleOptions, TandemOverrides } from './module-options.ts'
+export { ReconsumeLater, RejectMessage } from './outcome-exceptions.ts'
+export { TandemClient } from './tandem-client.ts'
+export type { TandemClientOptions, TandemClientStatus } from './tandem-client.ts'
 export { TandemConnection } from './tandem-connection.ts'
 export { TandemContext } from './tandem-context.ts'
 export { TandemListeners } from './tandem-listeners.ts'
 export { TandemModule } from './tandem-module.ts'
+export { TandemEvent, TandemRequest } from './tandem-patterns.ts'
+export type { TandemPatternOptions } from './tandem-patterns.ts'
+export { TandemRecord } from './tandem-record.ts'
+export type { TandemRecordFields } from './tandem-record.ts'
+export { TandemServer } from './tandem-server.ts'
+export type {
+  TandemServerEvents,
+  TandemServerOptions,
+  TandemServerStatus,
+  TransportConnection,
+} from './tandem-server.ts'
 export { TandemTemplate } from './tandem-template.ts'
-export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT } from './tokens.ts'
+export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT, tandemTransport } from './tokens.ts'

@@ -6,6 +6,7 @@ import type { TandemModuleOptions } from './module-options.ts'
 import { TandemConnection } from './tandem-connection.ts'
 import { TandemListeners } from './tandem-listeners.ts'
 import { TandemTemplate } from './tandem-template.ts'
+import { TandemTransports } from './tandem-transports.ts'
 import { TANDEM_OPTIONS, TANDEM_OVERRIDES } from './tokens.ts'
 
 const { ConfigurableModuleClass } = new ConfigurableModuleBuilder<TandemModuleOptions>({
@@ -29,6 +30,7 @@ const { ConfigurableModuleClass } = new ConfigurableModuleBuilder<TandemModuleOp
     TandemConnection,
     TandemListeners,
     TandemTemplate,
+    TandemTransports,
   ],
   exports: [TANDEM_OPTIONS, TandemConnection, TandemListeners, TandemTemplate],
 })
