@@ -3,14 +3,24 @@ export type { ConsumedMessage, OutgoingMessage, ReplyMessage, SendReceipt } from
 export { connectTandem, tandemStrategy } from './connect-tandem.ts'
 export type { ConnectTandemOptions, TandemStrategyOptions } from './connect-tandem.ts'
 export { MessageListener, OnMessage } from './decorators.ts'
+export { InjectTandem, InjectTandemConnection, tandemConnectionToken, tandemToken } from './inject.ts'
 export type { LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
-export type { TandemModuleOptions, TandemOverrides } from './module-options.ts'
+export type {
+  LookUp,
+  OutboxDatabase,
+  TandemModuleOptions,
+  TandemOutboxOptions,
+  TandemOverrides,
+} from './module-options.ts'
 export { ReconsumeLater, RejectMessage } from './outcome-exceptions.ts'
 export { TandemClient } from './tandem-client.ts'
 export type { TandemClientOptions, TandemClientStatus } from './tandem-client.ts'
 export { TandemConnection } from './tandem-connection.ts'
+export { TandemConnections } from './tandem-connections.ts'
 export { TandemContext } from './tandem-context.ts'
+export type { ListeningGroup } from './tandem-listeners.ts'
 export { TandemListeners } from './tandem-listeners.ts'
+export type { TandemModuleExtras } from './tandem-module.ts'
 export { TandemModule } from './tandem-module.ts'
 export { TandemEvent, TandemRequest } from './tandem-patterns.ts'
 export type { TandemPatternOptions } from './tandem-patterns.ts'
@@ -24,4 +34,4 @@ export type {
   TransportConnection,
 } from './tandem-server.ts'
 export { TandemTemplate } from './tandem-template.ts'
-export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT, tandemTransport } from './tokens.ts'
+export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT, tandemOptionsToken, tandemTransport } from './tokens.ts'
