@@ -215,6 +215,8 @@ export class ChaosWorld implements AsyncDisposable {
 
   /** No more transactions; resolves when those under way have ended. The processes live on. */
   async finishTransactions(): Promise<void> {
+    // Who has just been started does not listen yet.
+    await Promise.all(this.seats.map(({ program }) => program.ready(30_000)))
     for (const seat of this.seats) seat.program.signal('SIGUSR2')
     for (const { name, program } of this.seats) {
       const deadline = Date.now() + DONE_MS_MAX
