@@ -2,12 +2,22 @@ export { defineTopic, ReconsumeLater, RejectMessage, TandemError } from '@tandem
 export type { AnyTopic, MessageFields, StandardSchema, Topic } from '@tandemmq/client'
 export type { ConsumedMessage, OutgoingMessage, ReplyMessage, SendReceipt } from '@tandemmq/client'
 export { MessageListener, OnMessage } from './decorators.ts'
+export { InjectTandem, InjectTandemConnection, tandemConnectionToken, tandemToken } from './inject.ts'
 export type { LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
-export type { TandemModuleOptions, TandemOverrides } from './module-options.ts'
+export type {
+  LookUp,
+  OutboxDatabase,
+  TandemModuleOptions,
+  TandemOutboxOptions,
+  TandemOverrides,
+} from './module-options.ts'
 export { TandemConnection } from './tandem-connection.ts'
+export { TandemConnections } from './tandem-connections.ts'
 export { TandemContext } from './tandem-context.ts'
+export type { ListeningGroup } from './tandem-listeners.ts'
 export { TandemListeners } from './tandem-listeners.ts'
+export type { TandemModuleExtras } from './tandem-module.ts'
 export { TandemModule } from './tandem-module.ts'
 export { TandemTemplate } from './tandem-template.ts'
-export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT } from './tokens.ts'
+export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT, tandemOptionsToken } from './tokens.ts'
 export type { TypedHandler, TypedListenerOptions } from './typed-listener.ts'

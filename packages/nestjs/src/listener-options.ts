@@ -4,6 +4,8 @@ import type { ConsumedMessage, PushConsumerOptions, StandardSchema } from '@tand
 /** What a listener wants to hear and how. Options left out come from `TandemModule.forRoot({ listeners })`. */
 export interface ListenerOptions {
   topic: string
+  /** Name of the `TandemModule.forRoot({ name, … })` it listens to. Default: the one without a name. */
+  connection?: string
   /**
    * Consumer group: every group gets each message once. One group has one subscription per topic, in all processes;
    * two listeners of one group on the same topic fail the boot.

@@ -1,4 +1,4 @@
-import { Inject, Injectable, Logger } from '@nestjs/common'
+import { Logger } from '@nestjs/common'
 import { isTopic, TandemError } from '@tandemmq/client'
 import type {
   CancelOutcome,
@@ -15,7 +15,7 @@ import type {
 } from '@tandemmq/client'
 import type { Database, Messages, TransactionOf, TransactionOptions } from '@tandemmq/outbox'
 import type { Knex } from 'knex'
-import { TandemConnection } from './tandem-connection.ts'
+import type { TandemConnection } from './tandem-connection.ts'
 
 /**
  * Sends. Everything fails with a `TandemError`: branch on `code`, ask `retryable`.
@@ -23,13 +23,12 @@ import { TandemConnection } from './tandem-connection.ts'
  * `D` is the database of the module and decides what a transaction hands out: `Knex.Transaction` for knex (default),
  * `PoolClient` for `TandemTemplate<pg.Pool>`.
  */
-@Injectable()
 export class TandemTemplate<D extends Database = Knex> {
   private readonly connection: TandemConnection
   private readonly logger = new Logger('TandemTemplate')
   private startedProducer: Producer | undefined
 
-  constructor(@Inject(TandemConnection) connection: TandemConnection) {
+  constructor(connection: TandemConnection) {
     this.connection = connection
   }
 
@@ -112,7 +111,8 @@ export class TandemTemplate<D extends Database = Knex> {
 
   /**
    * Runs `work` in a database transaction that carries messages: consumers see them if and only if it committed.
-   * Inside a transaction of this template `work` joins it (Spring's REQUIRED): it commits with the outer one.
+   * Inside a transaction of this template, of a listener with an inbox, or of the application (option `currentTransaction`)
+   * `work` joins it (Spring's REQUIRED): it commits with the outer one.
    * @returns what `work` returned, after the commit
    * @throws what `work` threw, after the rollback; {TandemError} TRANSACTION_ROLLED_BACK when the database rolled back by itself
    */
@@ -121,7 +121,7 @@ export class TandemTemplate<D extends Database = Knex> {
     options?: TransactionOptions,
   ): Promise<T> {
     const { scopes } = this.connection
-    const joined = scopes.current()
+    const joined = this.connection.currentTransaction()
     if (joined !== undefined) return work(joined.trx as TransactionOf<D>, joined.messages)
     const outbox = await this.connection.outbox()
     return outbox.transaction(
@@ -149,7 +149,7 @@ export class TandemTemplate<D extends Database = Knex> {
     const message = isTyped ? first.message(second, fields) : first
     const trx = isTyped ? fourth : (second as TransactionOf<D> | undefined)
     if (trx !== undefined) return this.connection.startedOutbox().join(trx).send(message)
-    const scope = this.connection.scopes.current()
+    const scope = this.connection.currentTransaction()
     if (scope === undefined) {
       throw new TandemError('NO_TRANSACTION', `enqueue to ${message.topic} outside of transaction(); send() needs none`)
     }
@@ -158,7 +158,7 @@ export class TandemTemplate<D extends Database = Knex> {
 
   /** The transaction the call runs in, if it runs in one. */
   currentTransaction(): TransactionOf<D> | undefined {
-    return this.connection.scopes.current()?.trx as TransactionOf<D> | undefined
+    return this.connection.currentTransaction()?.trx as TransactionOf<D> | undefined
   }
 
   private async producer(): Promise<Producer> {

@@ -12,3 +12,11 @@ export const TANDEM_TRANSPORT: unique symbol = Symbol.for('tandemmq')
 
 export const LISTENER_CLASS: unique symbol = Symbol.for('tandemmq.nestjs.listener')
 export const LISTENER_METHODS: unique symbol = Symbol.for('tandemmq.nestjs.methods')
+
+/** Name of the connection of `forRoot` without a `name`. */
+export const DEFAULT_CONNECTION = 'default'
+
+/** Token of the options of a connection, to override them in a test. */
+export function tandemOptionsToken(connection: string = DEFAULT_CONNECTION): symbol {
+  return connection === DEFAULT_CONNECTION ? TANDEM_OPTIONS : Symbol.for(`tandemmq.nestjs.options.${connection}`)
+}

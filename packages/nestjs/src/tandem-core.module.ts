@@ -1,0 +1,25 @@
+import { Global, Module } from '@nestjs/common'
+import { DiscoveryModule, MetadataScanner } from '@nestjs/core'
+import { ListenerConsumers } from './listener-consumers.ts'
+import { ListenerDiscovery } from './listener-discovery.ts'
+import { ListenerInvoker } from './listener-invoker.ts'
+import { TandemConnections } from './tandem-connections.ts'
+import { TandemListeners } from './tandem-listeners.ts'
+import { TANDEM_OVERRIDES } from './tokens.ts'
+
+/** What an application has once, however many connections it makes. */
+@Global()
+@Module({
+  imports: [DiscoveryModule],
+  providers: [
+    { provide: TANDEM_OVERRIDES, useValue: {} },
+    MetadataScanner,
+    ListenerDiscovery,
+    ListenerInvoker,
+    ListenerConsumers,
+    TandemConnections,
+    TandemListeners,
+  ],
+  exports: [TandemConnections, TandemListeners],
+})
+export class TandemCoreModule {}
