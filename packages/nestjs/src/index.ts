@@ -1,4 +1,5 @@
-export { TandemError } from '@tandemmq/client'
+export { defineTopic, TandemError } from '@tandemmq/client'
+export type { AnyTopic, MessageFields, StandardSchema, Topic } from '@tandemmq/client'
 export type { ConsumedMessage, OutgoingMessage, ReplyMessage, SendReceipt } from '@tandemmq/client'
 export { connectTandem, tandemStrategy } from './connect-tandem.ts'
 export type { ConnectTandemOptions, TandemStrategyOptions } from './connect-tandem.ts'
@@ -35,3 +36,4 @@ export type {
 } from './tandem-server.ts'
 export { TandemTemplate } from './tandem-template.ts'
 export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT, tandemOptionsToken, tandemTransport } from './tokens.ts'
+export type { TypedHandler, TypedListenerOptions } from './typed-listener.ts'

@@ -1,5 +1,5 @@
 import type { InjectionToken } from '@nestjs/common'
-import type { ConsumedMessage, PushConsumerOptions } from '@tandemmq/client'
+import type { ConsumedMessage, PushConsumerOptions, StandardSchema } from '@tandemmq/client'
 
 /** What a listener wants to hear and how. Options left out come from `TandemModule.forRoot({ listeners })`. */
 export interface ListenerOptions {
@@ -36,6 +36,11 @@ export interface ListenerOptions {
    * rejected), any other is JSON if it reads as JSON, else text. A function that throws rejects the message.
    */
   payload?: 'json' | 'text' | 'bytes' | ((message: ConsumedMessage) => unknown)
+  /**
+   * Any Standard Schema v1 (zod, valibot, arktype …): what it makes of the payload is what pipes and the listener get; what
+   * it refuses is a dead letter at once, with its issues as the reason. A topic of `defineTopic` brings its own.
+   */
+  schema?: StandardSchema
 }
 
 /** Options known only once the container is built: `get` is `ModuleRef.get` over the whole application. */

@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common'
-import { ReconsumeLater, RejectMessage } from '@tandemmq/client'
+import { conform, ReconsumeLater, RejectMessage } from '@tandemmq/client'
 import type { ConsumedMessage, MessageHandler } from '@tandemmq/client'
 import type { Invocation } from './listener-invoker.ts'
 import type { ListenerOptions } from './listener-options.ts'
@@ -37,6 +37,7 @@ export function messageHandlerOf(run: ListenerRun): MessageHandler {
     let payload: unknown
     try {
       payload = payloadOf(message, run.options.payload)
+      if (run.options.schema !== undefined) payload = await conform(run.options.schema, payload, 'payload')
     } catch (error) {
       throw rejected(run, context, 'payload cannot be read', error)
     }
