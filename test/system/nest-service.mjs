@@ -36,7 +36,7 @@ Ctx()(Orders.prototype, 'created', 1)
 Payload('sku')(Orders.prototype, 'level', 0)
 Controller()(Orders)
 
-class Service {}
+function Service() {}
 Module({ imports: [TandemModule.forRoot({ nameServers, group })], controllers: [Orders] })(Service)
 
 const app = await NestFactory.createMicroservice(Service, { ...tandemStrategy(), logger: ['error', 'warn'] })
