@@ -1,8 +1,10 @@
 export { ReconsumeLater, RejectMessage, TandemError } from '@tandemmq/client'
 export type { ConsumedMessage, OutgoingMessage, ReplyMessage, SendReceipt } from '@tandemmq/client'
 export { MessageListener, OnMessage } from './decorators.ts'
-export { InjectTandem, InjectTandemConnection, tandemConnectionToken, tandemToken } from './inject.ts'
-export type { LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
+export { Idempotent, IdempotentInterceptor } from './idempotent.ts'
+export { InjectProducer, InjectTandem, InjectTandemConnection } from './inject.ts'
+export { tandemConnectionToken, tandemProducerToken, tandemToken } from './inject.ts'
+export type { BatchOptions, LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
 export type {
   LookUp,
   OutboxDatabase,
@@ -10,12 +12,19 @@ export type {
   TandemOutboxOptions,
   TandemOverrides,
 } from './module-options.ts'
+export { PartialFailure } from './partial-failure.ts'
+export { TandemBatchContext } from './tandem-batch-context.ts'
+export type { InboxSettings } from './tandem-connection.ts'
 export { TandemConnection } from './tandem-connection.ts'
 export { TandemConnections } from './tandem-connections.ts'
 export { TandemContext } from './tandem-context.ts'
 export type { ListeningGroup } from './tandem-listeners.ts'
 export { TandemListeners } from './tandem-listeners.ts'
-export type { TandemModuleExtras } from './tandem-module.ts'
+export type { TandemFeatureOptions, TandemModuleExtras } from './tandem-module.ts'
 export { TandemModule } from './tandem-module.ts'
+export type { ProducerDefinition } from './tandem-producer.ts'
+export { TandemProducer } from './tandem-producer.ts'
 export { TandemTemplate } from './tandem-template.ts'
 export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT, tandemOptionsToken } from './tokens.ts'
+export type { LocalTransactions, TransactionListenerOptions } from './transaction-listener.ts'
+export { TransactionListener } from './transaction-listener.ts'

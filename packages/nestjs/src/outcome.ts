@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common'
-import { ReconsumeLater, RejectMessage } from '@tandemmq/client'
+import { conform, ReconsumeLater, RejectMessage } from '@tandemmq/client'
 import type { ConsumedMessage, MessageHandler } from '@tandemmq/client'
 import type { Invocation } from './listener-invoker.ts'
 import type { ListenerOptions } from './listener-options.ts'
@@ -37,6 +37,7 @@ export function messageHandlerOf(run: ListenerRun): MessageHandler {
     let payload: unknown
     try {
       payload = payloadOf(message, run.options.payload)
+      if (run.options.schema !== undefined) payload = await conform(run.options.schema, payload, 'payload')
     } catch (error) {
       throw rejected(run, context, 'payload cannot be read', error)
     }
@@ -77,7 +78,7 @@ function describe(run: ListenerRun, context: TandemContext): string {
 }
 
 /** ValidationPipe puts the interesting part into the response of its exception. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const response = (error as { getResponse?: () => unknown } | undefined)?.getResponse?.()
   const details = (response as { message?: unknown } | undefined)?.message
   if (Array.isArray(details)) return details.join('; ')

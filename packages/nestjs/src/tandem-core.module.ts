@@ -1,11 +1,13 @@
 import { Global, Module } from '@nestjs/common'
 import { DiscoveryModule, MetadataScanner } from '@nestjs/core'
+import { IdempotentInterceptor } from './idempotent.ts'
 import { ListenerConsumers } from './listener-consumers.ts'
 import { ListenerDiscovery } from './listener-discovery.ts'
 import { ListenerInvoker } from './listener-invoker.ts'
 import { TandemConnections } from './tandem-connections.ts'
 import { TandemListeners } from './tandem-listeners.ts'
 import { TANDEM_OVERRIDES } from './tokens.ts'
+import { TransactionListeners } from './transaction-listeners.ts'
 
 /** What an application has once, however many connections it makes. */
 @Global()
@@ -18,8 +20,10 @@ import { TANDEM_OVERRIDES } from './tokens.ts'
     ListenerInvoker,
     ListenerConsumers,
     TandemConnections,
+    IdempotentInterceptor,
     TandemListeners,
+    TransactionListeners,
   ],
-  exports: [TandemConnections, TandemListeners],
+  exports: [TandemConnections, IdempotentInterceptor, TandemListeners, TransactionListeners],
 })
 export class TandemCoreModule {}
