@@ -1,12 +1,13 @@
 import { ForbiddenException, Inject, Injectable, UnauthorizedException } from '@nestjs/common'
 import { RejectMessage, systemClock, TandemError } from '@tandemmq/client'
 import type { BroadcastOffsetStore, ConsumedMessage } from '@tandemmq/client'
+import { isObservable, lastValueFrom } from 'rxjs'
 import { BatchCollector } from './batch-collector.ts'
 import { withDeadline } from './deadline.ts'
 import type { MadeConsumer } from './group-consumer.ts'
 import { isIdempotent, withInbox } from './idempotent.ts'
 import type { FoundListener } from './listener-discovery.ts'
-import { withFilters } from './listener-filters.ts'
+import { hasFilters, withFilters } from './listener-filters.ts'
 import { ListenerInvoker } from './listener-invoker.ts'
 import type { Invocation } from './listener-invoker.ts'
 import type { ConsumerPlan, ConsumerSettings, PlannedListener } from './listener-plan.ts'
@@ -71,11 +72,16 @@ export class ListenerConsumers {
     if (options.batch !== undefined && typeof handler !== 'function' && isIdempotent(handler)) {
       throw new TandemError('LISTENER_INVALID', `${name} has both batch and @Idempotent(); use one of them`)
     }
-    let invoke = typeof handler === 'function' ? handler : this.invoker.invocationOf(handler)
+    const plain = typeof handler === 'function' ? handler : this.invoker.invocationOf(handler)
+    const isFiltered = typeof handler !== 'function' && hasFilters(handler)
+    const isWrapped = isFiltered || inbox || guardRefusal === 'reject' || timeoutMs !== undefined || options.batch
+    // Most have nothing around them, and then a message costs no promise.
+    if (!isWrapped) return plain
+    let invoke = awaiting(plain)
     if (inbox !== undefined && inbox !== false) {
       invoke = withInbox(connection, group, inbox === true ? {} : inbox, invoke)
     }
-    if (typeof handler !== 'function') invoke = withFilters(handler, invoke)
+    if (isFiltered) invoke = withFilters(handler, invoke)
     if (guardRefusal === 'reject') invoke = rejecting(invoke)
     if (timeoutMs !== undefined) invoke = withDeadline(timeoutMs, this.port(connection), invoke)
     return invoke
@@ -91,6 +97,14 @@ function settingsOf({ settings, listeners }: ConsumerPlan<unknown>): ConsumerSet
   const sizeMax = listeners[0]?.options.batch?.sizeMax
   if (sizeMax === undefined) return settings
   return { ...settings, concurrencyMax: (settings.concurrencyMax ?? CONCURRENCY_MAX) * sizeMax }
+}
+
+/** A method may return an Observable, which runs only when somebody waits for it. */
+function awaiting(invoke: Invocation): Invocation {
+  return async (payload, context) => {
+    const result = await invoke(payload, context)
+    return isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result
+  }
 }
 
 function rejecting(invoke: Invocation): Invocation {

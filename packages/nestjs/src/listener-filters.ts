@@ -20,10 +20,7 @@ interface Known {
  * application are not run: they answer HTTP requests as a rule, and would consume every failed message.
  */
 export function withFilters(listener: FoundListener, invoke: Invocation): Invocation {
-  const { metatype, method } = listener
-  const callback = (metatype.prototype as Record<string, object>)[method] as object
-  const own = [...declared(callback), ...declared(metatype)]
-  if (own.length === 0) return invoke
+  const own = filtersOf(listener)
   return async (payload, context) => {
     try {
       return await invoke(payload, context)
@@ -37,6 +34,16 @@ export function withFilters(listener: FoundListener, invoke: Invocation): Invoca
       return isObservable(answer) ? await lastValueFrom(answer, { defaultValue: undefined }) : answer
     }
   }
+}
+
+/** True for a listener with `@UseFilters()` on its method or class. */
+export function hasFilters(listener: FoundListener): boolean {
+  return filtersOf(listener).length > 0
+}
+
+function filtersOf({ metatype, method }: FoundListener): (Type<ExceptionFilter> | ExceptionFilter)[] {
+  const callback = (metatype.prototype as Record<string, object>)[method] as object
+  return [...declared(callback), ...declared(metatype)]
 }
 
 function declared(target: object): (Type<ExceptionFilter> | ExceptionFilter)[] {

@@ -6,6 +6,7 @@ import { ListenerDiscovery } from './listener-discovery.ts'
 import { ListenerInvoker } from './listener-invoker.ts'
 import { TandemConnections } from './tandem-connections.ts'
 import { TandemListeners } from './tandem-listeners.ts'
+import { TandemTransports } from './tandem-transports.ts'
 import { TANDEM_OVERRIDES } from './tokens.ts'
 import { TransactionListeners } from './transaction-listeners.ts'
 
@@ -23,6 +24,7 @@ import { TransactionListeners } from './transaction-listeners.ts'
     IdempotentInterceptor,
     TandemListeners,
     TransactionListeners,
+    TandemTransports,
   ],
   exports: [TandemConnections, IdempotentInterceptor, TandemListeners, TransactionListeners],
 })
