@@ -120,7 +120,7 @@ function describe(run: ListenerRun, context: TandemContext): string {
 }
 
 /** ValidationPipe puts the interesting part into the response of its exception. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const response = (error as { getResponse?: () => unknown } | undefined)?.getResponse?.()
   const details = (response as { message?: unknown } | undefined)?.message
   if (Array.isArray(details)) return details.join('; ')
