@@ -147,7 +147,8 @@ test('a batch listener that is @Idempotent fails the boot by name', async () => 
     code: 'LISTENER_INVALID',
     message: expect.stringContaining('Both.load'),
   })
-  await module.close()
+  // Nest 11 repeats what failed the boot.
+  await module.close().catch(() => {})
 })
 
 test('a deadline counts for the whole batch, whose context stays that of a batch', async () => {

@@ -91,8 +91,14 @@ async function boot(imports = both(), providers: unknown[] = [Sender, Listeners]
   const app = await Test.createTestingModule({ imports, providers: providers as [] })
     .setLogger(silent)
     .compile()
+  try {
+    await app.init()
+  } catch (error) {
+    // Nest 11 repeats what failed the boot.
+    await app.close().catch(() => {})
+    throw error
+  }
   open.push(app)
-  await app.init()
   Logger.overrideLogger(false)
   return app
 }
@@ -191,8 +197,14 @@ test('a module that is not global gives its template to those who import it only
 test('a test broker stands in for every connection and ends after the last part of the application', async () => {
   const builder = Test.createTestingModule({ imports: both(), providers: [Sender, Listeners] }).setLogger(silent)
   const app = await useTestBroker(builder).compile()
+  try {
+    await app.init()
+  } catch (error) {
+    // Nest 11 repeats what failed the boot.
+    await app.close().catch(() => {})
+    throw error
+  }
   open.push(app)
-  await app.init()
   Logger.overrideLogger(false)
   const [first, second] = ['default', 'audit'].map((name) => app.get(TandemConnections).get(name).options.nameServers)
   expect(second).toBe(first)

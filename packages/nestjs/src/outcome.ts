@@ -33,7 +33,8 @@ export interface ListenerRun {
 export function messageHandlerOf(run: ListenerRun): MessageHandler {
   const { invoke, options } = run
   const { schema } = options
-  const readsPayload = invoke.readsPayload !== false
+  // A body that is deserialized by a function is also checked by it.
+  const readsPayload = invoke.readsPayload !== false || typeof options.payload === 'function'
   // No promise for a listener that needs none.
   return (message, delivery) => {
     const context = new TandemContext([message, options.group, delivery])

@@ -190,7 +190,7 @@ test('a nested transaction of knex belongs to its root: released it waits for th
       throw new Error('only the inner one')
     })
     await expect(undone).rejects.toThrow('only the inner one')
-    await broker.settled().catch(() => {})
+    await broker.settled({ timeoutMs: 300 }).catch(() => {})
     expect(announced('nested')).toEqual([])
   })
   await expect.poll(() => announced('nested')).toEqual(['kept'])
