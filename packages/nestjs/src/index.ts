@@ -1,6 +1,8 @@
-export { defineTopic, ReconsumeLater, RejectMessage, TandemError } from '@tandemmq/client'
+export { defineTopic, TandemError } from '@tandemmq/client'
 export type { AnyTopic, MessageFields, StandardSchema, Topic } from '@tandemmq/client'
 export type { ConsumedMessage, OutgoingMessage, ReplyMessage, SendReceipt } from '@tandemmq/client'
+export { connectTandem, tandemStrategy } from './connect-tandem.ts'
+export type { ConnectTandemOptions, TandemStrategyOptions } from './connect-tandem.ts'
 export { MessageListener, OnMessage } from './decorators.ts'
 export { InjectTandem, InjectTandemConnection, tandemConnectionToken, tandemToken } from './inject.ts'
 export type { LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
@@ -11,6 +13,9 @@ export type {
   TandemOutboxOptions,
   TandemOverrides,
 } from './module-options.ts'
+export { ReconsumeLater, RejectMessage } from './outcome-exceptions.ts'
+export { TandemClient } from './tandem-client.ts'
+export type { TandemClientOptions, TandemClientStatus } from './tandem-client.ts'
 export { TandemConnection } from './tandem-connection.ts'
 export { TandemConnections } from './tandem-connections.ts'
 export { TandemContext } from './tandem-context.ts'
@@ -18,6 +23,17 @@ export type { ListeningGroup } from './tandem-listeners.ts'
 export { TandemListeners } from './tandem-listeners.ts'
 export type { TandemModuleExtras } from './tandem-module.ts'
 export { TandemModule } from './tandem-module.ts'
+export { TandemEvent, TandemRequest } from './tandem-patterns.ts'
+export type { TandemPatternOptions } from './tandem-patterns.ts'
+export { TandemRecord } from './tandem-record.ts'
+export type { TandemRecordFields } from './tandem-record.ts'
+export { TandemServer } from './tandem-server.ts'
+export type {
+  TandemServerEvents,
+  TandemServerOptions,
+  TandemServerStatus,
+  TransportConnection,
+} from './tandem-server.ts'
 export { TandemTemplate } from './tandem-template.ts'
-export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT, tandemOptionsToken } from './tokens.ts'
+export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT, tandemOptionsToken, tandemTransport } from './tokens.ts'
 export type { TypedHandler, TypedListenerOptions } from './typed-listener.ts'

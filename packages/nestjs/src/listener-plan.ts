@@ -21,7 +21,7 @@ export type ConsumerSettings = Pick<
   'mode' | 'ordered' | 'concurrencyMax' | 'attemptsMax' | 'startFrom'
 > & { drainTimeoutMs?: number }
 
-const perConsumer = ['mode', 'ordered', 'concurrencyMax', 'attemptsMax', 'startFrom'] as const
+export const perConsumer = ['mode', 'ordered', 'concurrencyMax', 'attemptsMax', 'startFrom'] as const
 
 /**
  * Puts the listeners of one group on one consumer: RocketMQ requires that all members of a group have the same
@@ -64,10 +64,17 @@ function checkTogether(plan: ConsumerPlan<unknown>, listener: PlannedListener<un
         'another group, or let one listener take all tags and branch on the tag',
     )
   }
+  checkSettings(plan.listeners, listener)
+}
+
+type Named = Pick<PlannedListener<unknown>, 'name' | 'options'>
+
+/** @throws {TandemError} LISTENER_INVALID when `listener` wants another setting than `others` of its group */
+export function checkSettings(others: readonly Named[], listener: Named): void {
   for (const field of perConsumer) {
-    const other = plan.listeners.find(({ options }) => differs(options[field], listener.options[field]))
+    const other = others.find(({ options }) => differs(options[field], listener.options[field]))
     if (other !== undefined) {
-      refuse(`${other.name} and ${listener.name} share group ${plan.group} but not the same ${field}`)
+      refuse(`${other.name} and ${listener.name} share group ${listener.options.group} but not the same ${field}`)
     }
   }
 }

@@ -13,6 +13,11 @@ export function payloadOf(message: ConsumedMessage, as: ListenerOptions['payload
   const text = message.text()
   if (as === 'text') return text
   if (as === 'json') return JSON.parse(text)
+  return valueOf(text)
+}
+
+/** JSON where the text is or must be JSON, else the text itself. @throws {SyntaxError} */
+export function valueOf(text: string): unknown {
   if (text === '') return undefined
   if (JSON_STARTS.has(text.trimStart().charAt(0))) return JSON.parse(text)
   try {

@@ -32,6 +32,11 @@ export class TandemContext extends BaseRpcContext<[message: ConsumedMessage, gro
     return this.args[0].tag
   }
 
+  /** {@link getTag} under RocketMQ's name: one tag, as everywhere in its model. */
+  getTags(): string {
+    return this.args[0].tag
+  }
+
   getKeys(): readonly string[] {
     return this.args[0].keys
   }

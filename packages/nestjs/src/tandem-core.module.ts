@@ -5,6 +5,7 @@ import { ListenerDiscovery } from './listener-discovery.ts'
 import { ListenerInvoker } from './listener-invoker.ts'
 import { TandemConnections } from './tandem-connections.ts'
 import { TandemListeners } from './tandem-listeners.ts'
+import { TandemTransports } from './tandem-transports.ts'
 import { TANDEM_OVERRIDES } from './tokens.ts'
 
 /** What an application has once, however many connections it makes. */
@@ -19,6 +20,7 @@ import { TANDEM_OVERRIDES } from './tokens.ts'
     ListenerConsumers,
     TandemConnections,
     TandemListeners,
+    TandemTransports,
   ],
   exports: [TandemConnections, TandemListeners],
 })

@@ -10,6 +10,14 @@ export const TANDEM_OVERRIDES: unique symbol = Symbol.for('tandemmq.nestjs.overr
 /** Transport id of `@TandemEvent` and `@TandemRequest`; its description is what instrumentation shows as protocol. */
 export const TANDEM_TRANSPORT: unique symbol = Symbol.for('tandemmq')
 
+/**
+ * Transport id of one connection: `Symbol.for('tandemmq')`, of a named one `Symbol.for('tandemmq:<name>')`. Two connections of
+ * one application need two, or Nest gives every handler to both.
+ */
+export function tandemTransport(connection?: string): symbol {
+  return connection === undefined ? TANDEM_TRANSPORT : Symbol.for(`tandemmq:${connection}`)
+}
+
 export const LISTENER_CLASS: unique symbol = Symbol.for('tandemmq.nestjs.listener')
 export const LISTENER_METHODS: unique symbol = Symbol.for('tandemmq.nestjs.methods')
 

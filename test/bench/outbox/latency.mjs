@@ -4,6 +4,7 @@ import { drivers, startOutbox } from './transactions.mjs'
 
 async function block(count, workers, transaction) {
   const times = []
+  const cpu = process.cpuUsage()
   let next = 0
   const lane = async () => {
     while (next++ < count) {
@@ -13,7 +14,8 @@ async function block(count, workers, transaction) {
     }
   }
   await Promise.all(Array.from({ length: workers }, lane))
-  return percentile(times, 0.5)
+  const { user, system } = process.cpuUsage(cpu)
+  return { ms: percentile(times, 0.5), cpu: (user + system) / count }
 }
 
 /** Chunks on their way to Postgres and to the broker, for each transaction. */
@@ -36,14 +38,14 @@ async function compare(world, driver, { delayMs, workers, rounds, count, floor, 
     const ways = { bare: () => bare(database), half: () => half(outbox) }
     for (const way of Object.values(ways)) await block(count, workers, way)
     const ratios = []
-    const times = { bare: [], half: [] }
+    const found = { bare: [], half: [] }
     for (let turn = 0; turn < rounds; turn++) {
       const now = {}
       for (const way of turn % 2 === 0 ? ['bare', 'half'] : ['half', 'bare']) {
         now[way] = await block(count, workers, ways[way])
-        times[way].push(now[way])
+        found[way].push(now[way])
       }
-      ratios.push(now.half / now.bare)
+      ratios.push(now.half.ms / now.bare.ms)
     }
     await outbox.close()
     const watched = await startOutbox(world, counted, { far })
@@ -51,10 +53,11 @@ async function compare(world, driver, { delayMs, workers, rounds, count, floor, 
     const [toPostgres, toBroker] = await requestsPer(far, Math.min(count, 100), () => half(watched))
     const { fallbacks } = outbox.stats()
     await watched.close()
+    const of = (way, what, digits) => round(median(found[way].map((one) => one[what])), digits)
     return figure(`transaction p50 against bare, ${driver}, ${name}`, median(ratios), floor, 'at most', {
-      ours: `${round(median(times.half), 3)} ms`,
-      other: `${round(median(times.bare), 3)} ms`,
-      notes: `${toPostgres} requests to Postgres, ${toBroker} to the broker each; ${fallbacks} forwarded`,
+      ours: `${of('half', 'ms', 3)} ms`,
+      other: `${of('bare', 'ms', 3)} ms`,
+      notes: `${toPostgres} requests to Postgres, ${toBroker} to the broker each; CPU of this process ${of('half', 'cpu', 0)} against ${of('bare', 'cpu', 0)} us; ${fallbacks} forwarded`,
     })
   } finally {
     await Promise.all([world.using(database, () => {}), world.using(counted, () => {})])

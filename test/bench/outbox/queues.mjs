@@ -69,8 +69,9 @@ async function measure(world, name, loop, seconds) {
     const perSecond = await loop(transaction, seconds)
     const backlog = orders - consumed
     const deadline = performance.now() + DRAIN_MS
-    while (consumed < orders && performance.now() < deadline) await elapse(5)
-    if (consumed < orders) throw new Error(`${name}: ${orders - consumed} of ${orders} messages did not arrive`)
+    const missing = () => orders - consumed
+    while (missing() > 0 && performance.now() < deadline) await elapse(5)
+    if (missing() > 0) throw new Error(`${name}: ${missing()} of ${orders} messages did not arrive`)
     const latencies = []
     for (let order = first; order < orders; order++) {
       latencies.push(Math.max(0, consumedAt[order] - committedAt[order]))

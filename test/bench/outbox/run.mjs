@@ -1,6 +1,6 @@
 // What messages in Postgres transactions cost: `npm run bench:outbox [-- --rounds 5 --seconds 4 --only PART --json]`, parts latency, queues,
-// wal, drain, check-backs, kill. One Postgres that waits for its disk, the broker program with sync flush, everything on this
-// machine. What is compared runs in turn; medians of rounds, and only ratios mean something elsewhere. `--smoke` is tiny.
+// wal, drain, check-backs, kill. One Postgres that waits for its disk, the broker program with sync flush (`--no-disk`: neither
+// waits), everything on this machine. What is compared runs in turn; medians of rounds, and only ratios mean something elsewhere. `--smoke` is tiny.
 import { parseArgs } from 'node:util'
 import { parts } from './parts.mjs'
 
@@ -11,11 +11,13 @@ const { values } = parseArgs({
     only: { type: 'string' },
     smoke: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    'no-disk': { type: 'boolean', default: false },
   },
 })
 const { smoke, json, only } = values
 const options = {
   smoke,
+  disk: !values['no-disk'],
   rounds: Number(values.rounds ?? (smoke ? 1 : 5)),
   seconds: Number(values.seconds ?? (smoke ? 0.5 : 4)),
 }

@@ -1,4 +1,4 @@
-// One Postgres server that waits for its disk, one broker program (sync flush, the default), and the application's tables.
+// One Postgres server, one broker program, and the application's tables.
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -51,18 +51,19 @@ async function startProxy(port, delayMs) {
 }
 
 export class World {
-  #ends = []
-
-  /** @param settings of the broker */
-  static async start(settings = {}) {
+  /**
+   * @param options.disk false: neither Postgres nor the broker waits for the disk, for machines whose disk is others' too
+   * @param settings of the broker
+   */
+  static async start({ disk }, settings = {}) {
     const world = new World()
     world.directory = mkdtempSync(join(tmpdir(), 'tandemmq-bench-outbox-'))
     // No checkpoint in the middle: full pages after it would be taken for somebody's WAL.
     world.cluster = await PostgresCluster.start({
-      ...{ fsync: 'on', shared_buffers: '256MB', max_wal_size: '4GB', checkpoint_timeout: '1h' },
+      ...{ fsync: disk ? 'on' : 'off', shared_buffers: '256MB', max_wal_size: '4GB', checkpoint_timeout: '1h' },
     })
     world.url = world.cluster.url('postgres')
-    world.settings = settings
+    world.settings = { flush: disk ? 'sync' : 'async', ...settings }
     await world.startBroker()
     await world.#prepare()
     return world

@@ -83,7 +83,7 @@ export class ChaosWorld implements AsyncDisposable {
     try {
       // What clients did wrong is of no interest in the server's log, and there will be much of it.
       const settings = { log_min_messages: 'log', log_min_error_statement: 'panic', ...options.postgres }
-      const [cluster] = await Promise.all([PostgresCluster.start(settings), world.#broker.ready()])
+      const [cluster] = await Promise.all([PostgresCluster.start(settings), world.#broker.ready(60_000)])
       world.#cluster = cluster
       world.postgres = cluster
       world.#front = await StreamProxy.start(cluster.port)

@@ -1,0 +1,124 @@
+import type { ConsumerDeserializer, MessageHandler as NestHandler } from '@nestjs/microservices'
+import { ReconsumeLater, RejectMessage, TandemError } from '@tandemmq/client'
+import type { ConsumedMessage, MessageHandler, Producer } from '@tandemmq/client'
+import { Logger } from '@nestjs/common'
+import { isObservable, lastValueFrom, tap } from 'rxjs'
+import { failureOf } from './handler-watch.ts'
+import { messageHandlerOf } from './outcome.ts'
+import { payloadOf } from './payload.ts'
+import { packetError, rpcErrorOf, wantsPackets } from './rpc-packets.ts'
+import type { ReplyPacket } from './rpc-packets.ts'
+import type { TandemContext } from './tandem-context.ts'
+import type { TransportHandler } from './transport-plan.ts'
+
+/** What deliveries need of their server. */
+export interface DeliveryPort {
+  producer(): Promise<Producer>
+  readonly deserializer: ConsumerDeserializer | undefined
+  /** Runs the handler between the hooks of instrumentation; settles as `work` does. */
+  process<T>(context: TandemContext, work: () => Promise<T>): Promise<T>
+}
+
+type Handler = TransportHandler<NestHandler>
+
+const logger = new Logger('TandemServer')
+
+/** What one subscription does with a message: the handler of its tag runs, and decides about it as a listener does. */
+export function deliveryHandler(handlers: readonly Handler[], port: DeliveryPort): MessageHandler {
+  const byTag = new Map<string, MessageHandler>()
+  let other: MessageHandler | undefined
+  for (const handler of handlers) {
+    const run = runOf(handler, port)
+    const { tags } = handler.options
+    if (tags === undefined) other = run
+    else for (const tag of tags) byTag.set(tag, run)
+  }
+  return (message, delivery) => {
+    const handler = byTag.get(message.tag) ?? other
+    if (handler !== undefined) return handler(message, delivery)
+    // A retry of what an earlier version subscribed to: another process may know it, else it ends as a dead letter.
+    throw new TandemError('SUBSCRIPTION_NOT_EXIST', `tag ${message.tag} of topic ${message.topic} has no handler here`)
+  }
+}
+
+function runOf(handler: Handler, port: DeliveryPort): MessageHandler {
+  return messageHandlerOf({
+    name: handler.name,
+    // The body is read in `invoke`, where an asker can still be told that it could not.
+    options: { ...handler.options, payload: () => undefined },
+    invoke: (_, context) => invoke(handler, port, context),
+    isPayloadRefusal: (context, error) => failureOf(context)?.isRefusal === true && !isOutcome(error),
+    reply: (message, packet) => reply(port, message, packet as ReplyPacket),
+  })
+}
+
+/**
+ * Runs the handler and its stream to their end.
+ * @returns the answer, should somebody wait for one
+ * @throws what decides about the message. A failed request of which the asker has been told is not thrown: it is consumed,
+ *   because nobody waits for the result of another try.
+ */
+async function invoke(handler: Handler, port: DeliveryPort, context: TandemContext): Promise<ReplyPacket> {
+  const message = context.getMessage()
+  const answers = wantsPackets(message)
+  const responses: unknown[] = []
+  let raised: unknown
+  try {
+    const payload = await payloadFrom(handler, port, message)
+    await port.process(context, async () => {
+      try {
+        await collect(await handler.handler(payload, context), responses, answers)
+      } catch (error) {
+        raised = error
+        throw rpcErrorOf(error, failureOf(context))
+      }
+    })
+    return { responses }
+  } catch (error) {
+    if (!answers || error instanceof ReconsumeLater) throw error
+    const packet = { responses, err: packetError(raised ?? error) }
+    const isRejected = error instanceof RejectMessage || failureOf(context)?.isRefusal === true
+    if (!isRejected) {
+      const text = error instanceof Error ? error.message : String(error)
+      logger.error(`${handler.name}: request ${message.messageId} to ${message.topic} is answered with: ${text}`, error)
+      return packet
+    }
+    await reply(port, message, packet).catch((lost: unknown) => logger.warn(`no reply to ${message.messageId}`, lost))
+    throw error
+  }
+}
+
+async function payloadFrom({ options }: Handler, port: DeliveryPort, message: ConsumedMessage): Promise<unknown> {
+  try {
+    const payload = payloadOf(message, options.payload)
+    if (port.deserializer === undefined) return payload
+    const packet = await port.deserializer.deserialize(payload, { topic: message.topic, message })
+    return packet.data
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error)
+    throw new RejectMessage(`payload cannot be read: ${text}`, { cause: error })
+  }
+}
+
+/** Waits for the end of what the handler returned. An event may emit without end of memory: only its last value is kept. */
+async function collect(result: unknown, responses: unknown[], all: boolean): Promise<void> {
+  if (!isObservable(result)) {
+    responses.push(result)
+    return
+  }
+  const keep = (value: unknown): void => {
+    if (!all) responses.length = 0
+    responses.push(value)
+  }
+  // Without a default an Observable that emits nothing would fail with EmptyError.
+  await lastValueFrom(result.pipe(tap(keep)), { defaultValue: undefined })
+}
+
+async function reply(port: DeliveryPort, message: ConsumedMessage, packet: ReplyPacket): Promise<void> {
+  const producer = await port.producer()
+  await producer.reply(message, wantsPackets(message) ? packet : (packet.responses.at(-1) ?? null))
+}
+
+function isOutcome(error: unknown): boolean {
+  return error instanceof ReconsumeLater || error instanceof RejectMessage
+}
