@@ -16,6 +16,7 @@ import type pg from 'pg'
 declare global {
   interface Order { id: string; amount: number }
   const order: Order
+  class AppModule {}
   const knex: Knex
   const pool: pg.Pool
   const client: pg.PoolClient
