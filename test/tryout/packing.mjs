@@ -41,7 +41,8 @@ export async function startRegistry(tarballs, directory, upstream) {
     const { name, version, filename, integrity, shasum } = packed
     const dist = { tarball: `${url}/tarballs/${filename}`, integrity, shasum }
     const versions = { [version]: { ...manifests.get(name), dist } }
-    response.writeHead(200, { 'content-type': 'application/json' })
+    // The same port may belong to another build tomorrow.
+    response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
     response.end(JSON.stringify({ name, 'dist-tags': { latest: version }, versions }))
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))

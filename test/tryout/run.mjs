@@ -97,8 +97,6 @@ try {
     npm_config_registry: registry.url,
     npm_config_audit: 'false',
     npm_config_fund: 'false',
-    // npm trusts what its cache has by version, and ours is rebuilt under the same one.
-    npm_config_cache: join(folder, 'npm-cache'),
     NAME_SERVERS: `127.0.0.1:${ports.broker}`,
     PORT: String(ports.http),
   }

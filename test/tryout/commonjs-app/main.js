@@ -18,7 +18,9 @@ async function main() {
     }
   }
   MessageListener({ topic: orders, group: 'billing', startFrom: 'first' })(Billing)
-  class AppModule {}
+  const AppModule = class {
+    named = true
+  }
   Module({ imports: [TandemModule.forRoot({ nameServers: broker.address, group: 'app' })], providers: [Billing] })(
     AppModule,
   )
