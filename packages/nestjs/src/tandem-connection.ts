@@ -1,60 +1,59 @@
-import { Inject, Injectable, Logger } from '@nestjs/common'
+import { Logger } from '@nestjs/common'
 import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common'
-import { Producer, PushConsumer, TandemError } from '@tandemmq/client'
-import type { ConnectionOptions } from '@tandemmq/client'
+import { Producer, PushConsumer, TandemError, TransactionProducer } from '@tandemmq/client'
+import type {
+  BroadcastOffsetStore,
+  ConnectionOptions,
+  ProducerOptions,
+  TransactionProducerOptions,
+} from '@tandemmq/client'
 import { Inbox, Outbox } from '@tandemmq/outbox'
-import type { Database } from '@tandemmq/outbox'
+import type { Database, InboxOptions } from '@tandemmq/outbox'
 import { nestLogger } from './nest-logger.ts'
 import type { ConsumerSettings } from './listener-plan.ts'
 import { overridden } from './module-options.ts'
-import type { TandemModuleOptions, TandemOverrides } from './module-options.ts'
-import { TANDEM_OPTIONS, TANDEM_OVERRIDES } from './tokens.ts'
+import type { ConnectionHost, LookUp, TandemModuleOptions } from './module-options.ts'
+import { Once } from './once.ts'
+import { databaseOf, hookedTransaction, settingsOfOutbox } from './outbox-wiring.ts'
+import { DEFAULT_CONNECTION } from './tokens.ts'
 import { TransactionScopes } from './transaction-scope.ts'
+import type { CurrentTransaction } from './transaction-scope.ts'
 
-/** One value made at most once at a time: callers share the attempt, a failed attempt is forgotten. */
-class Once<T> {
-  private attempt: Promise<T> | undefined
-  private readonly make: () => Promise<T>
+/** How an inbox remembers; see `InboxOptions`. */
+export type InboxSettings = Partial<
+  Pick<InboxOptions<Database>, 'fence' | 'acceptReplays' | 'retentionMs' | 'lockTimeoutMs'>
+>
 
-  constructor(make: () => Promise<T>) {
-    this.make = make
-  }
-
-  get(): Promise<T> {
-    if (this.attempt === undefined) {
-      const attempt = this.make()
-      this.attempt = attempt
-      attempt.catch(() => {
-        if (this.attempt === attempt) this.attempt = undefined
-      })
-    }
-    return this.attempt
-  }
-
-  /** The value if somebody asked for it and got it. */
-  async made(): Promise<T | undefined> {
-    return this.attempt?.catch(() => undefined)
-  }
-}
-
-/** The client objects of one application: what its template sends through and its listeners consume with. */
-@Injectable()
+/** The client objects of one `TandemModule.forRoot`: what its template sends through and its listeners consume with. */
 export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
+  readonly name: string
   readonly options: TandemModuleOptions
   readonly scopes = new TransactionScopes()
+  private readonly host: Partial<ConnectionHost>
+  private readonly lookUp: LookUp
   private readonly logger = new Logger('Tandem')
+  private readonly inboxes = new Map<string, Promise<Inbox<Database>>>()
   private readonly producers: Once<Producer>
   private readonly outboxes: Once<Outbox<Database>>
   private started: Outbox<Database> | undefined
   private closed = false
 
-  constructor(
-    @Inject(TANDEM_OPTIONS) options: TandemModuleOptions,
-    @Inject(TANDEM_OVERRIDES) private readonly overrides: TandemOverrides,
-  ) {
-    this.options = checked(overridden(options, overrides.options))
+  /**
+   * @param host the application around it; left out: none
+   * @throws {TandemError} OPTION_INVALID
+   */
+  constructor(options: TandemModuleOptions, host: Partial<ConnectionHost> = {}, name: string = DEFAULT_CONNECTION) {
+    this.name = name
+    this.host = host
+    this.lookUp = (token) => {
+      if (host.lookUp === undefined) throw new TandemError('OPTION_INVALID', 'there is no container to ask')
+      return host.lookUp(token)
+    }
+    const { overrides } = host
+    this.options = checked(overridden(overridden(options, overrides?.options), overrides?.connections?.[name]))
     this.producers = new Once(() => this.startProducer())
     this.outboxes = new Once(() => this.startOutbox())
+    host.opened?.(this, name)
   }
 
   get enabled(): boolean {
@@ -89,22 +88,42 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     return this.started
   }
 
-  /** A consumer of `group`, not started. */
-  consumer(group: string, settings: ConsumerSettings): PushConsumer {
-    return new PushConsumer({ ...this.shared(), ...this.options.listeners?.consumer, ...settings, group })
+  /**
+   * A consumer of `group`, not started.
+   * @param positions of a broadcasting one, unless the options say where
+   */
+  consumer(group: string, settings: ConsumerSettings, positions?: BroadcastOffsetStore): PushConsumer {
+    const { consumer } = this.options.listeners ?? {}
+    return new PushConsumer({ broadcastOffsets: positions, ...this.shared(), ...consumer, ...settings, group })
   }
 
-  /** What remembers, in the listener's transaction, which messages `group` has handled. */
-  inbox(group: string): Inbox<Database> {
+  /** What remembers, in the listener's transaction, which messages `group` has handled; one per group and settings. */
+  inbox(group: string, settings: InboxSettings = {}): Promise<Inbox<Database>> {
+    const key = JSON.stringify([group, settings])
+    const known = this.inboxes.get(key)
+    if (known !== undefined) return known
+    const made = this.makeInbox(group, settings)
+    this.inboxes.set(key, made)
+    made.catch(() => this.inboxes.delete(key))
+    return made
+  }
+
+  /** The transaction that the call runs in: the template's or a listener's, else what the option `currentTransaction` says. */
+  currentTransaction(): CurrentTransaction | undefined {
+    const scope = this.scopes.current()
     const { outbox } = this.options
-    if (outbox === undefined) {
-      throw new TandemError(
-        'LISTENER_INVALID',
-        `inbox of group ${group} needs TandemModule.forRoot({ outbox: { database } })`,
-      )
+    if (scope !== undefined || outbox?.currentTransaction === undefined) return scope
+    const trx = hookedTransaction(outbox, this.lookUp)
+    if (trx === undefined) return undefined
+    return {
+      trx,
+      messages: {
+        send: (message) =>
+          this.startedOutbox()
+            .join(trx as never)
+            .send(message),
+      },
     }
-    const { database, schema } = outbox
-    return new Inbox<Database>({ database, group, ...(schema === undefined ? {} : { schema }) })
   }
 
   /** Last of all hooks: whatever ran until now may still have sent something. */
@@ -120,7 +139,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
         this.logger.error(`closing the ${what} failed`, error)
       }
     }
-    await this.overrides.closed?.()
+    await this.host.closed?.(this)
   }
 
   private async startProducer(): Promise<Producer> {
@@ -128,7 +147,23 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     const { group, outbox, producer: settings } = this.options
     // A plain producer in the outbox's group would be asked for outcomes it does not know.
     const own = outbox === undefined ? group : `${group}-send`
-    const producer = new Producer({ ...this.shared(), group: own, ...settings })
+    return this.startProducerOf({ group: own, ...settings })
+  }
+
+  /** One more producer, its owner closes it. */
+  async startProducerOf(settings: Omit<ProducerOptions, 'nameServers'>): Promise<Producer> {
+    this.refuseWhenOff()
+    const producer = new Producer({ ...this.shared(), ...settings })
+    await producer.start()
+    return producer
+  }
+
+  /** The same for half messages. */
+  async startTransactionProducer(
+    settings: Omit<TransactionProducerOptions, 'nameServers'>,
+  ): Promise<TransactionProducer> {
+    this.refuseWhenOff()
+    const producer = new TransactionProducer({ ...this.shared(), ...settings })
     await producer.start()
     return producer
   }
@@ -141,13 +176,25 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     }
     const outbox = new Outbox<Database>({
       logger: nestLogger,
-      group,
-      ...settings,
+      group: settings.group ?? group,
+      ...settingsOfOutbox(settings),
+      database: databaseOf(settings, this.lookUp),
       nameServers: this.options.nameServers,
     })
     await outbox.start()
     this.started = outbox
     return outbox
+  }
+
+  private async makeInbox(group: string, settings: InboxSettings): Promise<Inbox<Database>> {
+    const { outbox } = this.options
+    if (outbox === undefined) {
+      throw new TandemError('LISTENER_INVALID', `inbox of group ${group} needs TandemModule.forRoot({ outbox: { … } })`)
+    }
+    const { schema } = outbox
+    const database = databaseOf(outbox, this.lookUp)
+    const shared = { database, group, outbox: await this.outbox(), logger: nestLogger }
+    return new Inbox<Database>({ ...settings, ...shared, ...(schema === undefined ? {} : { schema }) })
   }
 
   private shared(): ConnectionOptions {

@@ -17,6 +17,7 @@ let startError: Error | undefined
 
 /** Stands in for the client: its `close` ends only when the running handlers have. */
 class FakeConnection {
+  readonly name = 'default'
   readonly options: TandemModuleOptions = { nameServers: 'a:1', group: 'app' }
   enabled = true
 

@@ -1,14 +1,28 @@
 import { Inject, Injectable, Logger } from '@nestjs/common'
 import type { BeforeApplicationShutdown, OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common'
 import { TandemError } from '@tandemmq/client'
-import type { ConsumedMessage, MessageHandler, PushConsumer } from '@tandemmq/client'
+import { GroupConsumer } from './group-consumer.ts'
+import { ListenerConsumers } from './listener-consumers.ts'
+import type { ListenerTarget } from './listener-consumers.ts'
 import { ListenerDiscovery } from './listener-discovery.ts'
-import type { FoundListener } from './listener-discovery.ts'
-import { ListenerInvoker } from './listener-invoker.ts'
+import type { Invocation } from './listener-invoker.ts'
+import type { ListenerOptions } from './listener-options.ts'
 import { planConsumers } from './listener-plan.ts'
-import type { ConsumerPlan } from './listener-plan.ts'
-import { messageHandlerOf } from './outcome.ts'
-import { TandemConnection } from './tandem-connection.ts'
+import type { ConsumerPlan, PlannedListener } from './listener-plan.ts'
+import type { TandemConnection } from './tandem-connection.ts'
+import { TandemConnections } from './tandem-connections.ts'
+import { DEFAULT_CONNECTION } from './tokens.ts'
+
+type Plan = ConsumerPlan<ListenerTarget>
+type Planned = PlannedListener<ListenerTarget>
+
+/** A group of listeners, as {@link TandemListeners.groups} shows it. */
+export interface ListeningGroup {
+  connection: string
+  group: string
+  topics: string[]
+  isPaused: boolean
+}
 
 /**
  * Starts the listeners of an application and ends them in the order that redelivers nothing finished: no new messages
@@ -17,27 +31,31 @@ import { TandemConnection } from './tandem-connection.ts'
  */
 @Injectable()
 export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
-  private readonly connection: TandemConnection
+  private readonly connections: TandemConnections
   private readonly discovery: ListenerDiscovery
-  private readonly invoker: ListenerInvoker
+  private readonly consumers: ListenerConsumers
   private readonly logger = new Logger('TandemListeners')
-  private consumers: PushConsumer[] = []
+  /** By connection and group. */
+  private readonly running = new Map<string, GroupConsumer<ListenerTarget>>()
+  private listeners: Planned[] | undefined
   private started: Promise<void> | undefined
   private stopped: Promise<void> | undefined
 
   constructor(
-    @Inject(TandemConnection) connection: TandemConnection,
+    @Inject(TandemConnections) connections: TandemConnections,
     @Inject(ListenerDiscovery) discovery: ListenerDiscovery,
-    @Inject(ListenerInvoker) invoker: ListenerInvoker,
+    @Inject(ListenerConsumers) consumers: ListenerConsumers,
   ) {
-    this.connection = connection
+    this.connections = connections
     this.discovery = discovery
-    this.invoker = invoker
+    this.consumers = consumers
   }
 
+  /** Contradictions fail the boot even where nothing is started, so that a test without a broker finds them. */
   async onApplicationBootstrap(): Promise<void> {
-    const plans = this.plan()
-    if (this.connection.enabled && this.connection.options.listeners?.autoStart !== false) await this.start(plans)
+    this.plan(this.all())
+    const isAutomatic = (connection: TandemConnection): boolean => connection.options.listeners?.autoStart !== false
+    await this.startThose(isAutomatic)
   }
 
   /**
@@ -45,9 +63,72 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
    * `deferInitialization`.
    * @throws {TandemError} LISTENER_INVALID when listeners contradict each other, and whatever the client throws
    */
-  start(plans: ConsumerPlan<FoundListener>[] = this.plan()): Promise<void> {
-    this.started ??= this.startAll(plans)
+  start(): Promise<void> {
+    this.started ??= this.startThose(() => true).catch((error: unknown) => {
+      this.started = undefined
+      throw error
+    })
     return this.started
+  }
+
+  /** Every group that listens, also one that is paused. */
+  groups(): ListeningGroup[] {
+    return [...this.running].map(([key, { plan, isPaused }]) => {
+      const [connection] = JSON.parse(key) as [string]
+      return { connection, group: plan.group, topics: plan.listeners.map(({ options }) => options.topic), isPaused }
+    })
+  }
+
+  /**
+   * Stops the listeners of a group in this process; it leaves the group, so other processes get the messages. Resolves when
+   * running handlers have ended, at most `drainTimeoutMs` later.
+   * @throws {TandemError} LISTENER_INVALID when nothing of the group was started
+   */
+  pause(group: string, connection?: string): Promise<void> {
+    return this.groupOf(group, connection).pause()
+  }
+
+  /** Undoes {@link pause}: from the group's position, also in a broadcasting one. @throws as pause, and as start */
+  resume(group: string, connection?: string): Promise<void> {
+    return this.groupOf(group, connection).resume()
+  }
+
+  /**
+   * A listener from now on. Joining a group that listens already restarts its consumer: running handlers end first.
+   * @param handler called with payload and context; guards, interceptors and pipes do not see it
+   * @throws {TandemError} LISTENER_INVALID when it contradicts the others; NOT_STARTED when the application is ending or the
+   * connection is off; whatever the client throws, and then it is not added
+   */
+  async add(options: ListenerOptions, handler: Invocation): Promise<void> {
+    const listener: Planned = { name: `added for ${options.topic}`, options, handler }
+    const { group, connection } = options
+    this.refuseUnstarted(group, connection)
+    const plan = this.planOf([...this.all(), listener], group, connection) as Plan
+    this.all().push(listener)
+    try {
+      await this.changeTo(plan, connection)
+    } catch (error) {
+      this.listeners = this.all().filter((one) => one !== listener)
+      throw error
+    }
+  }
+
+  /**
+   * Ends the listeners of a group, or only the one of `topic`. Resolves when running handlers have ended.
+   * @throws {TandemError} LISTENER_INVALID when there is no such listener
+   */
+  async remove(group: string, topic?: string, connection?: string): Promise<void> {
+    const isMeant = ({ options }: Planned): boolean =>
+      keyOf(options.group, options.connection) === keyOf(group, connection) &&
+      (topic ?? options.topic) === options.topic
+    const left = this.all().filter((listener) => !isMeant(listener))
+    const consumer = this.groupOf(group, connection)
+    if (left.length === this.all().length) refuse(`no listener of group ${group} listens to ${String(topic)}`)
+    this.listeners = left
+    const plan = this.planOf(left, group, connection)
+    if (plan !== undefined) return consumer.change(plan)
+    this.running.delete(keyOf(group, connection))
+    await consumer.close()
   }
 
   onModuleDestroy(): void {
@@ -59,64 +140,89 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
     await this.stopped
   }
 
-  /** Contradictions fail the boot even where nothing is started, so that a test without a broker finds them. */
-  private plan(): ConsumerPlan<FoundListener>[] {
-    const found = this.discovery.find()
-    const listeners = found.map((handler) => ({ name: handler.name, options: handler.options, handler }))
-    return planConsumers(listeners, { drainTimeoutMs: 25_000, ...this.connection.options.listeners })
+  private all(): Planned[] {
+    this.listeners ??= this.discovery
+      .find()
+      .map((handler) => ({ name: handler.name, options: handler.options, handler }))
+    return this.listeners
   }
 
-  private async startAll(plans: ConsumerPlan<FoundListener>[]): Promise<void> {
+  /** The consumers of every connection. */
+  private plan(listeners: readonly Planned[]): Map<TandemConnection, Plan[]> {
+    const names = new Set(listeners.map(({ options }) => options.connection ?? DEFAULT_CONNECTION))
+    const plans = new Map<TandemConnection, Plan[]>()
+    for (const name of names) {
+      const own = listeners.filter(({ options }) => (options.connection ?? DEFAULT_CONNECTION) === name)
+      const connection = this.connectionOf(name, own)
+      plans.set(connection, planConsumers(own, { drainTimeoutMs: 25_000, ...connection.options.listeners }))
+    }
+    return plans
+  }
+
+  private planOf(listeners: readonly Planned[], group: string, name: string | undefined): Plan | undefined {
+    const plans = this.plan(
+      listeners.filter(({ options }) => keyOf(options.group, options.connection) === keyOf(group, name)),
+    )
+    return [...plans.values()].flat()[0]
+  }
+
+  private connectionOf(name: string, listeners: readonly Planned[]): TandemConnection {
     try {
-      for (const plan of plans) {
+      return this.connections.get(name)
+    } catch (cause) {
+      const names = listeners.map((listener) => listener.name).join(', ')
+      throw new TandemError('LISTENER_INVALID', `${names}: ${(cause as Error).message}`, { cause })
+    }
+  }
+
+  private async startThose(isMeant: (connection: TandemConnection) => boolean): Promise<void> {
+    const plans = [...this.plan(this.all())].filter(([connection]) => connection.enabled && isMeant(connection))
+    try {
+      for (const [connection, plan] of plans.flatMap(([one, own]) => own.map((each) => [one, each] as const))) {
         if (this.stopped !== undefined) return
-        const consumer = this.consumerOf(plan)
-        this.consumers.push(consumer)
-        await consumer.start()
-        const topics = plan.listeners.map(({ options }) => options.topic)
-        this.logger.log(`group ${plan.group} listens to ${topics.join(', ')}`)
+        await this.startOne(connection, plan)
       }
     } catch (error) {
       await this.stopAll()
-      this.started = undefined
       throw error
     }
   }
 
-  private consumerOf(plan: ConsumerPlan<FoundListener>): PushConsumer {
-    const consumer = this.connection.consumer(plan.group, plan.settings)
-    for (const { name, options, handler: found } of plan.listeners) {
-      const run = {
-        name,
-        options,
-        invoke: this.invoker.invocationOf(found),
-        isPayloadRefusal: this.invoker.isPayloadRefusal.bind(this.invoker),
-        reply: async (message: ConsumedMessage, value: unknown) => {
-          await (await this.connection.producer()).reply(message, value)
-        },
-      }
-      const { tags, sql } = options
-      const selector = sql === undefined ? (tags === undefined ? '*' : { tags: [...tags] }) : { sql }
-      const handler = messageHandlerOf(run)
-      consumer.subscribe(options.topic, selector, options.inbox ? this.withInbox(options.group, handler) : handler)
+  private async startOne(connection: TandemConnection, plan: Plan): Promise<void> {
+    const key = keyOf(plan.group, connection.name)
+    if (this.running.has(key)) return this.running.get(key)?.start()
+    const consumer = new GroupConsumer(plan, (now, positions) => this.consumers.make(connection, now, positions))
+    this.running.set(key, consumer)
+    try {
+      await consumer.start()
+    } catch (error) {
+      this.running.delete(key)
+      throw error
     }
-    return consumer
+    const topics = plan.listeners.map(({ options }) => options.topic)
+    this.logger.log(`group ${plan.group} listens to ${topics.join(', ')}`)
   }
 
-  private withInbox(group: string, handler: MessageHandler): MessageHandler {
-    const inbox = this.connection.inbox(group)
-    return (message, delivery) => {
-      const once = inbox.handler((given: ConsumedMessage, trx) =>
-        this.connection.scopes.run({ trx, messages: noMessages }, () => handler(given, delivery)),
-      )
-      return once(message)
-    }
+  private async changeTo(plan: Plan, name: string | undefined): Promise<void> {
+    const known = this.running.get(keyOf(plan.group, name))
+    await (known === undefined ? this.startOne(this.connections.get(name), plan) : known.change(plan))
   }
 
-  /** `close` stops fetching at once and resolves when the handlers have ended, or after `drainTimeoutMs`. */
+  private refuseUnstarted(group: string, name: string | undefined): void {
+    if (this.stopped === undefined && this.connections.get(name).enabled) return
+    throw new TandemError('NOT_STARTED', `group ${group}: the application is ending, or its connection is off`)
+  }
+
+  private groupOf(group: string, connection: string | undefined): GroupConsumer<ListenerTarget> {
+    const found = this.running.get(keyOf(group, connection))
+    return (
+      found ?? refuse(`no listener of group ${group} was started on connection ${connection ?? DEFAULT_CONNECTION}`)
+    )
+  }
+
   private async stopAll(): Promise<void> {
-    const ending = this.consumers
-    this.consumers = []
+    const ending = [...this.running.values()]
+    this.running.clear()
     const results = await Promise.allSettled(ending.map((consumer) => consumer.close()))
     for (const result of results) {
       if (result.status === 'rejected') this.logger.error('stopping a listener failed', result.reason)
@@ -124,10 +230,10 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
   }
 }
 
-/** An inbox transaction has no marker row, so nothing could ever decide about a message of it. */
-const noMessages = {
-  send(message: { topic: string }): never {
-    const detail = `enqueue to ${message.topic}: a listener with inbox: true has no outbox transaction; call transaction() in a listener without it`
-    throw new TandemError('NO_TRANSACTION', detail)
-  },
+function keyOf(group: string, connection: string = DEFAULT_CONNECTION): string {
+  return JSON.stringify([connection, group])
+}
+
+function refuse(detail: string): never {
+  throw new TandemError('LISTENER_INVALID', detail)
 }

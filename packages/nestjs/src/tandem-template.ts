@@ -1,7 +1,8 @@
-import { Inject, Injectable, Logger } from '@nestjs/common'
-import { TandemError } from '@tandemmq/client'
+import { Logger } from '@nestjs/common'
+import { isTopic, TandemError } from '@tandemmq/client'
 import type {
   CancelOutcome,
+  MessageFields,
   OutgoingMessage,
   Producer,
   ReplyMessage,
@@ -10,10 +11,11 @@ import type {
   SendReceipt,
   TimerKey,
   TimerTime,
+  Topic,
 } from '@tandemmq/client'
 import type { Database, Messages, TransactionOf, TransactionOptions } from '@tandemmq/outbox'
 import type { Knex } from 'knex'
-import { TandemConnection } from './tandem-connection.ts'
+import type { TandemConnection } from './tandem-connection.ts'
 
 /**
  * Sends. Everything fails with a `TandemError`: branch on `code`, ask `retryable`.
@@ -21,21 +23,37 @@ import { TandemConnection } from './tandem-connection.ts'
  * `D` is the database of the module and decides what a transaction hands out: `Knex.Transaction` for knex (default),
  * `PoolClient` for `TandemTemplate<pg.Pool>`.
  */
-@Injectable()
 export class TandemTemplate<D extends Database = Knex> {
   private readonly connection: TandemConnection
   private readonly logger = new Logger('TandemTemplate')
   private startedProducer: Producer | undefined
 
-  constructor(@Inject(TandemConnection) connection: TandemConnection) {
+  constructor(connection: TandemConnection) {
     this.connection = connection
   }
 
   /**
    * Sends now, whatever becomes of a transaction around the call; {@link enqueue} is the one that joins it.
    * Resolved: the broker has stored it as its flush policy says.
+   *
+   * With a topic of `defineTopic`: `send(orders, payload, { tag, keys, … })`, rejected with PAYLOAD_INVALID before anything
+   * is sent when the payload does not fit.
    */
-  async send(message: OutgoingMessage, options?: SendOptions): Promise<SendReceipt> {
+  send(message: OutgoingMessage, options?: SendOptions): Promise<SendReceipt>
+  send<In>(
+    topic: Topic<In, unknown, unknown>,
+    payload: NoInfer<In>,
+    fields?: MessageFields,
+    options?: SendOptions,
+  ): Promise<SendReceipt>
+  async send(
+    first: OutgoingMessage | Topic,
+    second?: unknown,
+    fields?: MessageFields,
+    options?: SendOptions,
+  ): Promise<SendReceipt> {
+    if (!isTopic(first)) return (await this.producer()).send(first, second as SendOptions | undefined)
+    const message = await first.messageLater(second, fields)
     return (await this.producer()).send(message, options)
   }
 
@@ -44,8 +62,14 @@ export class TandemTemplate<D extends Database = Knex> {
     return (await this.producer()).sendAll(messages, options)
   }
 
-  /** Sends without waiting for an answer; a failure is logged, nothing else tells. */
-  sendOneway(message: OutgoingMessage): void {
+  /**
+   * Sends without waiting for an answer; a failure is logged, nothing else tells.
+   * @throws {TandemError} PAYLOAD_INVALID, and OPTION_INVALID when the topic's schema answers later
+   */
+  sendOneway(message: OutgoingMessage): void
+  sendOneway<In>(topic: Topic<In, unknown, unknown>, payload: NoInfer<In>, fields?: MessageFields): void
+  sendOneway(first: OutgoingMessage | Topic, payload?: unknown, fields?: MessageFields): void {
+    const message = isTopic(first) ? first.message(payload, fields) : first
     if (this.startedProducer !== undefined) return this.startedProducer.sendOneway(message)
     this.producer().then(
       (producer) => producer.sendOneway(message),
@@ -63,14 +87,32 @@ export class TandemTemplate<D extends Database = Knex> {
     return (await this.producer()).reschedule(target, time)
   }
 
-  /** Sends and waits for the answer of one listener. @throws {TandemError} REQUEST_TIMEOUT after `timeoutMs` */
-  async request(message: OutgoingMessage, options?: RequestOptions): Promise<ReplyMessage> {
-    return (await this.producer()).request(message, options)
+  /**
+   * Sends and waits for the answer of one listener; with a topic of `defineTopic` that has a reply, for its checked payload.
+   * @throws {TandemError} REQUEST_TIMEOUT after `timeoutMs`; PAYLOAD_INVALID for a payload or a reply that does not fit
+   */
+  request(message: OutgoingMessage, options?: RequestOptions): Promise<ReplyMessage>
+  request<In, Reply>(
+    topic: Topic<In, unknown, Reply>,
+    payload: [Reply] extends [void] ? never : NoInfer<In>,
+    fields?: MessageFields,
+    options?: RequestOptions,
+  ): Promise<Reply>
+  async request(
+    first: OutgoingMessage | Topic,
+    second?: unknown,
+    fields?: MessageFields,
+    options?: RequestOptions,
+  ): Promise<unknown> {
+    if (!isTopic(first)) return (await this.producer()).request(first, second as RequestOptions | undefined)
+    const message = await first.messageLater(second, fields)
+    return first.readReply(await (await this.producer()).request(message, options))
   }
 
   /**
    * Runs `work` in a database transaction that carries messages: consumers see them if and only if it committed.
-   * Inside a transaction of this template `work` joins it (Spring's REQUIRED): it commits with the outer one.
+   * Inside a transaction of this template, of a listener with an inbox, or of the application (option `currentTransaction`)
+   * `work` joins it (Spring's REQUIRED): it commits with the outer one.
    * @returns what `work` returned, after the commit
    * @throws what `work` threw, after the rollback; {TandemError} TRANSACTION_ROLLED_BACK when the database rolled back by itself
    */
@@ -79,7 +121,7 @@ export class TandemTemplate<D extends Database = Knex> {
     options?: TransactionOptions,
   ): Promise<T> {
     const { scopes } = this.connection
-    const joined = scopes.current()
+    const joined = this.connection.currentTransaction()
     if (joined !== undefined) return work(joined.trx as TransactionOf<D>, joined.messages)
     const outbox = await this.connection.outbox()
     return outbox.transaction(
@@ -92,11 +134,22 @@ export class TandemTemplate<D extends Database = Knex> {
    * Records a message in the transaction the call runs in, or in `trx`, one that you have begun yourself: your COMMIT then
    * waits for it and rejects unless the transaction is certainly committed ({@link Outbox.join}).
    * @throws {TandemError} NO_TRANSACTION outside of {@link transaction} and without `trx`: use {@link send} if that is meant;
-   * OPTION_INVALID for a `trx` that is none; NOT_STARTED before the module is initialised or without its option `outbox`
+   * OPTION_INVALID for a `trx` that is none; NOT_STARTED before the module is initialised or without its option `outbox`;
+   * with a topic of `defineTopic` also PAYLOAD_INVALID, and OPTION_INVALID when its schema answers later
    */
-  enqueue(message: OutgoingMessage, trx?: TransactionOf<D>): void {
+  enqueue(message: OutgoingMessage, trx?: TransactionOf<D>): void
+  enqueue<In>(
+    topic: Topic<In, unknown, unknown>,
+    payload: NoInfer<In>,
+    fields?: MessageFields,
+    trx?: TransactionOf<D>,
+  ): void
+  enqueue(first: OutgoingMessage | Topic, second?: unknown, fields?: MessageFields, fourth?: TransactionOf<D>): void {
+    const isTyped = isTopic(first)
+    const message = isTyped ? first.message(second, fields) : first
+    const trx = isTyped ? fourth : (second as TransactionOf<D> | undefined)
     if (trx !== undefined) return this.connection.startedOutbox().join(trx).send(message)
-    const scope = this.connection.scopes.current()
+    const scope = this.connection.currentTransaction()
     if (scope === undefined) {
       throw new TandemError('NO_TRANSACTION', `enqueue to ${message.topic} outside of transaction(); send() needs none`)
     }
@@ -105,7 +158,7 @@ export class TandemTemplate<D extends Database = Knex> {
 
   /** The transaction the call runs in, if it runs in one. */
   currentTransaction(): TransactionOf<D> | undefined {
-    return this.connection.scopes.current()?.trx as TransactionOf<D> | undefined
+    return this.connection.currentTransaction()?.trx as TransactionOf<D> | undefined
   }
 
   private async producer(): Promise<Producer> {

@@ -20,3 +20,13 @@ export function tandemTransport(connection?: string): symbol {
 
 export const LISTENER_CLASS: unique symbol = Symbol.for('tandemmq.nestjs.listener')
 export const LISTENER_METHODS: unique symbol = Symbol.for('tandemmq.nestjs.methods')
+
+export const TRANSACTION_LISTENER: unique symbol = Symbol.for('tandemmq.nestjs.transaction')
+
+/** Name of the connection of `forRoot` without a `name`. */
+export const DEFAULT_CONNECTION = 'default'
+
+/** Token of the options of a connection, to override them in a test. */
+export function tandemOptionsToken(connection: string = DEFAULT_CONNECTION): symbol {
+  return connection === DEFAULT_CONNECTION ? TANDEM_OPTIONS : Symbol.for(`tandemmq.nestjs.options.${connection}`)
+}

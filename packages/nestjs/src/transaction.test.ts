@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger, Module } from '@nestjs/common'
 import { Payload } from '@nestjs/microservices'
 import { Test } from '@nestjs/testing'
 import type { TestingModule } from '@nestjs/testing'
+import { Admin } from '@tandemmq/client'
 import { Outbox } from '@tandemmq/outbox'
 import { startTestDatabase, TestBroker } from '@tandemmq/testing'
 import type { TestDatabase } from '@tandemmq/testing'
@@ -9,8 +10,7 @@ import { useTestBroker } from '@tandemmq/testing/nest'
 import createKnex from 'knex'
 import type { Knex } from 'knex'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { OnMessage, TandemModule, TandemTemplate } from './index.ts'
-import type { TandemError } from './index.ts'
+import { OnMessage, TandemListeners, TandemModule, TandemTemplate } from './index.ts'
 
 const silent = { log: () => {}, warn: () => {}, error: () => {} }
 let database: TestDatabase
@@ -19,7 +19,6 @@ let app: TestingModule
 let broker: TestBroker
 let tandem: TandemTemplate
 let fail = false
-const refusals: string[] = []
 
 @Injectable()
 class Billing {
@@ -31,13 +30,14 @@ class Billing {
     if (fail) throw new Error('after the insert')
   }
 
-  @OnMessage({ topic: 'questions', group: 'curious', inbox: true, attemptsMax: 1 })
-  ask(): void {
-    try {
-      this.template.enqueue({ topic: 'answers', body: 'no' })
-    } catch (error) {
-      refusals.push((error as TandemError).code)
-    }
+  @OnMessage({ topic: 'questions', group: 'curious', inbox: true })
+  async answer(@Payload('id') id: string): Promise<void> {
+    await this.template.currentTransaction()?.('invoices').insert({ order: id })
+    this.template.enqueue({ topic: 'answers', keys: [id], body: { id } })
+    await this.template.transaction(async (trx) => {
+      expect(trx).toBe(this.template.currentTransaction())
+    })
+    if (fail) throw new Error('after the enqueue')
   }
 }
 
@@ -79,6 +79,18 @@ afterAll(async () => {
 beforeEach(() => {
   fail = false
 })
+
+/** Has every message of the topic delivered to the group again, as after a process that died before it committed its position. */
+async function repeat(topic: string, group: string): Promise<void> {
+  const admin = new Admin({ nameServers: broker.address })
+  await admin.start()
+  const before = app.get(TandemListeners)
+  await before.pause(group)
+  await admin.resetOffset(group, topic, 'first')
+  await before.resume(group)
+  await broker.settled()
+  await admin.close()
+}
 
 const announced = (topic: string) => broker.sent(topic).map(({ body }) => body)
 
@@ -161,11 +173,20 @@ test('a listener with an inbox takes its effect back when it fails, and has it o
   expect(await knex('invoices').where({ order: 'i-1' })).toHaveLength(1)
 })
 
-test('a listener with an inbox cannot enqueue and is told so', async () => {
-  await broker.deliver('questions', 'may I?')
+test('effect, inbox row and message of a listener are one transaction: all of a failure are undone, a repeat adds nothing', async () => {
+  fail = true
+  await broker.deliver('questions', { id: 'q-1' })
   await broker.settled()
-  expect(refusals).toEqual(['NO_TRANSACTION'])
   expect(announced('answers')).toEqual([])
+  expect(await knex('invoices').where({ order: 'q-1' })).toEqual([])
+  fail = false
+  await broker.advance(10_000)
+  await broker.settled()
+  expect(announced('answers')).toEqual([{ id: 'q-1' }])
+  expect(await knex('invoices').where({ order: 'q-1' })).toHaveLength(1)
+  await repeat('questions', 'curious')
+  expect(announced('answers')).toEqual([{ id: 'q-1' }])
+  expect(await knex('invoices').where({ order: 'q-1' })).toHaveLength(1)
 })
 
 test('enqueue joins a transaction that the application has begun itself, and its commit rejects when it failed', async () => {

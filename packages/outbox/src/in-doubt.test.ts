@@ -170,6 +170,16 @@ describe.each(Object.keys(drivers))('%s', (name) => {
     expect([await world.orders(), world.delivered()]).toEqual([['o-1'], ['o-1']])
   })
 
+  test('S3: PREPARE TRANSACTION waits for the messages as COMMIT does: with the broker away they are rows of it', async () => {
+    const outbox = await world.outbox({ selfCheckTimeoutMs: 300 })
+    world.broker.away = true
+    await place(outbox, 'o-1', "prepare transaction 'two'").catch(() => {})
+    world.broker.away = false
+    await world.rows("commit prepared 'two'")
+    await world.quiesce()
+    expect([await world.orders(), world.delivered()]).toEqual([['o-1'], ['o-1']])
+  })
+
   test('S3: ROLLBACK PREPARED rolls its message back', async () => {
     const outbox = await world.outbox({ selfCheckTimeoutMs: 300 })
     await place(outbox, 'o-1', "prepare transaction 'two'").catch(() => {})

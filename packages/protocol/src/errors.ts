@@ -52,6 +52,7 @@ export const errorTable = {
   CLOSED: { remote: undefined, retryable: false },
   ROUTE_NOT_FOUND: { remote: 17, retryable: true },
   ABORTED: { remote: undefined, retryable: false },
+  PAYLOAD_INVALID: { remote: undefined, retryable: false },
   SUBSCRIPTION_CONFLICT: { remote: undefined, retryable: false },
   // outbox
   DATABASE_UNAVAILABLE: { remote: undefined, retryable: true },

@@ -1,7 +1,7 @@
 import { Module } from '@nestjs/common'
 import type { DynamicModule, Type } from '@nestjs/common'
 import type { TestingModuleBuilder } from '@nestjs/testing'
-import { TANDEM_OVERRIDES, TandemConnection } from '@tandemmq/nestjs'
+import { TANDEM_OVERRIDES, TandemConnections } from '@tandemmq/nestjs'
 import type { TandemModuleOptions, TandemOverrides } from '@tandemmq/nestjs'
 import { startTestBroker, TestBroker } from './test-broker.ts'
 import type { TestBrokerOptions } from './test-broker.ts'
@@ -41,7 +41,7 @@ export function useTestBroker(builder: TestingModuleBuilder, options: UseTestBro
       addImport(builder, moduleOf(broker))
       builder.overrideProvider(TANDEM_OVERRIDES).useValue(overrides(broker, over, close))
       const module = await compile(...compileOptions)
-      module.get(TandemConnection, { strict: false })
+      module.get(TandemConnections, { strict: false })
       return module
     } catch (error) {
       await close()

@@ -105,6 +105,14 @@ function prepareBinaries(directory: string, user: { uid?: number; gid?: number }
   throw new TandemError('DATABASE_UNAVAILABLE', `the Postgres binaries do not run on this machine: ${problem}`)
 }
 
+function isRunning(pid: number): boolean {
+  try {
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
@@ -227,7 +235,7 @@ export class PostgresCluster {
         this.#log += chunk.toString()
         if (this.#log.length > 200_000) this.#log = this.#log.slice((from = -50_000))
         if (!this.#log.slice(from).includes('database system is ready to accept connections')) {
-          if (/FATAL: {2}(could not|lock file)/.test(this.#log.slice(from))) fail('')
+          if (/FATAL: {2}(could not|lock file|pre-existing)/.test(this.#log.slice(from))) fail('')
           return
         }
         from = Number.MAX_SAFE_INTEGER
@@ -257,16 +265,16 @@ export class PostgresCluster {
     const postmaster = Number(readFileSync(join(this.#data, 'postmaster.pid'), 'utf8').split('\n')[0])
     process.kill(postmaster, 'SIGSTOP') // It must not notice a dying backend and start its own recovery.
     const children = spawnSync('ps', ['-o', 'pid=', '--ppid', String(postmaster)], { encoding: 'utf8' }).stdout
-    for (const pid of [...children.split('\n').map(Number).filter(Boolean), postmaster]) {
+    const all = [...children.split('\n').map(Number).filter(Boolean), postmaster]
+    for (const pid of all) {
       try {
         process.kill(pid, 'SIGKILL')
       } catch {
         // It was gone already.
       }
     }
-    while (existsSync(`/proc/${postmaster}/stat`) && !/\) Z /.test(readFileSync(`/proc/${postmaster}/stat`, 'utf8'))) {
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
+    // A backend that is still dying holds the shared memory, and the next start would refuse.
+    while (all.some(isRunning)) await new Promise((resolve) => setTimeout(resolve, 5))
     rmSync(join(this.#data, 'postmaster.pid'), { force: true })
   }
 

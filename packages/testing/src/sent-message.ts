@@ -1,9 +1,9 @@
 import type { StoredMessage } from '@tandemmq/broker'
 
 /** A message found in a topic. */
-export interface SentMessage {
+export interface SentMessage<Body = unknown> {
   /** Parsed where the body is JSON, else its text. */
-  body: unknown
+  body: Body
   /** Empty text when it has none. */
   tag: string
   keys: string[]

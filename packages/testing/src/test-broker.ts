@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { startBroker } from '@tandemmq/broker'
 import type { Broker, BrokerOptions } from '@tandemmq/broker'
 import { MemoryDisk, VirtualClock } from '@tandemmq/broker/simulation'
-import { Admin, Producer, sleep, systemClock, TandemError } from '@tandemmq/client'
-import type { OutgoingMessage, SendReceipt } from '@tandemmq/client'
+import { Admin, isTopic, Producer, sleep, systemClock, TandemError } from '@tandemmq/client'
+import type { MessageFields, SendReceipt, Topic } from '@tandemmq/client'
 import { sentMessageOf } from './sent-message.ts'
 import type { SentMessage } from './sent-message.ts'
 
@@ -78,19 +78,25 @@ export class TestBroker implements AsyncDisposable {
     await this.#clock.advance(ms)
   }
 
-  /** Sends a message as another service would. Body as in `Producer.send`. */
-  async deliver(
-    topic: string,
-    body: unknown,
-    fields: Omit<OutgoingMessage, 'topic' | 'body'> = {},
-  ): Promise<SendReceipt> {
+  /**
+   * Sends a message as another service would: body as in `Producer.send`, or the payload of a topic of `defineTopic`. To see
+   * what becomes of a payload that does not fit, deliver it by the topic's name.
+   * @throws {TandemError} PAYLOAD_INVALID
+   */
+  deliver(topic: string, body: unknown, fields?: MessageFields): Promise<SendReceipt>
+  deliver<In>(topic: Topic<In, unknown, unknown>, payload: NoInfer<In>, fields?: MessageFields): Promise<SendReceipt>
+  async deliver(topic: string | Topic, body: unknown, fields?: MessageFields): Promise<SendReceipt> {
+    const message = isTopic(topic) ? await topic.messageLater(body, fields) : { ...fields, topic, body }
     this.#producer ??= this.#started(new Producer({ nameServers: this.address, group: 'tandemmq-test' }))
-    return (await this.#producer).send({ ...fields, topic, body })
+    return (await this.#producer).send(message)
   }
 
   /** Every message of a topic still there, in the order of storing. A topic nobody made is empty. */
-  sent(topic: string): SentMessage[] {
-    return this.#broker.messages(topic).map(sentMessageOf)
+  sent(topic: string): SentMessage[]
+  /** `body` is what was sent, whoever sent it: the type is the topic's promise, not checked here. */
+  sent<In>(topic: Topic<In, unknown, unknown>): SentMessage<In>[]
+  sent(topic: string | Topic): SentMessage[] {
+    return this.#broker.messages(isTopic(topic) ? topic.name : topic).map(sentMessageOf)
   }
 
   /**

@@ -24,6 +24,9 @@ export function returnedId(id: string): string {
   return `back:${id}`
 }
 
+/** Of delayed messages and transactions: they wait for undecided transactions before them. */
+const ORDERED = { __SHARDINGKEY: 'customer-7' }
+
 /** Producers, transactions and readers of one company, each writing down what it asked and what it was told. */
 export class Clients {
   readonly #wire: MemoryWire
@@ -38,7 +41,7 @@ export class Clients {
   async send(kind: SingleKind, id: string, topic: string, queueId: number, delayMs?: number): Promise<void> {
     this.#started(kind, id, topic, delayMs)
     const properties = { UNIQ_KEY: id, KEYS: id, ...(kind === 'dedup' && { DEDUP_KEY: `key-${id}` }) }
-    const timed = delayMs === undefined ? properties : { ...properties, TIMER_DELAY_MS: String(delayMs) }
+    const timed = delayMs === undefined ? properties : { ...properties, ...ORDERED, TIMER_DELAY_MS: String(delayMs) }
     const answer = await this.#put(310, topic, queueId, timed, bodyOf(id))
     this.#answered(id, answer)
   }
@@ -53,7 +56,7 @@ export class Clients {
   /** A half message, its local transaction, and the end, unless that is `forgotten`: then the broker has to ask. */
   async sendHalf(id: string, topic: string, decision: keyof typeof decisions, forgotten: boolean): Promise<void> {
     this.#started('half', id, topic)
-    const properties = { UNIQ_KEY: id, TRAN_MSG: 'true', PGROUP: SELLERS }
+    const properties = { UNIQ_KEY: id, TRAN_MSG: 'true', PGROUP: SELLERS, ...ORDERED }
     const answer = await this.#put(310, topic, 0, properties, bodyOf(id), PREPARED)
     this.#answered(id, answer)
     if (answer.code !== 0) return

@@ -83,7 +83,7 @@ export class ChaosWorld implements AsyncDisposable {
     try {
       // What clients did wrong is of no interest in the server's log, and there will be much of it.
       const settings = { log_min_messages: 'log', log_min_error_statement: 'panic', ...options.postgres }
-      const [cluster] = await Promise.all([PostgresCluster.start(settings), world.#broker.ready()])
+      const [cluster] = await Promise.all([PostgresCluster.start(settings), world.#broker.ready(60_000)])
       world.#cluster = cluster
       world.postgres = cluster
       world.#front = await StreamProxy.start(cluster.port)
@@ -215,6 +215,8 @@ export class ChaosWorld implements AsyncDisposable {
 
   /** No more transactions; resolves when those under way have ended. The processes live on. */
   async finishTransactions(): Promise<void> {
+    // Who has just been started does not listen yet.
+    await Promise.all(this.seats.map(({ program }) => program.ready(30_000)))
     for (const seat of this.seats) seat.program.signal('SIGUSR2')
     for (const { name, program } of this.seats) {
       const deadline = Date.now() + DONE_MS_MAX

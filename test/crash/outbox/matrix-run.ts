@@ -75,6 +75,8 @@ export class MatrixWorld implements AsyncDisposable {
 
   async #play(fault: Fault, cells: readonly Seat[], standby: (() => Promise<void>) | undefined): Promise<void> {
     const world = this.#world
+    const [ways] = world.seats
+    if (ways === undefined) throw new Error('no seat')
     const thaw = (): void => cells.forEach(({ program }) => program.signal('SIGCONT'))
     switch (fault) {
       case 'app SIGSTOP past the idle timeout, SIGCONT':
@@ -89,13 +91,19 @@ export class MatrixWorld implements AsyncDisposable {
       case 'broker kill -9, restart':
         await world.restartBroker()
         return thaw()
-      default: {
-        const way = world.seats[0]?.[fault === 'app-postgres cut' ? 'postgres' : 'broker']
-        way?.cut()
+      case 'app-broker cut':
+        ways.broker.cut()
+        thaw()
+        // Nobody needs the broker to come to an end.
+        await Promise.all(cells.map((cell) => isDone(cell)))
+        return ways.broker.heal()
+      case 'app-postgres cut':
+        ways.postgres.cut()
         thaw()
         await elapse(CUT_MS)
-        way?.heal()
-      }
+        return ways.postgres.heal()
+      default:
+        throw new Error(`${fault} is played before anybody stands still`)
     }
   }
 
@@ -156,12 +164,14 @@ async function standsStill({ program, name }: Seat): Promise<void> {
   await until(isStill, STEP_MS_MAX, () => `${name} ${program.out} ${program.err}`)
 }
 
-async function finishes({ program, name }: Seat): Promise<void> {
-  await until(
-    () => program.out.includes('done\n'),
-    STEP_MS_MAX,
-    () => `${name} ${program.out} ${program.err}`,
-  )
+function isDone({ program, name }: Seat): Promise<void> {
+  const explain = (): string => `${name} ${program.out} ${program.err}`
+  return until(() => program.out.includes('done\n'), STEP_MS_MAX, explain)
+}
+
+async function finishes(cell: Seat): Promise<void> {
+  const { program, name } = cell
+  await isDone(cell)
   const end = await program.stop('SIGTERM', 30_000)
   if (end !== '0') throw new Error(`${name} ended with ${end}: ${program.err}`)
 }

@@ -22,6 +22,6 @@ describe('docs/spec/outbox.md 6.1, P0 to P15', () => {
       }
       console.log(`${fault}:\n${found.join('\n')}`)
     },
-    60_000 + rounds * 60_000,
+    120_000 + rounds * 120_000,
   )
 })

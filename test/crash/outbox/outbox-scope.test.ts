@@ -42,6 +42,8 @@ test.each([...joined, ...others])(
     const { orders } = await here.settle()
     if (Number(point.slice(1)) > 6) expect(orders).toBeGreaterThan(0)
   },
+  // Two processes start one after the other, on whatever machine.
+  90_000,
 )
 
 const hasPgbouncer = pgbouncerProgram() !== undefined
@@ -74,4 +76,5 @@ test.skipIf(!hasPgbouncer).each(between(1, 11))(
     await here.settle()
     expect(here.reports.size).toBe(20)
   },
+  90_000,
 )

@@ -38,12 +38,17 @@ function kept(name, file, fill) {
   return folder
 }
 
-/** @returns folder whose node_modules has nats.js and amqplib */
-export const nodeClients = () =>
-  kept('node-clients', 'package.json', (folder) => {
-    copyFileSync(join(here, 'package.json'), join(folder, 'package.json'))
+const packages = (name, file) =>
+  kept(name, file, (folder) => {
+    copyFileSync(join(here, file), join(folder, 'package.json'))
     run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--no-package-lock'], { cwd: folder })
   })
+
+/** @returns folder whose node_modules has nats.js and amqplib */
+export const nodeClients = () => packages('node-clients', 'package.json')
+
+/** @returns folder whose node_modules has pg-boss and graphile-worker */
+export const jobQueues = () => packages('job-queues', 'job-queues.json')
 
 /** @returns class path of Kafka's broker and tools */
 export const kafkaJars = () =>

@@ -1,0 +1,61 @@
+import type { InjectionToken } from '@nestjs/common'
+import { isTopic } from '@tandemmq/client'
+import type { Topic } from '@tandemmq/client'
+import type { Observable } from 'rxjs'
+import type { LateListenerOptions, ListenerOptions } from './listener-options.ts'
+import type { TandemContext } from './tandem-context.ts'
+
+/**
+ * Options of a listener whose topic says what its handler gets: the payload is checked with the topic's schema before
+ * any pipe sees it, and the handler must fit, or the decorator does not compile.
+ */
+export type TypedListenerOptions<Out, Reply> = Omit<ListenerOptions, 'topic'> & {
+  topic: Topic<unknown, Out, Reply>
+}
+
+export type LateTypedListenerOptions<Out, Reply> = (
+  get: <T>(token: InjectionToken<T>) => T,
+) => TypedListenerOptions<Out, Reply>
+
+/**
+ * What a listener of events may return: nothing. A value would be thrown away, and an outcome that is returned instead of
+ * thrown would consume the message. A listener of requests returns the reply.
+ */
+export type ListenerResult<Reply> = Reply | Promise<Reply> | Observable<[Reply] extends [void] ? unknown : Reply>
+
+/**
+ * Parameters in either order. `@Payload('field')`, and pipes that make something else of the payload, are beyond what a
+ * method decorator can see: say `topic: orders as Topic<never>` there.
+ */
+export type TypedHandler<Out, Reply> =
+  | ((payload: Out, context: TandemContext) => ListenerResult<Reply>)
+  | ((context: TandemContext, payload: Out) => ListenerResult<Reply>)
+
+/** Decorates a method that takes `Out` and the context, and returns `Reply`. */
+export type TypedMethodDecorator<Out, Reply> = <Handler extends TypedHandler<Out, Reply>>(
+  target: object,
+  method: string | symbol,
+  descriptor: TypedPropertyDescriptor<Handler>,
+) => void
+
+/** Decorates a class whose `onMessage` takes `Out` and the context, and returns `Reply`. */
+export type TypedClassDecorator<Out, Reply> = <Listener extends { onMessage: TypedHandler<Out, Reply> }>(
+  target: new (...args: never[]) => Listener,
+) => void
+
+export type AnyListenerOptions =
+  | ListenerOptions
+  | LateListenerOptions
+  | TypedListenerOptions<unknown, unknown>
+  | LateTypedListenerOptions<unknown, unknown>
+
+/** Any options as the rest of the package knows them: the topic by its name, its schema beside it. */
+export function plainOptions(options: AnyListenerOptions): ListenerOptions | LateListenerOptions {
+  return typeof options === 'function' ? (get) => named(options(get)) : named(options)
+}
+
+function named(options: ListenerOptions | TypedListenerOptions<unknown, unknown>): ListenerOptions {
+  const { topic, ...others } = options
+  if (!isTopic(topic)) return options as ListenerOptions
+  return { ...(topic.schema !== undefined && { schema: topic.schema }), payload: 'json', ...others, topic: topic.name }
+}
