@@ -2,6 +2,7 @@ import { Controller, Injectable, Logger, Module } from '@nestjs/common'
 import type { BeforeApplicationShutdown, OnApplicationShutdown, OnModuleDestroy, OnModuleInit } from '@nestjs/common'
 import { BaseRpcContext, ClientsModule, Ctx, EventPattern, Payload, Server } from '@nestjs/microservices'
 import { Test } from '@nestjs/testing'
+import { PushConsumer } from '@tandemmq/client'
 import { TestBroker } from '@tandemmq/testing'
 import { useTestBroker } from '@tandemmq/testing/nest'
 import { from, map } from 'rxjs'
@@ -24,6 +25,7 @@ import { TransportWorld } from './transport-test-kit.ts'
 const heard: unknown[][] = []
 const steps: string[] = []
 let act: () => unknown = () => undefined
+let whileStopping: () => Promise<void> = async () => {}
 
 @Controller()
 class Stock {
@@ -54,6 +56,7 @@ beforeEach(() => {
   heard.length = 0
   steps.length = 0
   act = () => undefined
+  whileStopping = async () => {}
 })
 afterEach(async () => {
   for (const app of open.splice(0)) await app.close()
@@ -170,8 +173,9 @@ class Pool implements OnModuleInit, OnModuleDestroy, BeforeApplicationShutdown, 
   onModuleDestroy(): void {
     steps.push('destroy')
   }
-  beforeApplicationShutdown(): void {
+  async beforeApplicationShutdown(): Promise<void> {
     steps.push('before shutdown')
+    await whileStopping()
   }
   onApplicationShutdown(): void {
     steps.push('shutdown')
@@ -242,11 +246,22 @@ test('a transport that ends fetches no more from onModuleDestroy on, and running
   act = () => new Promise<void>((resolve) => (release = resolve))
   await broker.deliver('slow', '1')
   await until(() => steps.includes('begin'))
-  const closing = app.close()
-  await until(() => steps.includes('before shutdown'))
-  await broker.deliver('slow', '2')
-  release()
-  await closing
+  const witness = new PushConsumer({
+    nameServers: broker.address,
+    group: 'witness',
+    startFrom: 'first',
+    rebalanceIntervalMs: 20,
+  })
+  witness.subscribe('slow', '*', (message) => heard.push([message.text()]))
+  await witness.start()
+  whileStopping = async () => {
+    // Who still fetches hears it as well as the witness does.
+    await broker.deliver('slow', '2')
+    await until(() => heard.some(([text]) => text === '2'))
+    await witness.close()
+    release()
+  }
+  await app.close()
   open.splice(0)
   expect(steps).toEqual(['init', 'begin', 'destroy', 'before shutdown', 'end', 'shutdown'])
 })
