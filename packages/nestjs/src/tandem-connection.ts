@@ -3,13 +3,14 @@ import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common'
 import { Producer, PushConsumer, TandemError } from '@tandemmq/client'
 import type { BroadcastOffsetStore, ConnectionOptions } from '@tandemmq/client'
 import { Inbox, Outbox } from '@tandemmq/outbox'
-import type { Database, InboxOptions } from '@tandemmq/outbox'
+import type { Database, InboxOptions, OutboxStats } from '@tandemmq/outbox'
 import { nestLogger } from './nest-logger.ts'
 import type { ConsumerSettings } from './listener-plan.ts'
 import { overridden } from './module-options.ts'
 import type { ConnectionHost, LookUp, TandemModuleOptions } from './module-options.ts'
 import { Once } from './once.ts'
 import { databaseOf, hookedTransaction, settingsOfOutbox } from './outbox-wiring.ts'
+import { Telemetry } from './telemetry.ts'
 import { DEFAULT_CONNECTION } from './tokens.ts'
 import { TransactionScopes } from './transaction-scope.ts'
 import type { CurrentTransaction } from './transaction-scope.ts'
@@ -24,6 +25,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
   readonly name: string
   readonly options: TandemModuleOptions
   readonly scopes = new TransactionScopes()
+  readonly telemetry: Telemetry
   private readonly host: Partial<ConnectionHost>
   private readonly lookUp: LookUp
   private readonly logger = new Logger('Tandem')
@@ -46,6 +48,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     }
     const { overrides } = host
     this.options = checked(overridden(overridden(options, overrides?.options), overrides?.connections?.[name]))
+    this.telemetry = new Telemetry(this.options.telemetry, host.events, name)
     this.producers = new Once(() => this.startProducer())
     this.outboxes = new Once(() => this.startOutbox())
     host.opened?.(this, name)
@@ -83,13 +86,21 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     return this.started
   }
 
+  /** For a health check: whether a broker is there, and what the outbox counts; undefined for what was not started. */
+  async state(): Promise<{ isConnected: boolean | undefined; outbox: OutboxStats | undefined; isClosed: boolean }> {
+    const producer = await this.producers.made()
+    return { isConnected: producer?.isConnected, outbox: this.started?.stats(), isClosed: this.closed }
+  }
+
   /**
    * A consumer of `group`, not started.
    * @param positions of a broadcasting one, unless the options say where
    */
   consumer(group: string, settings: ConsumerSettings, positions?: BroadcastOffsetStore): PushConsumer {
     const { consumer } = this.options.listeners ?? {}
-    return new PushConsumer({ broadcastOffsets: positions, ...this.shared(), ...consumer, ...settings, group })
+    const hooks = [...this.telemetry.eventHooks(settings.attemptsMax), ...(consumer?.hooks ?? [])]
+    const own = { ...consumer, ...settings, group, hooks }
+    return this.telemetry.watch(new PushConsumer({ broadcastOffsets: positions, ...this.shared(), ...own }))
   }
 
   /** What remembers, in the listener's transaction, which messages `group` has handled; one per group and settings. */
@@ -142,7 +153,9 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     const { group, outbox, producer: settings } = this.options
     // A plain producer in the outbox's group would be asked for outcomes it does not know.
     const own = outbox === undefined ? group : `${group}-send`
-    const producer = new Producer({ ...this.shared(), group: own, ...settings })
+    await this.telemetry.ready()
+    const hooks = [...this.telemetry.sendHooks(), ...(settings?.hooks ?? [])]
+    const producer = new Producer({ ...this.shared(), group: own, ...settings, hooks })
     await producer.start()
     return producer
   }
@@ -153,6 +166,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     if (settings === undefined) {
       throw new TandemError('OPTION_INVALID', 'transaction() needs TandemModule.forRoot({ outbox: { database } })')
     }
+    await this.telemetry.ready()
     const outbox = new Outbox<Database>({
       logger: nestLogger,
       group: settings.group ?? group,

@@ -4,6 +4,8 @@ import { ListenerConsumers } from './listener-consumers.ts'
 import { ListenerDiscovery } from './listener-discovery.ts'
 import { ListenerInvoker } from './listener-invoker.ts'
 import { TandemConnections } from './tandem-connections.ts'
+import { TandemEvents } from './tandem-events.ts'
+import { TandemHealthIndicator } from './tandem-health.ts'
 import { TandemListeners } from './tandem-listeners.ts'
 import { TandemTransports } from './tandem-transports.ts'
 import { TANDEM_OVERRIDES } from './tokens.ts'
@@ -19,9 +21,11 @@ import { TANDEM_OVERRIDES } from './tokens.ts'
     ListenerInvoker,
     ListenerConsumers,
     TandemConnections,
+    { provide: TandemEvents, useFactory: ({ events }: TandemConnections) => events, inject: [TandemConnections] },
+    TandemHealthIndicator,
     TandemListeners,
     TandemTransports,
   ],
-  exports: [TandemConnections, TandemListeners],
+  exports: [TandemConnections, TandemEvents, TandemHealthIndicator, TandemListeners],
 })
 export class TandemCoreModule {}
