@@ -71,6 +71,11 @@ export class ClientCore implements ConnectionOwner {
     return this.#state === 'started'
   }
 
+  /** A connection to a broker is open on which this client is registered. */
+  get isConnected(): boolean {
+    return [...this.#open.values()].some((connection) => connection.isOpen && this.#registered.has(connection))
+  }
+
   /** Monotonic ms when a broker was last reached again that had been lost; its other clients may still be on their way. */
   get reconnectedAt(): number {
     return this.#reconnectedAt

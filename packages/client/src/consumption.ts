@@ -41,6 +41,8 @@ export interface Consumption {
   /** Handles one message of a queue at a time. */
   readonly isOrdered: boolean
   readonly sources: number
+  /** Of any source; 0 = none was answered. */
+  readonly lastAnswerAt: number
   start(): Promise<void>
   /** Members, routes or subscriptions changed. Resolves when the picture is as new as this call. */
   refresh(): Promise<void>

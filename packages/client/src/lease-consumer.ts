@@ -84,6 +84,10 @@ export class LeaseConsumer implements Consumption {
     return this.#sources.size
   }
 
+  get lastAnswerAt(): number {
+    return this.popSources().reduce((last, { lastPopAt }) => Math.max(last, lastPopAt), 0)
+  }
+
   start(): Promise<void> {
     return this.#rounds.run()
   }

@@ -97,6 +97,11 @@ export abstract class ProducerBase {
     return this.close()
   }
 
+  /** A connection to a broker is open on which this group is registered. */
+  get isConnected(): boolean {
+    return this.core.isConnected
+  }
+
   /** Sends under way. */
   get inFlight(): number {
     return this.#channel.inFlight.size

@@ -34,6 +34,10 @@ export interface PushConsumerStats {
   readonly failed: number
   /** Trace records sent and dropped; undefined without option `trace`. */
   readonly traces: TraceStats | undefined
+  /** A connection to a broker is open on which this member is registered. */
+  readonly isConnected: boolean
+  /** When a broker last answered a question for messages, also with none; by the client's clock, ms. 0 = never. */
+  readonly lastAnswerAt: number
 }
 
 /**
@@ -152,6 +156,8 @@ export class PushConsumer {
       consumed: handlers.consumed,
       failed: handlers.failed,
       traces: this.#observation.trace?.stats,
+      isConnected: this.#core.isConnected,
+      lastAnswerAt: this.#consumption.lastAnswerAt,
     }
   }
 

@@ -78,6 +78,10 @@ export class QueueConsumption implements Consumption {
     return this.#queues.all.length
   }
 
+  get lastAnswerAt(): number {
+    return this.#queues.all.reduce((last, { lastPullAt }) => Math.max(last, lastPullAt), 0)
+  }
+
   start(): Promise<void> {
     this.#queues.start()
     return this.refresh()

@@ -2,6 +2,8 @@ import type { InjectionToken } from '@nestjs/common'
 import type { ConnectionOptions, ProducerOptions } from '@tandemmq/client'
 import type { Database, OutboxOptions } from '@tandemmq/outbox'
 import type { ListenerDefaults } from './listener-options.ts'
+import type { TandemEvents } from './tandem-events.ts'
+import type { TelemetryOptions } from './telemetry.ts'
 
 /** `ModuleRef.get` over the whole application. */
 export type LookUp = <T>(token: InjectionToken<T>) => T
@@ -38,6 +40,7 @@ export interface TandemModuleOptions {
   producer?: Partial<Omit<ProducerOptions, 'nameServers'>>
   /** For producer and listeners alike: timeouts, clock, network. */
   client?: Partial<Omit<ConnectionOptions, 'nameServers'>>
+  telemetry?: TelemetryOptions
   /** False: no connection is made, no listener starts, and sending rejects with NOT_STARTED. Default true. */
   enabled?: boolean
 }
@@ -58,6 +61,7 @@ export interface TandemOverrides {
 /** What a connection has of the application around it. */
 export interface ConnectionHost {
   readonly overrides: TandemOverrides
+  readonly events: TandemEvents
   lookUp: LookUp
   /** @throws {TandemError} OPTION_INVALID when `name` is taken */
   opened(part: object, name?: string): void

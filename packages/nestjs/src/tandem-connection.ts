@@ -3,18 +3,20 @@ import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common'
 import { Producer, PushConsumer, TandemError, TransactionProducer } from '@tandemmq/client'
 import type {
   BroadcastOffsetStore,
+  ClientHook,
   ConnectionOptions,
   ProducerOptions,
   TransactionProducerOptions,
 } from '@tandemmq/client'
 import { Inbox, Outbox } from '@tandemmq/outbox'
-import type { Database, InboxOptions } from '@tandemmq/outbox'
+import type { Database, InboxOptions, OutboxStats } from '@tandemmq/outbox'
 import { nestLogger } from './nest-logger.ts'
 import type { ConsumerSettings } from './listener-plan.ts'
 import { overridden } from './module-options.ts'
 import type { ConnectionHost, LookUp, TandemModuleOptions } from './module-options.ts'
 import { Once } from './once.ts'
 import { databaseOf, hookedTransaction, settingsOfOutbox } from './outbox-wiring.ts'
+import { Telemetry } from './telemetry.ts'
 import { DEFAULT_CONNECTION } from './tokens.ts'
 import { TransactionScopes } from './transaction-scope.ts'
 import type { CurrentTransaction } from './transaction-scope.ts'
@@ -29,6 +31,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
   readonly name: string
   readonly options: TandemModuleOptions
   readonly scopes = new TransactionScopes()
+  readonly telemetry: Telemetry
   private readonly host: Partial<ConnectionHost>
   private readonly lookUp: LookUp
   private readonly logger = new Logger('Tandem')
@@ -51,6 +54,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     }
     const { overrides } = host
     this.options = checked(overridden(overridden(options, overrides?.options), overrides?.connections?.[name]))
+    this.telemetry = new Telemetry(this.options.telemetry, host.events, name)
     this.producers = new Once(() => this.startProducer())
     this.outboxes = new Once(() => this.startOutbox())
     host.opened?.(this, name)
@@ -88,13 +92,21 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     return this.started
   }
 
+  /** For a health check: whether a broker is there, and what the outbox counts; undefined for what was not started. */
+  async state(): Promise<{ isConnected: boolean | undefined; outbox: OutboxStats | undefined; isClosed: boolean }> {
+    const producer = await this.producers.made()
+    return { isConnected: producer?.isConnected, outbox: this.started?.stats(), isClosed: this.closed }
+  }
+
   /**
    * A consumer of `group`, not started.
    * @param positions of a broadcasting one, unless the options say where
    */
   consumer(group: string, settings: ConsumerSettings, positions?: BroadcastOffsetStore): PushConsumer {
     const { consumer } = this.options.listeners ?? {}
-    return new PushConsumer({ broadcastOffsets: positions, ...this.shared(), ...consumer, ...settings, group })
+    const hooks = [...this.telemetry.eventHooks(settings.attemptsMax), ...(consumer?.hooks ?? [])]
+    const own = { ...consumer, ...settings, group, hooks }
+    return this.telemetry.watch(new PushConsumer({ broadcastOffsets: positions, ...this.shared(), ...own }))
   }
 
   /** What remembers, in the listener's transaction, which messages `group` has handled; one per group and settings. */
@@ -153,7 +165,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
   /** One more producer, its owner closes it. */
   async startProducerOf(settings: Omit<ProducerOptions, 'nameServers'>): Promise<Producer> {
     this.refuseWhenOff()
-    const producer = new Producer({ ...this.shared(), ...settings })
+    const producer = new Producer({ ...this.shared(), ...settings, hooks: await this.sendHooks(settings.hooks) })
     await producer.start()
     return producer
   }
@@ -163,9 +175,18 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     settings: Omit<TransactionProducerOptions, 'nameServers'>,
   ): Promise<TransactionProducer> {
     this.refuseWhenOff()
-    const producer = new TransactionProducer({ ...this.shared(), ...settings })
+    const producer = new TransactionProducer({
+      ...this.shared(),
+      ...settings,
+      hooks: await this.sendHooks(settings.hooks),
+    })
     await producer.start()
     return producer
+  }
+
+  private async sendHooks(own: readonly ClientHook[] = []): Promise<ClientHook[]> {
+    await this.telemetry.ready()
+    return [...this.telemetry.sendHooks(), ...own]
   }
 
   private async startOutbox(): Promise<Outbox<Database>> {
@@ -174,6 +195,7 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     if (settings === undefined) {
       throw new TandemError('OPTION_INVALID', 'transaction() needs TandemModule.forRoot({ outbox: { database } })')
     }
+    await this.telemetry.ready()
     const outbox = new Outbox<Database>({
       logger: nestLogger,
       group: settings.group ?? group,

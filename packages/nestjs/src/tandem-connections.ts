@@ -5,12 +5,14 @@ import { TandemError } from '@tandemmq/client'
 import { tandemConnectionToken } from './inject.ts'
 import type { ConnectionHost, TandemOverrides } from './module-options.ts'
 import type { TandemConnection } from './tandem-connection.ts'
+import { TandemEvents } from './tandem-events.ts'
 import { DEFAULT_CONNECTION, TANDEM_OVERRIDES } from './tokens.ts'
 
 /** The connections of an application by name. */
 @Injectable()
 export class TandemConnections implements ConnectionHost {
   readonly overrides: TandemOverrides
+  readonly events = new TandemEvents()
   private readonly moduleRef: ModuleRef
   private readonly open = new Set<object>()
   private readonly known = new Map<string, object>()

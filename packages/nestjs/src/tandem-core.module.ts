@@ -5,6 +5,8 @@ import { ListenerConsumers } from './listener-consumers.ts'
 import { ListenerDiscovery } from './listener-discovery.ts'
 import { ListenerInvoker } from './listener-invoker.ts'
 import { TandemConnections } from './tandem-connections.ts'
+import { TandemEvents } from './tandem-events.ts'
+import { TandemHealthIndicator } from './tandem-health.ts'
 import { TandemListeners } from './tandem-listeners.ts'
 import { TandemTransports } from './tandem-transports.ts'
 import { TANDEM_OVERRIDES } from './tokens.ts'
@@ -22,10 +24,19 @@ import { TransactionListeners } from './transaction-listeners.ts'
     ListenerConsumers,
     TandemConnections,
     IdempotentInterceptor,
+    { provide: TandemEvents, useFactory: ({ events }: TandemConnections) => events, inject: [TandemConnections] },
+    TandemHealthIndicator,
     TandemListeners,
     TransactionListeners,
     TandemTransports,
   ],
-  exports: [TandemConnections, IdempotentInterceptor, TandemListeners, TransactionListeners],
+  exports: [
+    TandemConnections,
+    TandemEvents,
+    TandemHealthIndicator,
+    IdempotentInterceptor,
+    TandemListeners,
+    TransactionListeners,
+  ],
 })
 export class TandemCoreModule {}

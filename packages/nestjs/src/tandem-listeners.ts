@@ -71,6 +71,11 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
     return this.started
   }
 
+  /** The application ends: nothing is fetched any more. */
+  get isEnding(): boolean {
+    return this.stopped !== undefined
+  }
+
   /** Every group that listens, also one that is paused. */
   groups(): ListeningGroup[] {
     return [...this.running].map(([key, { plan, isPaused }]) => {

@@ -122,10 +122,12 @@ export class TandemTemplate<D extends Database = Knex> {
   ): Promise<T> {
     const { scopes } = this.connection
     const joined = this.connection.currentTransaction()
-    if (joined !== undefined) return work(joined.trx as TransactionOf<D>, joined.messages)
+    const { telemetry } = this.connection
+    if (joined !== undefined) return work(joined.trx as TransactionOf<D>, telemetry.messages(joined.messages))
     const outbox = await this.connection.outbox()
     return outbox.transaction(
-      (trx, messages) => scopes.run({ trx, messages }, () => work(trx as TransactionOf<D>, messages)),
+      (trx, messages) =>
+        scopes.run({ trx, messages }, () => work(trx as TransactionOf<D>, telemetry.messages(messages))),
       options,
     )
   }
@@ -148,12 +150,13 @@ export class TandemTemplate<D extends Database = Knex> {
     const isTyped = isTopic(first)
     const message = isTyped ? first.message(second, fields) : first
     const trx = isTyped ? fourth : (second as TransactionOf<D> | undefined)
-    if (trx !== undefined) return this.connection.startedOutbox().join(trx).send(message)
+    const { telemetry } = this.connection
+    if (trx !== undefined) return this.connection.startedOutbox().join(trx).send(telemetry.enqueued(message))
     const scope = this.connection.currentTransaction()
     if (scope === undefined) {
       throw new TandemError('NO_TRANSACTION', `enqueue to ${message.topic} outside of transaction(); send() needs none`)
     }
-    scope.messages.send(message)
+    scope.messages.send(telemetry.enqueued(message))
   }
 
   /** The transaction the call runs in, if it runs in one. */
