@@ -92,7 +92,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'retries go by the wall clock',
-    patches: [{ file: 'delay/delay-service.js', from: 'isRetry ? this.#steadyOf(dueAt) : undefined', to: 'undefined' }],
+    patches: [
+      {
+        file: 'delay/delay-service.js',
+        from: 'isRetry ? (steadyDueAt ?? this.#steadyOf(dueAt)) : undefined',
+        to: 'undefined',
+      },
+    ],
   },
   {
     name: 'a reply goes to whoever asked first',
