@@ -94,9 +94,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
     onDamage: (error) =>
       options.log(`${error.message}; nobody is served it. Restore the file, or start with acceptDamage`),
     onClockJump: (byMs) =>
-      options.log(
-        `the wall clock went forward by ${Math.round(byMs / 1_000)} s: nothing is removed by age for an hour`,
-      ),
+      options.log(`the wall clock went forward by ${Math.round(byMs / 1_000)} s: no message is older by that`),
     ...recordIndexing,
     derived: new Map(Object.entries(derivedOf(replayed))),
     onSynced: (elapsedMs) => measured.sync.observe(elapsedMs),

@@ -39,9 +39,13 @@ export class ExtraRules {
     const { startedAt, t, windowMs } = options
     const gainedMs = this.clock.gainedIn(startedAt, t) / 1e6
     if (gainedMs === 0 || gainedMs + (t - startedAt) / 1e6 < windowMs) return false
-    const places = this.#copies.get(id) ?? new Set()
-    this.#copies.set(id, places.add(place))
+    this.copied(id, place)
     return true
+  }
+
+  /** The message is at one more place, for a reason. */
+  copied(id: string, place: string): void {
+    this.#copies.set(id, (this.#copies.get(id) ?? new Set()).add(place))
   }
 
   /** How often the group may finish the message besides once, before `t`: it was redriven, or is there twice. */

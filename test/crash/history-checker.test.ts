@@ -213,6 +213,20 @@ test('deliveries again are counted and no violation', () => {
   expect([report.groups['b']?.again, report.violations]).toEqual([9, []])
 })
 
+test('only a send that was asked again may be at another place of a topic made anew', () => {
+  const sent = { event: 'send.start', t: 1e9, id: 'm', topic: 'orders', kind: 'plain', hash: 'h' }
+  const anew = [
+    { event: 'delete.start', t: 6e9, topic: 'orders' },
+    { event: 'delete.ok', t: 7e9, topic: 'orders' },
+    { event: 'recv', t: 9e9, id: 'm', hash: 'h', group: 'a', topic: 'orders', queueId: 0, offset: 1 },
+  ]
+  const stored = (t: number) => ({ event: 'send.ok', t, id: 'm', queueId: 0, offset: 0 })
+  expect(rulesOf([sent, stored(4.9e9), ...anew])).toEqual([])
+  expect(rulesOf([sent, stored(1.9e9), ...anew]).toSorted()).toEqual(['DedupStored', 'Deleted'])
+  const inPlace = anew.map((event) => (event.event === 'recv' ? { ...event, offset: 0 } : event))
+  expect(rulesOf([sent, stored(4.9e9), ...inPlace])).toEqual(['Deleted'])
+})
+
 test('a message that was stored when its topic was deleted does not come back, one without an answer may', () => {
   const sent = { event: 'send.start', t: 1e9, id: 'm', topic: 'orders', kind: 'plain', hash: 'h' }
   const place = { queueId: 0, offset: 0 }

@@ -262,9 +262,13 @@ export class HistoryChecker {
     }
     message.hashReceived = hash
     const askedAt = this.#deliveries.knows(event.group) ? t - CACHED_NS : t
-    message.lastReceivedAt = Math.max(message.lastReceivedAt, askedAt)
     const queue = `${topic}/${queueId}`
-    this.#at(message, id, `${queue}/${offset}`, t)
+    const place = `${queue}/${offset}`
+    const isElsewhere = message.place !== undefined && message.place !== place
+    if (!isElsewhere || !this.#removals.mayBeRepeat(message, t)) {
+      message.lastReceivedAt = Math.max(message.lastReceivedAt, askedAt)
+    }
+    this.#at(message, id, place, t)
     const group = this.#group(event.group)
     const times = group.received.get(id) ?? 0
     if (times > 0) group.again++
@@ -296,7 +300,12 @@ export class HistoryChecker {
     }
   }
 
-  #mayBeAgainAt({ startedAt }: Message, id: string, place: string, t: number): boolean {
+  #mayBeAgainAt(message: Message, id: string, place: string, t: number): boolean {
+    const { startedAt } = message
+    if (this.#removals.mayBeRepeat(message, t)) {
+      this.#extra.copied(id, place)
+      return true
+    }
     return this.#extra.mayBeAgainAt(id, place, { startedAt, t, windowMs: this.#dedup.windowMs })
   }
 

@@ -18,6 +18,9 @@ interface Deletion {
   to: number
 }
 
+/** A client asks again after its request timeout, the shortest of which this is. */
+const REPEAT_NS = 1e9
+
 /** Messages that are gone for a reason: their topic was deleted, or retention removed what every group had consumed. */
 export class Removals {
   readonly #progress: GroupProgress
@@ -48,6 +51,15 @@ export class Removals {
   /** Nobody has to get it any more. */
   mayBeGone(message: Removable): boolean {
     return this.#deletionOf(message) !== undefined || this.#isBeforeStart(message.place)
+  }
+
+  /**
+   * A send that was asked again may have a request under way when its topic is deleted, and that one reaches the topic made anew:
+   * the broker knows the keys of deleted messages no more, and takes it for new.
+   */
+  mayBeRepeat({ topic, startedAt, okAt }: Removable, t: number): boolean {
+    const isAskedAgain = okAt === 0 || okAt - startedAt >= REPEAT_NS
+    return isAskedAgain && (this.#deletions.get(topic) ?? []).some(({ from, to }) => startedAt <= to && from <= t)
   }
 
   /** @returns what is wrong with the removal of this message, or with its presence */

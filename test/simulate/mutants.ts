@@ -18,10 +18,10 @@ export const mutants: readonly Mutant[] = [
     name: 'ack removes the wrong receipt',
     patches: [
       {
-        file: 'queueing/lease/lease-book.js',
-        from: `        this.#settle(lease);
+        file: 'queueing/lease/lease-receipts.js',
+        from: `        this.#onSettled(lease);
         return 'acked';`,
-        to: `        this.#settle([...queue.leases].find((other) => other !== lease) ?? lease);
+        to: `        this.#onSettled([...queue.leases].find((other) => other !== lease) ?? lease);
         return 'acked';`,
       },
     ],

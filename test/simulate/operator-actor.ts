@@ -9,6 +9,12 @@ const NAME = 'operator'
 const READER = 'auditors'
 const TRIES = 40
 const AGAIN_MS = 1_000
+const LOOK_MS = 5_000
+/**
+ * A filtered member hears of what is not for it at the end of its waiting pull (15 s at most), and every 15th commit (5 s apart
+ * at most) tells a position again that did not move, as after the group was forgotten.
+ */
+const POSITIONS_MS = 100_000
 
 /** Creates what there is, moves and deletes it while others work, and reads everything when they are done. */
 export class OperatorActor {
@@ -121,7 +127,13 @@ export class OperatorActor {
 
   async #accountFor(group: string, mode: string): Promise<void> {
     if (mode === 'broadcasting') return
-    for (const { topic, queueId, committedOffset, maxOffset } of await this.#admin.progress(group)) {
+    const until = this.#world.clock.monotonic() + POSITIONS_MS
+    let progress = await this.#admin.progress(group)
+    while (progress.some((one) => one.committedOffset < one.maxOffset) && this.#world.clock.monotonic() < until) {
+      await this.#world.sleep(LOOK_MS)
+      progress = await this.#admin.progress(group)
+    }
+    for (const { topic, queueId, committedOffset, maxOffset } of progress) {
       const what = `position of ${group} in ${topic}/${queueId}`
       this.#world.note(NAME, { event: 'account', what, told: Number(committedOffset), due: Number(maxOffset) })
     }

@@ -184,6 +184,8 @@ export class DedupWindow implements DerivedState {
   }
 
   #isRepeat(at: number, windowMs: number, topic: Buffer, key: Buffer, start: number, end: number): boolean {
+    // Whose topic was deleted cannot be read, and is nothing that retention took too early.
+    if (at < this.#deletedBefore(topic.toString())) return false
     const record = this.#read(at)
     if (record === undefined) {
       this.#counts.unverified++
@@ -192,7 +194,6 @@ export class DedupWindow implements DerivedState {
     }
     if (!this.#stored.equals(record, topic, key, start, end)) return false
     if (this.#clock.now() - this.#stored.storeTimestamp >= windowMs) return false
-    if (at < this.#deletedBefore(topic.toString())) return false
     this.#counts.hits++
     return true
   }

@@ -66,6 +66,20 @@ test.each(faults)(
   },
 )
 
+test('F38: a retry that a full disk held up while the clock was set back waits no longer than its delay', async () => {
+  const { log, clock, send } = setUp()
+  log.flushSoon = false
+  send('retry', { DELAY: '3' }, '%RETRY%billing', 0)
+  await clock.advance(4_000)
+  clock.jumpWall(-HOUR)
+  log.flushSoon = true
+  log.flush()
+  await clock.advance(5_999)
+  expect(log.delivered()).toEqual([])
+  await clock.advance(1)
+  expect(log.delivered()).toEqual(['retry'])
+})
+
 test('F38: a retry that waits over a restart keeps the rest of its delay, from a checkpoint too', async () => {
   for (const isCheckpointed of [false, true]) {
     const { log, clock, send, service } = setUp()

@@ -101,7 +101,9 @@ export class DelayService implements DerivedState {
   append(fields: RecordFields, deliverAt: number, completion?: AppendCompletion): void {
     let parked: Parking | undefined
     this.#records.append(fields, deliverAt, (fingerprint, isRetry) => {
-      parked = new Parking(this.#onParked, { dueAt: deliverAt, fingerprint, isRetry }, completion)
+      // Not when it is stored: on a full disk that is long after, and the wall clock may be set meanwhile.
+      const steadyDueAt = this.#steadyOf(deliverAt)
+      parked = new Parking(this.#onParked, { dueAt: deliverAt, fingerprint, isRetry, steadyDueAt }, completion)
       return parked
     })
     if (parked !== undefined) parked.physicalOffset = fields.physicalOffset
@@ -195,8 +197,9 @@ export class DelayService implements DerivedState {
     return { pending: this.#table.unsettled, cancelled, rescheduled, ...this.#deliveries.counts }
   }
 
-  #add(physicalOffset: number, { dueAt, fingerprint, isRetry }: ParkedRecord): number {
-    return this.#table.add(physicalOffset, dueAt, fingerprint, isRetry ? this.#steadyOf(dueAt) : undefined)
+  #add(physicalOffset: number, { dueAt, fingerprint, isRetry, steadyDueAt }: ParkedRecord): number {
+    const steadyAt = isRetry ? (steadyDueAt ?? this.#steadyOf(dueAt)) : undefined
+    return this.#table.add(physicalOffset, dueAt, fingerprint, steadyAt)
   }
 
   /** Across a restart only the wall clock can tell how long a retry has waited. */

@@ -56,6 +56,8 @@ export interface ParkedRecord {
   fingerprint: number
   /** For a retry topic. */
   isRetry: boolean
+  /** Of a retry that was parked in this life of the broker: when it is due by the steady clock, ms. */
+  steadyDueAt?: number
 }
 
 function isRetryName(bytes: Buffer, start: number, end: number): boolean {

@@ -131,6 +131,21 @@ test('a consumer told of a reset cannot undo it by committing before it has foll
   expect([await commit(2), rooms.offsets.hasPendingResets]).toEqual([undefined, false])
 })
 
+test('a consumer that follows a reset to the end, and waits there for messages, may commit at once', async () => {
+  const rooms = await roomsWith(five)
+  const client = rooms.client()
+  rooms.offsets.commit('billing', 'orders', 0, 2)
+  await client.request(222, { ...reset, timestamp: 0, queueId: 0, offset: 5 })
+  expect((await client.request(11, pullFields({ queueOffset: 2 }))).code).toBe(21)
+  const waiting = client.ask(11, pullFields({ queueOffset: 5, sysFlag: 6, subscription: 'paid' }))
+  await rooms.settle()
+  expect(rooms.pulls.stats().parked).toBe(1)
+  for (const tag of ['created', 'paid']) rooms.append('orders', 0, { tag })
+  expect((await rooms.clock.run(waiting)).code).toBe(0)
+  expect((await client.request(15, { ...place, commitOffset: 7 })).remark).toBeUndefined()
+  expect(rooms.offsets.hasPendingResets).toBe(false)
+})
+
 test('a consumer that never follows a reset may commit again a minute later', async () => {
   const rooms = await roomsWith(five)
   const client = rooms.client()

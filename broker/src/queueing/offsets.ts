@@ -163,7 +163,7 @@ export class Offsets {
   takeReset(group: string, topic: string, queueId: number, offset: number): number {
     const offsets = this.#groups.get(group)?.get(topic)
     if (offsets === undefined) return NOTHING
-    if (offsets.moving.get(queueId)?.target === offset) this.#arrived(offsets, queueId)
+    this.#follow(offsets, queueId, offset)
     const target = offsets.pendingReset[queueId] ?? NOTHING
     if (target < 0) return NOTHING
     offsets.pendingReset[queueId] = NOTHING
@@ -178,6 +178,12 @@ export class Offsets {
 
   hasReset(group: string, topic: string, queueId: number): boolean {
     return (this.#groups.get(group)?.get(topic)?.pendingReset[queueId] ?? NOTHING) >= 0
+  }
+
+  /** A pull of `offset` is about to wait while {@link hasPendingResets}: whom a reset sent there has followed it. */
+  noteWaiting(group: string, topic: string, queueId: number, offset: number): void {
+    const offsets = this.#groups.get(group)?.get(topic)
+    if (offsets !== undefined) this.#follow(offsets, queueId, offset)
   }
 
   /** Topics in which the group committed something. */
@@ -260,6 +266,10 @@ export class Offsets {
     if (this.#clock.monotonic() < moving.until) return true
     this.#arrived(offsets, queueId)
     return false
+  }
+
+  #follow(offsets: TopicOffsets, queueId: number, offset: number): void {
+    if (offsets.moving.get(queueId)?.target === offset) this.#arrived(offsets, queueId)
   }
 
   #arrived(offsets: TopicOffsets, queueId: number): void {

@@ -105,7 +105,7 @@ export class PullService {
     const reader: Reader = { connection, opaque, serialization, group, topic, queue, filter, countMax }
     const suspendMs =
       (sysFlag & PULL_SUSPEND) === 0 ? 0 : header.longClamped(header.requireField(Field.suspendTimeoutMillis))
-    if (suspendMs > 0 && offset === queue.maxOffset && !this.#resetWaits(reader)) {
+    if (suspendMs > 0 && offset === queue.maxOffset && !this.#resetWaits(reader, offset)) {
       const pull = this.#park(reader, offset, suspendMs, true)
       // Parked first, then looked again: a message that becomes visible in between finds the pull or is found here.
       if (queue.maxOffset > offset) this.#consider(pull)
@@ -142,8 +142,10 @@ export class PullService {
     return { parked: this.#parked.count, messages: this.#messages, bytes: this.#bytes, sql: this.#sql.stats() }
   }
 
-  #resetWaits({ group, topic, queue }: Reader): boolean {
-    return this.#offsets.hasPendingResets && this.#offsets.hasReset(group.name, topic.name, queue.queueId)
+  #resetWaits({ group, topic, queue }: Reader, offset: number): boolean {
+    if (!this.#offsets.hasPendingResets) return false
+    this.#offsets.noteWaiting(group.name, topic.name, queue.queueId, offset)
+    return this.#offsets.hasReset(group.name, topic.name, queue.queueId)
   }
 
   #park(reader: Reader, offset: number, suspendMs: number, awaitsMessage: boolean): ParkedPull {

@@ -1,55 +1,49 @@
 import { VirtualClock } from '@tandemmq/remoting/simulation'
 import { expect, test } from 'vitest'
 import { append, openStore, virtualClock } from '../../../test/kit/store-kit.ts'
-import { AgeClock } from './age-clock.ts'
+import { AgeClock, type AgeMark } from './age-clock.ts'
 import { FaultDisk } from './fault-disk.ts'
 
 const START = 1_700_000_000_000
 const HOUR = 3_600_000
 const YEAR_2106 = 4_294_967_296_000
 
-function setUp(newest = 0, retentionMs = 72 * HOUR) {
+function setUp(options: { newest?: number; mark?: AgeMark; limitMs?: number } = {}) {
   const clock = new VirtualClock({ seed: 1, startAt: START })
   const jumps: number[] = []
-  const age = new AgeClock({ clock, newest, retentionMs, onJump: (byMs) => jumps.push(byMs) })
+  const { newest = 0, mark, limitMs = 72 * HOUR } = options
+  const age = new AgeClock({ clock, newest, mark, limitMs, onJump: (byMs) => jumps.push(byMs) })
   return { clock, age, jumps }
 }
 
-test('it follows the wall clock as long as that goes on as time does, and back at once', async () => {
+test('it goes on as time does, whatever the wall clock shows; a jump forward is told, once an hour at most', async () => {
   const { clock, age, jumps } = setUp()
-  for (let n = 0; n < 100; n++) {
+  for (const wall of [YEAR_2106, 0, START, YEAR_2106]) {
+    clock.setWall(wall)
+    const before = age.now()
     await clock.advance(60_000)
-    clock.jumpWall(n % 2 === 0 ? 500 : -400)
-    expect(age.now()).toBe(clock.now())
+    expect(age.now()).toBe(before + 60_000)
   }
-  clock.setWall(0)
-  expect(age.now()).toBe(0)
-  expect(jumps).toEqual([])
-})
-
-test('a jump forward counts after an hour, is told once, and is forgotten when it is taken back', async () => {
-  const { clock, age, jumps } = setUp()
-  clock.setWall(YEAR_2106)
-  expect(age.now()).toBe(START)
-  await clock.advance(HOUR - 1)
-  expect(age.now()).toBe(START + HOUR - 1)
-  clock.setWall(START + HOUR)
-  expect(age.now()).toBe(START + HOUR)
-  clock.setWall(YEAR_2106)
-  expect(age.now()).toBe(START + HOUR)
-  await clock.advance(HOUR - 1)
-  expect(age.now()).toBeLessThan(START + 3 * HOUR)
-  await clock.advance(1)
-  expect(age.now()).toBe(YEAR_2106 + HOUR)
+  expect(jumps).toEqual([YEAR_2106 - START])
+  await clock.advance(HOUR)
+  clock.jumpWall(2 * HOUR)
+  age.now()
   expect(jumps).toHaveLength(2)
 })
 
-test('a start that finds everything too old doubts the clock for an hour, one after a short pause does not', async () => {
-  expect(setUp(START - HOUR).age.now()).toBe(START)
-  const { clock, age } = setUp(START - 100 * HOUR)
-  expect(age.now()).toBe(START - 100 * HOUR)
-  await clock.advance(HOUR)
-  expect(age.now()).toBe(START + HOUR)
+test('a pause counts as the wall clock says, for half of the shortest limit at most, and never backwards', () => {
+  const at = 5_000_000
+  expect(setUp({ mark: { at, wall: START - HOUR } }).age.now()).toBe(at + HOUR)
+  expect(setUp({ mark: { at, wall: START - 100 * HOUR } }).age.now()).toBe(at + 36 * HOUR)
+  expect(setUp({ mark: { at, wall: 0 }, limitMs: 2 * HOUR }).age.now()).toBe(at + HOUR)
+  expect(setUp({ mark: { at, wall: 0 }, limitMs: Infinity }).age.now()).toBe(at + 36 * HOUR)
+  expect(setUp({ mark: { at, wall: YEAR_2106 } }).age.now()).toBe(at)
+})
+
+test('a directory without a mark begins at the wall clock, or at its newest record when everything would be too old', () => {
+  expect(setUp().age.now()).toBe(START)
+  expect(setUp({ newest: START - HOUR }).age.now()).toBe(START)
+  expect(setUp({ newest: START - 100 * HOUR }).age.now()).toBe(START - 100 * HOUR)
 })
 
 test.each([
@@ -75,4 +69,37 @@ test.each([
   await store.close()
   const again = openStore(disk, clock, limits)
   expect(again.retain(() => Infinity)).toEqual({ removed: 0, forced: 0 })
+})
+
+test('F38: messages stored while the clock showed 2106 make the ones before them no older, also after restarts', async () => {
+  const clock = virtualClock()
+  const disk = new FaultDisk({ seed: 1, soon: (callback) => clock.soon(callback) })
+  const limits = { segmentBytes: 4096, retentionMs: 3 * HOUR }
+  const fill = async (store: ReturnType<typeof openStore>): Promise<void> => {
+    for (let index = 0; index < 20; index++) append(store, 'orders', `${index}`.padEnd(500, '.'))
+    store.commitTurn()
+    await clock.advance(2_000)
+  }
+  const first = openStore(disk, clock, limits)
+  await fill(first)
+  clock.setWall(YEAR_2106)
+  await fill(first)
+  // As kill -9.
+  const left = disk.killed({ seed: 2 })
+  const second = openStore(left, clock, limits)
+  expect(second.retain(() => Infinity)).toEqual({ removed: 0, forced: 0 })
+  clock.setWall(START)
+  await fill(second)
+  await second.close()
+  clock.setWall(YEAR_2106)
+  const third = openStore(left, clock, limits)
+  for (let n = 0; n < 80; n++) {
+    await clock.advance(60_000)
+    expect(third.retain(() => Infinity)).toEqual({ removed: 0, forced: 0 })
+  }
+  // They age all the same, those stamped 2106 too.
+  await clock.advance(2 * HOUR)
+  expect(third.retain(() => Infinity).removed).toBeGreaterThan(0)
+  await clock.advance(10)
+  expect(third.stats().segments).toBe(1)
 })

@@ -1,7 +1,6 @@
 import { lastRecordChecksum, recordSize, writeRecord } from '@tandemmq/protocol'
 import type { RecordFields } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
-import { AgeClock } from './age-clock.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { Completions } from './completions.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
@@ -17,6 +16,7 @@ import { RecordReader } from './record-reader.ts'
 import { recover, SEGMENT_BYTES } from './recovery.ts'
 import type { Recovered } from './recovery.ts'
 import { Retention, type RetentionLimits } from './retention.ts'
+import { SegmentAges } from './segment-ages.ts'
 import type { SegmentIndexer } from './segment-indexer.ts'
 import type { StateJournal } from './state-journal.ts'
 import { messageOf, StoreError } from './store-error.ts'
@@ -46,7 +46,6 @@ export class MessageStore {
   readonly #safeOffset = (): number => this.durableOffset
   readonly #reader: RecordReader
   readonly #retention: Retention
-  readonly #ageClock: AgeClock
   readonly #isSync: boolean
   readonly #entryBytesMax: number
   readonly #hot: HotMemory
@@ -90,9 +89,6 @@ export class MessageStore {
     this.#isSync = options.flush === 'sync'
     this.#entryBytesMax = segmentBytes - BLANK_BYTES
     this.#turnTimestamp = scan.lastTimestamp
-    const { retentionMs = Infinity, retentionMsMax = Infinity, onClockJump } = options
-    const shortest = Math.min(retentionMs, retentionMsMax)
-    this.#ageClock = new AgeClock({ clock, newest: scan.lastTimestamp, retentionMs: shortest, onJump: onClockJump })
     this.#hot = new HotMemory(options.hotBytesMax ?? 32 * MIB)
     this.#indexer.hot = new HotRecords(this.#hot)
     const onBroken = (error: Error): void => this.fence(error)
@@ -131,12 +127,15 @@ export class MessageStore {
       },
       recovered.checkpoint,
     )
+    const { retentionMs = Infinity, retentionMsMax = Infinity, onClockJump } = options
+    const limitMs = Math.min(retentionMs, retentionMsMax)
+    const kept = { segments, state: this.#state, journal: this.journal }
+    const ages = new SegmentAges(kept, { clock, newest: scan.lastTimestamp, limitMs, onJump: onClockJump })
     this.#retention = new Retention({
-      segments,
+      ...kept,
+      ages,
       index: this.#index,
       queues: this.#queues,
-      state: this.#state,
-      journal: this.journal,
       limits: options,
       onBroken,
     })
@@ -290,7 +289,7 @@ export class MessageStore {
    */
   retain(needed: () => number): Removed {
     if (this.#fenced !== undefined || this.#closing !== undefined) return { removed: 0, forced: 0 }
-    return this.#retention.remove(this.#ageClock.now(), this.#tail.durable, needed)
+    return this.#retention.remove(this.#tail.durable, needed)
   }
 
   /** Changes retention options from the next {@link retain} on; those not named stay. */
@@ -456,6 +455,7 @@ export class MessageStore {
       if (!this.#tail.write()) return
       this.#tail.syncNow()
       this.#retention.noteDurable(this.#tail.durable)
+      this.#retention.noteAge()
       this.#checkpoints.writeNow(this.#tail.durable)
     } catch (error) {
       this.fence(error instanceof Error ? error : new Error(messageOf(error)))

@@ -1,6 +1,7 @@
 import type { ConsumeQueue } from './consume-queue.ts'
 import type { LogIndex } from './log-index.ts'
 import type { QueueTable } from './queue-table.ts'
+import type { SegmentAges } from './segment-ages.ts'
 import type { Segment, Segments } from './segments.ts'
 import type { StateJournal } from './state-journal.ts'
 import type { Removed, StoreOptions } from './store-options.ts'
@@ -16,6 +17,7 @@ const TABLE = 'store'
 /** Removes what nobody needs any more, and remembers what the log can then no longer say. */
 export class Retention {
   readonly #segments: Segments
+  readonly #ages: SegmentAges
   readonly #index: LogIndex
   readonly #queues: QueueTable
   readonly #state: StoreState
@@ -28,6 +30,7 @@ export class Retention {
 
   constructor(parts: {
     segments: Segments
+    ages: SegmentAges
     index: LogIndex
     queues: QueueTable
     state: StoreState
@@ -38,6 +41,7 @@ export class Retention {
     this.#limits = parts.limits
     this.#onBroken = parts.onBroken
     this.#segments = parts.segments
+    this.#ages = parts.ages
     this.#index = parts.index
     this.#queues = parts.queues
     this.#state = parts.state
@@ -66,14 +70,15 @@ export class Retention {
    * @param durable the file that holds this log offset, and all after it, are kept
    * @param needed log offset of the first record somebody needs; asked only when a file is due
    */
-  remove(now: number, durable: number, needed: () => number): Removed {
+  remove(durable: number, needed: () => number): Removed {
     const { retentionMs = Infinity, retentionBytes = Infinity } = this.#limits
     const { retentionMsMax = Infinity, retentionBytesMax = Infinity } = this.#limits
+    const now = this.#ages.look()
     const due: Segment[] = []
     let neededFrom: number | undefined
     for (const segment of this.#segments.list.slice(0, -1)) {
       if (segment.limit <= this.#firstOffset) continue
-      const age = now - segment.lastTimestamp
+      const age = now - this.#ages.completeAt(segment)
       const bytes = durable - segment.start
       const isForced = age > retentionMsMax || bytes > retentionBytesMax
       if (segment.limit > durable || !(isForced || age > retentionMs || bytes > retentionBytes)) break
@@ -87,8 +92,9 @@ export class Retention {
     const forced = Math.max(0, last.limit - Math.max(this.#firstOffset, neededFrom ?? 0))
     this.#forcedBytes += forced
     this.#firstOffset = last.limit
-    this.#state.first = last.limit
-    const entries: StoreEntry[] = [{ kind: 'first', offset: last.limit }]
+    const first: StoreEntry = { kind: 'first', offset: last.limit }
+    this.#state.apply(first)
+    const entries: StoreEntry[] = [first]
     for (const queue of this.#queues.all()) {
       if (queue.dropBefore(last.limit) && queue.minOffset === queue.nextOffset) entries.push(this.#base(queue))
     }
@@ -114,6 +120,11 @@ export class Retention {
     durable.catch(() => {})
     this.#journal.commit()
     return durable
+  }
+
+  /** Also done by each {@link remove}. */
+  noteAge(): void {
+    this.#ages.look()
   }
 
   noteDurable(offset: number): void {

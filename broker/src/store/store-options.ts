@@ -44,7 +44,7 @@ export interface StoreOptions extends RecordIndexing {
   hotBytesMax?: number
   /** Age of un-synced bytes at which an async store starts a sync. Default 200. */
   flushIntervalMs?: number
-  /** Age of its newest record at which a log file is removed, unless somebody needs it. Default Infinity. */
+  /** Age of its newest record at which a log file is removed, unless somebody needs it; by the age clock. Default Infinity. */
   retentionMs?: number
   /** Size of the log above which the oldest files are removed, unless somebody needs them. Default Infinity. */
   retentionBytes?: number
@@ -71,7 +71,7 @@ export interface StoreOptions extends RecordIndexing {
   onRecovered?(record: RecordView, bytes: Buffer): void
   /** Once a second while the log is read: bytes read of bytes to read. */
   onProgress?(read: number, total: number): void
-  /** The wall clock jumped forward by so many ms: for an hour nothing is removed because of its age. */
+  /** The wall clock jumped forward by so many ms; age does not follow it. */
   onClockJump?(byMs: number): void
   /** A record or a file of the index could not be read; called once for each place. The read fails, others go on. */
   onDamage?(error: StoreError): void

@@ -3,6 +3,7 @@ import { decodeProperties, decompressBody, offsetMessageId, PropertyName, SysFla
 
 /** Output limit when a body arrives compressed: what a broker lets in is 4 MiB before compression. */
 const INFLATED_BYTES_MAX = 67_108_864
+const REPLY_TO = PropertyName.REPLY_TO_CLIENT
 const FLAG_AT = 16
 const BORN_AT = 40
 const BORN_HOST_AT = 48
@@ -103,7 +104,14 @@ export class ConsumedMessage {
     return this.#bytes.toString('utf8', this.#topicStart, this.#topicEnd)
   }
 
-  /** Empty text when the message has no tag. */
+  /** Its sender waits for a reply. */
+  get isRequest(): boolean {
+    if (this.#properties !== undefined) return this.#properties[REPLY_TO] !== undefined
+    // Most messages are none, and need not have their properties decoded to tell.
+    const properties = this.#bytes.subarray(this.#propertiesStart, this.#propertiesEnd)
+    return properties.includes(REPLY_TO) && this.properties[REPLY_TO] !== undefined
+  }
+
   /** 0, the lowest, when its sender gave none. */
   get priority(): number {
     if (this.#priority === undefined) {
@@ -117,6 +125,7 @@ export class ConsumedMessage {
     return this.#priority
   }
 
+  /** Empty text when the message has no tag. */
   get tag(): string {
     return this.properties[PropertyName.TAGS] ?? ''
   }

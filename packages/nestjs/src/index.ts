@@ -4,8 +4,10 @@ export type { ConsumedMessage, OutgoingMessage, ReplyMessage, SendReceipt } from
 export { connectTandem, tandemStrategy } from './connect-tandem.ts'
 export type { ConnectTandemOptions, TandemStrategyOptions } from './connect-tandem.ts'
 export { MessageListener, OnMessage } from './decorators.ts'
-export { InjectTandem, InjectTandemConnection, tandemConnectionToken, tandemToken } from './inject.ts'
-export type { LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
+export { Idempotent, IdempotentInterceptor } from './idempotent.ts'
+export { InjectProducer, InjectTandem, InjectTandemConnection } from './inject.ts'
+export { tandemConnectionToken, tandemProducerToken, tandemToken } from './inject.ts'
+export type { BatchOptions, LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
 export type {
   LookUp,
   OutboxDatabase,
@@ -13,6 +15,9 @@ export type {
   TandemOutboxOptions,
   TandemOverrides,
 } from './module-options.ts'
+export { PartialFailure } from './partial-failure.ts'
+export { TandemBatchContext } from './tandem-batch-context.ts'
+export type { InboxSettings } from './tandem-connection.ts'
 export { ReconsumeLater, RejectMessage } from './outcome-exceptions.ts'
 export { TandemClient } from './tandem-client.ts'
 export type { TandemClientOptions, TandemClientStatus } from './tandem-client.ts'
@@ -21,8 +26,12 @@ export { TandemConnections } from './tandem-connections.ts'
 export { TandemContext } from './tandem-context.ts'
 export type { ListeningGroup } from './tandem-listeners.ts'
 export { TandemListeners } from './tandem-listeners.ts'
-export type { TandemModuleExtras } from './tandem-module.ts'
+export type { TandemFeatureOptions, TandemModuleExtras } from './tandem-module.ts'
 export { TandemModule } from './tandem-module.ts'
+export type { ProducerDefinition } from './tandem-producer.ts'
+export { TandemProducer } from './tandem-producer.ts'
+export type { LocalTransactions, TransactionListenerOptions } from './transaction-listener.ts'
+export { TransactionListener } from './transaction-listener.ts'
 export { TandemEvent, TandemRequest } from './tandem-patterns.ts'
 export type { TandemPatternOptions } from './tandem-patterns.ts'
 export { TandemRecord } from './tandem-record.ts'

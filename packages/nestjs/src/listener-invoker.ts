@@ -1,11 +1,17 @@
 import { Inject, Injectable } from '@nestjs/common'
 import { ContextIdFactory, ExternalContextCreator, ModuleRef } from '@nestjs/core'
 import { isObservable, lastValueFrom } from 'rxjs'
+import { directInvocation, isBare, takesNothing } from './direct-invocation.ts'
+import type { Parameter, Surroundings } from './direct-invocation.ts'
 import type { FoundListener } from './listener-discovery.ts'
 import type { TandemContext } from './tandem-context.ts'
 
 /** Calls the listener's method with guards, interceptors and pipes around it; settles as the method does. */
-export type Invocation = (payload: unknown, context: TandemContext) => Promise<unknown>
+export interface Invocation {
+  (payload: unknown, context: TandemContext): unknown
+  /** False: nobody looks at the payload. Default true. */
+  readonly readsPayload?: boolean
+}
 
 // Nest's names for what @Payload() and @Ctx() store (ROUTE_ARGS_METADATA, RpcParamtype); none of them is exported by a
 // path that exists in both 11 and 12.
@@ -29,13 +35,15 @@ export class ListenerInvoker {
   private readonly moduleRef: ModuleRef
   private readonly creator: ExternalContextCreator
   private readonly refused = new WeakMap<TandemContext, unknown>()
+  /** Of the method last bound. */
+  private readonly found: Surroundings = { guards: 0, interceptors: undefined, pipes: 0, parameters: [] }
 
   constructor(
     @Inject(ExternalContextCreator) creator: ExternalContextCreator,
     @Inject(ModuleRef) moduleRef: ModuleRef,
   ) {
     this.moduleRef = moduleRef
-    this.creator = watchedCreator(creator, this.refused)
+    this.creator = watchedCreator(creator, this.refused, this.found)
   }
 
   /** True when `error` is what a pipe threw about the payload of this delivery, not what the method threw. */
@@ -49,8 +57,19 @@ export class ListenerInvoker {
       const defaults = { [`${PAYLOAD}:0`]: { index: 0, pipes: [] }, [`${CONTEXT}:1`]: { index: 1, pipes: [] } }
       Reflect.defineMetadata(DEFAULT_PARAMETERS, defaults, metatype, method)
     }
-    if (wrapper.isDependencyTreeStatic()) return this.bind(wrapper.instance, listener)
+    if (wrapper.isDependencyTreeStatic()) return this.bindOnce(wrapper.instance, listener)
     return (payload, context) => this.invokeScoped(listener, payload, context)
+  }
+
+  /** The method of a provider that stays: called directly when nothing is around it, which most listeners are. */
+  private bindOnce(instance: unknown, listener: FoundListener): Invocation {
+    const bound = this.bind(instance, listener)
+    if (!isBare(this.found)) return bound
+    const host = instance as Record<string, (...args: unknown[]) => unknown>
+    const method = host[listener.method] as (...args: unknown[]) => unknown
+    const isDecorated = Reflect.getMetadata(PARAMETERS, listener.metatype, listener.method) !== undefined
+    const asked = !isDecorated && takesNothing(method) ? [] : this.found.parameters
+    return directInvocation(host, method, asked, CONTEXT)
   }
 
   /** Request scope: one sub-tree of providers per message, thrown away with it. */
@@ -120,9 +139,17 @@ class MessageRequest {
 function watchedCreator(
   creator: ExternalContextCreator,
   refused: WeakMap<TandemContext, unknown>,
+  found: Surroundings,
 ): ExternalContextCreator {
   const watched: ExternalContextCreator = Object.create(creator)
+  watchInterceptors(watched, found)
+  watched.createGuardsFn = (guards, ...given) => {
+    found.guards = guards.length
+    return creator.createGuardsFn(guards, ...given)
+  }
   watched.createPipesFn = (pipes, options) => {
+    found.pipes = pipes.length
+    found.parameters = options as readonly Parameter[]
     const apply = creator.createPipesFn(pipes, options)
     if (apply === null) return null
     return async (args, ...given) => {
@@ -137,4 +164,17 @@ function watchedCreator(
   watched.transformToResult = async (result) =>
     isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result
   return watched
+}
+
+/** Nest has no public step for interceptors; where its field is called otherwise they stay unknown, and every method is wrapped. */
+function watchInterceptors(watched: object, found: Surroundings): void {
+  const field = 'interceptorsContextCreator'
+  const own = (watched as Record<string, { create?: (...args: unknown[]) => unknown[] } | undefined>)[field]
+  if (own?.create === undefined) return
+  const create = (...args: unknown[]): unknown[] => {
+    const interceptors = own.create?.(...args) ?? []
+    found.interceptors = interceptors.length
+    return interceptors
+  }
+  Object.defineProperty(watched, field, { value: Object.assign(Object.create(own), { create }) })
 }

@@ -149,7 +149,7 @@ const message = (body: unknown): ConsumedMessage => {
   return { ...fields, body: Buffer.from(text), text: () => text } as unknown as ConsumedMessage
 }
 
-function deliver(group: string, body: unknown = { id: 'o-1', amount: 5 }): Promise<unknown> {
+async function deliver(group: string, body: unknown = { id: 'o-1', amount: 5 }): Promise<unknown> {
   const found = module
     .get(ListenerDiscovery)
     .find()
@@ -167,7 +167,7 @@ function deliver(group: string, body: unknown = { id: 'o-1', amount: 5 }): Promi
       throw new Error('nobody asked')
     },
   })
-  return Promise.resolve(handler(message(body), { signal: new AbortController().signal } as never))
+  return handler(message(body), { signal: new AbortController().signal } as never)
 }
 
 test.each([

@@ -1,6 +1,8 @@
 import { Logger } from '@nestjs/common'
 import { conform, ReconsumeLater, RejectMessage } from '@tandemmq/client'
-import type { ConsumedMessage, MessageHandler } from '@tandemmq/client'
+import type { ConsumedMessage, MessageHandler, StandardSchema } from '@tandemmq/client'
+import { isObservable, lastValueFrom } from 'rxjs'
+import type { Observable } from 'rxjs'
 import type { Invocation } from './listener-invoker.ts'
 import type { ListenerOptions } from './listener-options.ts'
 import { payloadOf } from './payload.ts'
@@ -18,9 +20,6 @@ export interface ListenerRun {
   reply(message: ConsumedMessage, value: unknown): Promise<void>
 }
 
-// What RocketMQ's request-reply puts on a request (RequestResponseFuture, MessageConst.java).
-const REPLY_TO = 'REPLY_TO_CLIENT'
-
 /**
  * What becomes of a message, in one place:
  *
@@ -32,27 +31,71 @@ const REPLY_TO = 'REPLY_TO_CLIENT'
  * | throws `RejectMessage`; the payload cannot be read; a pipe refuses it | dead letter at once, with the reason |
  */
 export function messageHandlerOf(run: ListenerRun): MessageHandler {
-  return async (message, delivery) => {
-    const context = new TandemContext([message, run.options.group, delivery])
-    let payload: unknown
-    try {
-      payload = payloadOf(message, run.options.payload)
-      if (run.options.schema !== undefined) payload = await conform(run.options.schema, payload, 'payload')
-    } catch (error) {
-      throw rejected(run, context, 'payload cannot be read', error)
-    }
-    let value: unknown
-    try {
-      value = await run.invoke(payload, context)
-    } catch (error) {
-      if (run.isPayloadRefusal(context, error)) throw rejected(run, context, 'payload refused', error)
-      if (error instanceof ReconsumeLater) throw error
-      if (error instanceof RejectMessage) logger.warn(`${describe(run, context)} rejected: ${error.message}`)
-      else logger.error(`${describe(run, context)} failed: ${reasonOf(error)}`, (error as Error | undefined)?.stack)
-      throw error
-    }
-    if (message.properties[REPLY_TO] !== undefined) await reply(run, context, value)
+  const { invoke, options } = run
+  const { schema } = options
+  // A body that is deserialized by a function is also checked by it.
+  const readsPayload = invoke.readsPayload !== false || typeof options.payload === 'function'
+  // No promise for a listener that needs none.
+  return (message, delivery) => {
+    const context = new TandemContext([message, options.group, delivery])
+    if (schema !== undefined) return checked(run, context, schema)
+    return handled(run, context, readsPayload ? readPayload(run, context) : undefined)
   }
+}
+
+async function checked(run: ListenerRun, context: TandemContext, schema: StandardSchema): Promise<void> {
+  const read = readPayload(run, context)
+  let payload: unknown
+  try {
+    payload = await conform(schema, read, 'payload')
+  } catch (error) {
+    throw rejected(run, context, 'payload cannot be read', error)
+  }
+  await handled(run, context, payload)
+}
+
+function handled(run: ListenerRun, context: TandemContext, payload: unknown): Promise<void> | void {
+  let value: unknown
+  try {
+    value = run.invoke(payload, context)
+  } catch (error) {
+    throw failed(run, context, error)
+  }
+  if (isObservable(value) || isThenable(value)) return settled(run, context, value)
+  return context.getMessage().isRequest ? reply(run, context, value) : undefined
+}
+
+async function settled(run: ListenerRun, context: TandemContext, result: Result): Promise<void> {
+  let value: unknown
+  try {
+    value = isObservable(result) ? await lastValueFrom(result, { defaultValue: undefined }) : await result
+  } catch (error) {
+    throw failed(run, context, error)
+  }
+  if (context.getMessage().isRequest) await reply(run, context, value)
+}
+
+type Result = Observable<unknown> | PromiseLike<unknown>
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+function readPayload(run: ListenerRun, context: TandemContext): unknown {
+  try {
+    return payloadOf(context.getMessage(), run.options.payload)
+  } catch (error) {
+    throw rejected(run, context, 'payload cannot be read', error)
+  }
+}
+
+/** What the client is told of what the listener threw. */
+function failed(run: ListenerRun, context: TandemContext, error: unknown): unknown {
+  if (run.isPayloadRefusal(context, error)) return rejected(run, context, 'payload refused', error)
+  if (error instanceof ReconsumeLater) return error
+  if (error instanceof RejectMessage) logger.warn(`${describe(run, context)} rejected: ${error.message}`)
+  else logger.error(`${describe(run, context)} failed: ${reasonOf(error)}`, (error as Error | undefined)?.stack)
+  return error
 }
 
 /** The work is done: a requester that is gone is no reason to do it again. */
@@ -78,7 +121,7 @@ function describe(run: ListenerRun, context: TandemContext): string {
 }
 
 /** ValidationPipe puts the interesting part into the response of its exception. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const response = (error as { getResponse?: () => unknown } | undefined)?.getResponse?.()
   const details = (response as { message?: unknown } | undefined)?.message
   if (Array.isArray(details)) return details.join('; ')

@@ -1,7 +1,9 @@
 import type { ConsumedMessage } from '@tandemmq/client'
 import type { ListenerOptions } from './listener-options.ts'
 
-const JSON_STARTS = new Set(['{', '[', '"'])
+const JSON_STARTS = /^\s*[[{"]/
+/** What begins otherwise is no JSON, and need not be tried: a failed try costs more than a successful one. */
+const MAYBE_JSON = /^\s*[-\dtfn]/
 
 /**
  * The payload of a message, as {@link ListenerOptions.payload} says.
@@ -19,7 +21,8 @@ export function payloadOf(message: ConsumedMessage, as: ListenerOptions['payload
 /** JSON where the text is or must be JSON, else the text itself. @throws {SyntaxError} */
 export function valueOf(text: string): unknown {
   if (text === '') return undefined
-  if (JSON_STARTS.has(text.trimStart().charAt(0))) return JSON.parse(text)
+  if (JSON_STARTS.test(text)) return JSON.parse(text)
+  if (!MAYBE_JSON.test(text)) return text
   try {
     return JSON.parse(text)
   } catch {

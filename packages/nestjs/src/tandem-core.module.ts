@@ -1,5 +1,6 @@
 import { Global, Module } from '@nestjs/common'
 import { DiscoveryModule, MetadataScanner } from '@nestjs/core'
+import { IdempotentInterceptor } from './idempotent.ts'
 import { ListenerConsumers } from './listener-consumers.ts'
 import { ListenerDiscovery } from './listener-discovery.ts'
 import { ListenerInvoker } from './listener-invoker.ts'
@@ -7,6 +8,7 @@ import { TandemConnections } from './tandem-connections.ts'
 import { TandemListeners } from './tandem-listeners.ts'
 import { TandemTransports } from './tandem-transports.ts'
 import { TANDEM_OVERRIDES } from './tokens.ts'
+import { TransactionListeners } from './transaction-listeners.ts'
 
 /** What an application has once, however many connections it makes. */
 @Global()
@@ -19,9 +21,11 @@ import { TANDEM_OVERRIDES } from './tokens.ts'
     ListenerInvoker,
     ListenerConsumers,
     TandemConnections,
+    IdempotentInterceptor,
     TandemListeners,
+    TransactionListeners,
     TandemTransports,
   ],
-  exports: [TandemConnections, TandemListeners],
+  exports: [TandemConnections, IdempotentInterceptor, TandemListeners, TransactionListeners],
 })
 export class TandemCoreModule {}

@@ -54,8 +54,8 @@ export class ClientHalfSender implements HalfSender {
   }
 
   async prepare(message: HalfMessage, options: { timeoutMs: number }): Promise<Half> {
-    const { transactionId, ...outgoing } = message
-    return { opaque: await this.#producer.prepare(outgoing, { ...options, transactionId }) }
+    const { transactionId } = message
+    return { opaque: await this.#producer.prepare(message, { timeoutMs: options.timeoutMs, transactionId }) }
   }
 
   async endMany(halves: readonly Half[], decision: Decision): Promise<EndOutcome[]> {

@@ -5,6 +5,7 @@ import type { MarkerCleaner } from './marker-cleaner.ts'
 import { messageOf, OutboxError, sqlState } from './outbox-error.ts'
 import type { Relay } from './relay.ts'
 import type { Resolver } from './resolver.ts'
+import { SYNCHRONOUS_COMMIT } from './schema.ts'
 import type { TransactionScope } from './scope.ts'
 import { selfCheck } from './self-check.ts'
 import type { Settler } from './settler.ts'
@@ -154,10 +155,11 @@ export class Enlistment {
 
   async #prepare(text: string): Promise<QueryResult> {
     await this.#prepareCommit()
-    const result = await this.tap.pass(text).catch(async (error: unknown) => {
+    const results = await this.tap.send(joined(SYNCHRONOUS_COMMIT, text)).catch(async (error: unknown) => {
       this.#finish({ status: 'inDoubt', error })
       throw error
     })
+    const result = results.at(-1) as QueryResult
     this.#finish({ status: result.command.startsWith('PREPARE') ? 'prepared' : 'inDoubt' })
     return result
   }
@@ -266,7 +268,7 @@ export class Enlistment {
     const { settler } = this.#parts
     if (halves.length > 0) settler.add(transactionId, [...halves], 'rollback', onSettled)
     else onSettled()
-    this.scope.endLateHalves((half) => settler.add(transactionId, [half], 'rollback', () => {}))
+    this.scope.onLateHalf = (half) => settler.add(transactionId, [half], 'rollback', () => {})
   }
 
   #finish(end: End): void {

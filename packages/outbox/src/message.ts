@@ -35,7 +35,15 @@ export function recordMessage(message: OutgoingMessage, n: number): RecordedMess
   if (bytes.length > BODY_BYTES_MAX) {
     throw new OutboxError('MESSAGE_TOO_LARGE', `body of ${bytes.length} bytes, ${BODY_BYTES_MAX} allowed`)
   }
-  return { n, topic, body: bytes, fields: structuredClone(fields) }
+  return { n, topic, body: bytes, fields: copyOf(fields) }
+}
+
+/** structuredClone costs more than the rest of the message; most messages have nothing that could change later. */
+function copyOf(fields: RecordedMessage['fields']): RecordedMessage['fields'] {
+  for (const value of Object.values(fields)) {
+    if (typeof value !== 'string' && typeof value !== 'number' && value !== undefined) return structuredClone(fields)
+  }
+  return fields
 }
 
 function bodyBytes(body: unknown): Buffer {

@@ -3,11 +3,10 @@ import { migrations } from './migrations.ts'
 import { versionOf } from './migrate.ts'
 import { databaseError, OutboxError } from './outbox-error.ts'
 import type { Schema } from './schema.ts'
-import { SYNCHRONOUS_COMMIT } from './schema.ts'
 
 export interface Probe {
   domainId: string
-  /** SET LOCAL statements for every transaction, as far as this server knows them. */
+  /** SET LOCAL statements for every transaction, as far as this server knows them. synchronous_commit travels with COMMIT. */
   settings: string
 }
 
@@ -92,6 +91,5 @@ async function settingsOf(pool: Pool, options: ProbeOptions): Promise<string> {
     if (known) settings.push(setting)
     else await pool.query('rollback').catch(() => {})
   }
-  settings.push(SYNCHRONOUS_COMMIT)
   return settings.join('; ')
 }

@@ -44,6 +44,11 @@ export function literal(text: string): string {
   return ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
 
+const IS_LOW = "current_setting('synchronous_commit') in ('off','local','remote_write')"
+
 /** Raises synchronous_commit where it is lower than `on`; remote_apply stays. */
-export const SYNCHRONOUS_COMMIT =
-  "select set_config('synchronous_commit','on',true) where current_setting('synchronous_commit') in ('off','local','remote_write')"
+export const SYNCHRONOUS_COMMIT = `select set_config('synchronous_commit','on',true) where ${IS_LOW}`
+
+/** Travels with COMMIT: whose transaction this is, and that it is durable before COMMIT is answered. */
+export const COMMIT_GUARD = `select pg_current_xact_id_if_assigned()::text as xid,
+case when ${IS_LOW} then set_config('synchronous_commit','on',true) end`

@@ -5,6 +5,7 @@ import { outcomeOfError, outcomeOfTag } from './commit-outcome.ts'
 import { failpoints } from './failpoint.ts'
 import type { Clock, OutgoingMessage } from './foundation.ts'
 import type { Half, HalfSender } from './half-sender.ts'
+import { inTime } from './in-time.ts'
 import type { RecordedMessage } from './message.ts'
 import { halfOf, isDelayed, recordMessage } from './message.ts'
 import { OutboxError, sqlState } from './outbox-error.ts'
@@ -13,7 +14,7 @@ import { hasRowsOf, insertRows } from './outbox-rows.ts'
 import type { RowCap } from './row-cap.ts'
 import { Savepoints } from './savepoints.ts'
 import type { Schema } from './schema.ts'
-import { SYNCHRONOUS_COMMIT } from './schema.ts'
+import { COMMIT_GUARD } from './schema.ts'
 import type { StatementTap } from './statement-tap.ts'
 import { joined } from './statement-tap.ts'
 
@@ -58,12 +59,14 @@ export class TransactionScope {
   markerAtMs = 0
   hasMarker = false
   readonly savepoints = new Savepoints()
+  /** Takes halves acknowledged from now on, of a transaction already decided. */
   onLateHalf: ((half: Half) => void) | undefined
 
   readonly #context: ScopeContext
   readonly #mode: Mode
   readonly #recorded: RecordedMessage[] = []
   readonly #pending: Promise<Sent>[] = []
+  #unanswered = 0
   readonly #notices: string[] = []
   readonly #onNotice = (notice: { code?: string | undefined }): void => void this.#notices.push(notice.code ?? '')
   readonly #attached: Promise<StatementTap>
@@ -112,11 +115,11 @@ export class TransactionScope {
     const mine = this.isJoined
       ? ` select '${this.transactionId}' from ${schema.domain} where domain_id='${domainId}'`
       : ` values ('${this.transactionId}')`
-    return `insert into ${schema.tx} (tx_id)${mine} returning xid::text, extract(epoch from at)*1000 as at_ms`
+    return `insert into ${schema.tx} (tx_id)${mine} returning xid::text, date_part('epoch', at)*1000 as at_ms`
   }
 
   #noteMarker(results: QueryResult[]): void {
-    const row = (results.at(-1)?.rows[0] ?? {}) as { xid?: string; at_ms?: string }
+    const row = (results.at(-1)?.rows[0] ?? {}) as { xid?: string; at_ms?: number | string }
     if (row.xid === undefined && this.isJoined)
       throw new OutboxError('OPTION_INVALID', 'the joined transaction is on another database than the outbox')
     if (row.xid === undefined) throw new OutboxError('DATABASE_UNAVAILABLE', 'the marker was not inserted')
@@ -156,12 +159,13 @@ export class TransactionScope {
 
   /** Never before the marker is acknowledged: such a half could neither be asked for nor fenced while we live. */
   #sendHalf(message: RecordedMessage): void {
+    this.#unanswered++
     if (this.hasMarker) return void this.#pending.push(this.#prepare(message))
     this.#marker ??= this.#tap === undefined ? this.#markerAtAttach() : this.#requestMarker(this.#tap)
     this.#pending.push(
       this.#marker.then(
         () => this.#prepare(message),
-        (error: unknown): Sent => ({ error }),
+        (error: unknown) => this.#answered({ error }),
       ),
     )
   }
@@ -183,13 +187,18 @@ export class TransactionScope {
         if (this.onLateHalf === undefined) this.halves.push(half)
         else this.onLateHalf(half)
         failpoints?.hit('P5')
-        return { half }
+        return this.#answered({ half })
       },
       (error: unknown): Sent => {
         breaker.report(error)
-        return { error }
+        return this.#answered({ error })
       },
     )
+  }
+
+  #answered(sent: Sent): Sent {
+    this.#unanswered--
+    return sent
   }
 
   /** After the user's callback: everything a COMMIT needs to be right. Throws = roll back. */
@@ -208,6 +217,7 @@ export class TransactionScope {
     const keys = [...new Set(this.#recorded.flatMap(({ fields }) => fields.orderBy ?? []))]
     const queued = keys.length > 0 && (await hasRowsOf(client, schema, keys))
     if (this.#mode === 'late' && this.#useHalves && !queued) {
+      this.#unanswered += this.#recorded.length
       for (const message of this.#recorded) this.#pending.push(this.#prepare(message))
     }
     const arrived = this.#useHalves && !queued && (await this.#awaitHalves())
@@ -217,12 +227,8 @@ export class TransactionScope {
   /** True when every half is durable at the broker. @throws what the broker refused for ever */
   async #awaitHalves(): Promise<boolean> {
     const { clock, halfTimeoutMs } = this.#context
-    let timer: { cancel(): void } | undefined
-    const timeout = new Promise<undefined>((resolve) => {
-      timer = clock.setTimer(halfTimeoutMs, () => resolve(undefined))
-    })
-    const all = await Promise.race([Promise.all(this.#pending), timeout])
-    timer?.cancel()
+    const answers = Promise.all(this.#pending)
+    const all = await (this.#unanswered === 0 ? answers : inTime(answers, clock, halfTimeoutMs))
     for (const sent of all ?? []) if ('error' in sent && isRefusal(sent.error)) throw sent.error
     return all !== undefined && all.length === this.#recorded.length && all.every((sent) => 'half' in sent)
   }
@@ -251,8 +257,7 @@ export class TransactionScope {
     const { client } = tap
     client.on('notice', this.#onNotice)
     try {
-      const guard = `select pg_current_xact_id_if_assigned()::text as xid; ${SYNCHRONOUS_COMMIT}`
-      const committing = tap.send(joined(guard, text))
+      const committing = tap.send(joined(COMMIT_GUARD, text))
       if (failpoints !== undefined) await this.#hitWhileCommitting(committing)
       const results = await committing
       failpoints?.hit('P10')
@@ -288,10 +293,5 @@ export class TransactionScope {
   /** No message can join any more, also when the callback failed. */
   closeToMessages(): void {
     this.#open = false
-  }
-
-  /** Halves acknowledged from now on, of a transaction already decided, go to `end` one by one. */
-  endLateHalves(end: (half: Half) => void): void {
-    this.onLateHalf = end
   }
 }

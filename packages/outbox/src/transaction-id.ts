@@ -7,9 +7,24 @@ export function isUuid(text: string): boolean {
   return uuidPattern.test(text)
 }
 
+const RANDOM_BYTES = 10
+/** One call of the generator costs as much as a hundred keys. */
+const KEYS_TOGETHER = 100
+const pools = new WeakMap<Clock, { bytes: Buffer; next: number }>()
+
+function randomBytes(clock: Clock): Buffer {
+  let pool = pools.get(clock)
+  if (pool === undefined) pools.set(clock, (pool = { bytes: Buffer.alloc(0), next: 0 }))
+  if (pool.next === pool.bytes.length) {
+    pool.bytes = clock.randomBytes(RANDOM_BYTES * KEYS_TOGETHER)
+    pool.next = 0
+  }
+  return pool.bytes.subarray(pool.next, (pool.next += RANDOM_BYTES))
+}
+
 /** A UUIDv7 (RFC 9562): new keys meet in one leaf of the marker index, and a key says when it was made. */
 export function newTransactionId(clock: Clock): string {
-  const bytes = clock.randomBytes(10)
+  const bytes = randomBytes(clock)
   const time = Math.floor(clock.now()).toString(16).padStart(12, '0')
   const randomA = (0x7000 | (((bytes[0] ?? 0) << 8) & 0x0f00) | (bytes[1] ?? 0)).toString(16)
   bytes[2] = 0x80 | ((bytes[2] ?? 0) & 0x3f)

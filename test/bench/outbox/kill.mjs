@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url'
 import { Admin } from '../../../packages/client/dist/index.js'
 import { figure, percentile, round } from './numbers.mjs'
 import { startOutbox } from './transactions.mjs'
-import { stop, World } from './world.mjs'
+import { stop } from './world.mjs'
 
 const doomed = fileURLToPath(new URL('doomed.mjs', import.meta.url))
-const IMMUNITY_MS = 1_000
+export const IMMUNITY_MS = 1_000
 
 async function resolved(world, admin) {
   const child = spawn(process.execPath, [doomed, world.url, world.address], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -26,8 +26,8 @@ async function resolved(world, admin) {
   }
 }
 
-export async function kill({ smoke, disk }) {
-  const world = await World.start({ disk }, { transactionTimeoutMs: IMMUNITY_MS })
+/** @param world whose broker asks about halves older than IMMUNITY_MS */
+export async function kill(world, { smoke }) {
   const pool = world.pool(4)
   const outbox = await startOutbox(world, pool)
   const admin = new Admin({ nameServers: world.address })
@@ -48,6 +48,5 @@ export async function kill({ smoke, disk }) {
     await admin.close()
     await outbox.close()
     await pool.end()
-    await world.stop()
   }
 }

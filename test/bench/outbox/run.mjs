@@ -2,7 +2,7 @@
 // wal, drain, check-backs, kill. One Postgres that waits for its disk, the broker program with sync flush (`--no-disk`: neither
 // waits), everything on this machine. What is compared runs in turn; medians of rounds, and only ratios mean something elsewhere. `--smoke` is tiny.
 import { parseArgs } from 'node:util'
-import { parts } from './parts.mjs'
+import { figuresOf, names } from './parts.mjs'
 
 const { values } = parseArgs({
   options: {
@@ -21,10 +21,11 @@ const options = {
   rounds: Number(values.rounds ?? (smoke ? 1 : 5)),
   seconds: Number(values.seconds ?? (smoke ? 0.5 : 4)),
 }
+const chosen = only === undefined ? names : [only]
 const rows = []
-for (const [name, run] of Object.entries(parts)) {
-  if (only !== undefined && only !== name) continue
-  for (const row of await run(options)) {
+// In full each part has servers of its own.
+for (const some of smoke ? [chosen] : chosen.map((name) => [name])) {
+  for (const row of await figuresOf(some, options)) {
     rows.push(row)
     if (json) console.log(JSON.stringify(row))
   }

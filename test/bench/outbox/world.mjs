@@ -16,9 +16,9 @@ export const ACCOUNTS = 5_000
 export const TOPIC = 'orders'
 export const ignore = () => undefined
 
-async function startBroker(directory, settings) {
+async function startBroker(directory, port, settings) {
   const set = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-  const args = [program('../../../packages/cli/bin/tandem.js'), 'up', '--port', '0', '--data-dir', directory, ...set]
+  const args = [program('../../../packages/cli/bin/tandem.js'), 'up', '--port', port, '--data-dir', directory, ...set]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   let text = ''
   for await (const chunk of child.stdout) {
@@ -69,8 +69,10 @@ export class World {
     return world
   }
 
+  /** Again, where it was. */
   async startBroker() {
-    this.broker = await startBroker(join(this.directory, 'broker'), this.settings)
+    const port = this.address?.split(':').at(-1) ?? '0'
+    this.broker = await startBroker(join(this.directory, 'broker'), port, this.settings)
     this.address = this.broker.address
   }
 
