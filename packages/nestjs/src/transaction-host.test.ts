@@ -190,7 +190,8 @@ test('a nested transaction of knex belongs to its root: released it waits for th
       throw new Error('only the inner one')
     })
     await expect(undone).rejects.toThrow('only the inner one')
-    await broker.settled().catch(() => {})
+    // Whatever the release might have sent wrongly is there before the answer to this one.
+    await tandem.send({ topic: 'barrier', body: 'x' })
     expect(announced('nested')).toEqual([])
   })
   await expect.poll(() => announced('nested')).toEqual(['kept'])
