@@ -2,6 +2,7 @@ import { ForbiddenException, Inject, Injectable, UnauthorizedException } from '@
 import { RejectMessage, systemClock, TandemError } from '@tandemmq/client'
 import type { BroadcastOffsetStore, ConsumedMessage } from '@tandemmq/client'
 import { isObservable, lastValueFrom } from 'rxjs'
+import { replyOf, tellingAskers } from './ask.ts'
 import { BatchCollector } from './batch-collector.ts'
 import { withDeadline } from './deadline.ts'
 import type { MadeConsumer } from './group-consumer.ts'
@@ -48,7 +49,7 @@ export class ListenerConsumers {
       }
       const { name, options } = listener
       const run = { name, options, invoke, ...this.port(connection) }
-      consumer.subscribe(topic, selector, messageHandlerOf(run))
+      consumer.subscribe(topic, selector, tellingAskers(connection, messageHandlerOf(run)))
     }
     return { consumer, ending: () => collectors.forEach((collector) => collector.ending()) }
   }
@@ -58,7 +59,7 @@ export class ListenerConsumers {
       clock: clockOf(connection),
       isPayloadRefusal: this.invoker.isPayloadRefusal.bind(this.invoker),
       reply: async (message: ConsumedMessage, value: unknown): Promise<void> => {
-        await (await connection.producer()).reply(message, value)
+        await (await connection.producer()).reply(message, replyOf(message, value))
       },
     }
   }

@@ -146,11 +146,13 @@ test.each([
   ['a value', () => ({ level: 7 }), { level: 7 }],
   ['a promise', async () => [1], [1]],
   ['nothing', () => undefined, null],
+  ['text', () => 'in stock', 'in stock'],
   ['an Observable', () => of(1, 2), 2],
   ['EMPTY', () => EMPTY, null],
 ])('resolves (%s): consumed, and the value is the reply', async (_, returned, reply) => {
   act = returned
-  expect((await ask('any')).json()).toEqual(reply)
+  const answer = await ask('any')
+  expect(typeof reply === 'string' ? answer.text() : answer.json()).toEqual(reply)
   await later(40_000)
   expect(heard).toEqual(['any 1'])
 })
@@ -223,6 +225,33 @@ test('guard refuses with guardRefusal reject: dead letter at once', async () => 
   await send('strict')
   expect(dead('strict')).toEqual([expect.stringMatching(/guard.*Forbidden/)])
   expect(heard).toEqual([])
+})
+
+test.each([
+  ['throws anything', 'no stock', () => new Error('no stock')],
+  ['ReconsumeLater', 'later', () => new ReconsumeLater({ delayMs: 1_000 })],
+  ['RejectMessage', 'negative amount', () => new RejectMessage('negative amount')],
+])('%s: who asked is told, instead of waiting', async (_, words, made) => {
+  act = () => {
+    throw made()
+  }
+  const asking = ask('any')
+  await expect(asking).rejects.toMatchObject({ code: 'REQUEST_FAILED', message: expect.stringContaining(words) })
+  act = () => undefined
+  await later(40_000)
+})
+
+test.each([
+  ['schema', 'must be positive'],
+  ['reader', 'not my format'],
+  ['guard', 'Forbidden'],
+  ['deadline', 'more than 5 ms'],
+])('a refusal by %s: who asked is told', async (topic, words) => {
+  await expect(ask(topic, { amount: -1 })).rejects.toMatchObject({
+    code: 'REQUEST_FAILED',
+    message: expect.stringContaining(words),
+  })
+  await later(40_000)
 })
 
 test('filter answers with a value: consumed, and that value is the reply', async () => {

@@ -33,8 +33,8 @@ export interface ListenerRun {
 export function messageHandlerOf(run: ListenerRun): MessageHandler {
   const { invoke, options } = run
   const { schema } = options
-  // A body that is deserialized by a function is also checked by it.
-  const readsPayload = invoke.readsPayload !== false || typeof options.payload === 'function'
+  // A reader of the application's own refuses messages also where nobody looks at what it made.
+  const readsPayload = invoke.readsPayload !== false || options.payload !== undefined
   // No promise for a listener that needs none.
   return (message, delivery) => {
     const context = new TandemContext([message, options.group, delivery])

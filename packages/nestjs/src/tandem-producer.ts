@@ -16,6 +16,7 @@ import type {
   TransactionOutcome,
   TransactionProducer,
 } from '@tandemmq/client'
+import { ask } from './ask.ts'
 import { Once } from './once.ts'
 import type { TandemConnections } from './tandem-connections.ts'
 import type { TransactionListeners } from './transaction-listeners.ts'
@@ -96,7 +97,7 @@ export class TandemProducer implements OnModuleInit, OnApplicationShutdown {
 
   /** As {@link TandemTemplate.request}. */
   async request(message: OutgoingMessage, options?: RequestOptions): Promise<ReplyMessage> {
-    return (await this.plain.get()).request(message, options)
+    return ask(await this.plain.get(), message, options)
   }
 
   /**

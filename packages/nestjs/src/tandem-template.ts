@@ -15,6 +15,7 @@ import type {
 } from '@tandemmq/client'
 import type { Database, Messages, TransactionOf, TransactionOptions } from '@tandemmq/outbox'
 import type { Knex } from 'knex'
+import { ask } from './ask.ts'
 import type { TandemConnection } from './tandem-connection.ts'
 
 /**
@@ -89,7 +90,8 @@ export class TandemTemplate<D extends Database = Knex> {
 
   /**
    * Sends and waits for the answer of one listener; with a topic of `defineTopic` that has a reply, for its checked payload.
-   * @throws {TandemError} REQUEST_TIMEOUT after `timeoutMs`; PAYLOAD_INVALID for a payload or a reply that does not fit
+   * @throws {TandemError} REQUEST_TIMEOUT after `timeoutMs`; REQUEST_FAILED when a Nest listener or controller failed, whatever
+   * then becomes of the message; PAYLOAD_INVALID for a payload or a reply that does not fit
    */
   request(message: OutgoingMessage, options?: RequestOptions): Promise<ReplyMessage>
   request<In, Reply>(
@@ -104,9 +106,9 @@ export class TandemTemplate<D extends Database = Knex> {
     fields?: MessageFields,
     options?: RequestOptions,
   ): Promise<unknown> {
-    if (!isTopic(first)) return (await this.producer()).request(first, second as RequestOptions | undefined)
+    if (!isTopic(first)) return ask(await this.producer(), first, second as RequestOptions | undefined)
     const message = await first.messageLater(second, fields)
-    return first.readReply(await (await this.producer()).request(message, options))
+    return first.readReply(await ask(await this.producer(), message, options))
   }
 
   /**

@@ -66,6 +66,7 @@ export const errorTable = {
   // nest
   LISTENER_INVALID: { remote: undefined, retryable: false },
   NO_TRANSACTION: { remote: undefined, retryable: false },
+  REQUEST_FAILED: { remote: undefined, retryable: false },
 } as const
 
 export type ErrorCode = keyof typeof errorTable
