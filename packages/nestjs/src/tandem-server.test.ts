@@ -169,10 +169,16 @@ test.each([
 })
 
 test('a payload a pipe refuses, and a body that cannot be read, are dead letters at once without calling the method', async () => {
-  await world.serve({ controllers: [Orders] })
+  const { server } = await world.serve({ controllers: [Orders] })
+  const failed: unknown[] = []
+  server.on('failed', (context, error) => failed.push([context.getTopic(), (error as Error).constructor]))
   await deliver({ id: 'o-1', amount: -1 })
   await deliver('{"id":')
   expect(heard).toEqual([])
+  expect(failed).toEqual([
+    ['orders', BadRequestException],
+    ['orders', client.RejectMessage],
+  ])
   expect(deadLetters()).toEqual([
     expect.stringContaining('payload refused: amount must be positive'),
     expect.stringContaining('payload cannot be read'),

@@ -64,9 +64,9 @@ async function invoke(handler: Handler, port: DeliveryPort, context: TandemConte
   const responses: unknown[] = []
   let raised: unknown
   try {
-    const payload = await payloadFrom(handler, port, message)
     await port.process(context, async () => {
       try {
+        const payload = await payloadFrom(handler, port, message)
         await collect(await handler.handler(payload, context), responses, answers)
       } catch (error) {
         raised = error
