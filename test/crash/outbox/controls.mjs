@@ -29,6 +29,8 @@ async function unreadAnswer(query) {
   return committed
 }
 
+const isCommit = (text) => typeof text === 'string' && /;\s*commit[;\s]*$/i.test(text)
+
 /** A pool whose connections answer COMMIT as `lie` does. */
 function lyingPool(pool, lie) {
   const connect = pool.connect.bind(pool)
@@ -36,8 +38,7 @@ function lyingPool(pool, lie) {
     const client = await connect()
     if (Object.hasOwn(client, 'query')) return client
     const query = client.query.bind(client)
-    client.query = (text, ...rest) =>
-      typeof text === 'string' && text.endsWith('; commit') && rest.length === 0 ? lie(query) : query(text, ...rest)
+    client.query = (text, ...rest) => (isCommit(text) ? lie(query) : query(text, ...rest))
     return client
   }
   return pool

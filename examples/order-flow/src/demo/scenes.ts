@@ -69,7 +69,8 @@ export class Scenes {
       open = cutOff.filter((id) => waiting.includes(id))
       return open.length === 0 || this.#timeline.seconds > deadline
     })
-    if (open.length === 0) this.#timeline.say('broker', `asked it; ${cutOff.join(', ')} arrived in stock and billing`)
+    if (open.length === 0)
+      this.#timeline.say('broker', `asked a living process; ${cutOff.join(', ')} arrived in stock and billing`)
     else this.#timeline.say('broker', `nobody was told of ${open.join(', ')} in time`)
     return cutOff
   }
