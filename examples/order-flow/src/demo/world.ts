@@ -66,8 +66,8 @@ export class World {
     const [host, port] = this.nameServer === '' ? ['127.0.0.1', '0'] : this.nameServer.split(':')
     const args = ['up', '--host', host ?? '', '--port', port ?? '', '--data-dir', join(this.folder, 'broker')]
     const broker = this.#start('broker', tandem, {
-      // A half message is asked about after four seconds instead of six: long enough to see it wait, and nobody wants to watch six.
-      args: [...args, '--set', 'transactionTimeoutMs=4000', '--set', 'transactionCheckIntervalMs=2000'],
+      // A half message is asked about after two seconds instead of six: long enough to see it wait, and nobody wants to watch six.
+      args: [...args, '--set', 'transactionTimeoutMs=2000', '--set', 'transactionCheckIntervalMs=2000'],
       readyLine: /ready on (\S+:\d+)/,
     })
     const line = await broker.ready()
