@@ -13,7 +13,9 @@ import { exampleSources, productionSources, repositoryRoot, sourceOf } from './s
 import { dependencyExceptions } from './tables.ts'
 
 const read = (path: string): string => readFileSync(join(repositoryRoot, path), 'utf8')
-const folders = (JSON.parse(read('package.json')) as { workspaces: string[] }).workspaces
+const { workspaces } = JSON.parse(read('package.json')) as { workspaces: string[] }
+// What lies below test/ holds versions to test with, and no program.
+const folders = workspaces.filter((folder) => !folder.startsWith('test/'))
 const manifests = folders.map(
   (folder): Manifest => ({ folder, ...(JSON.parse(read(`${folder}/package.json`)) as Omit<Manifest, 'folder'>) }),
 )

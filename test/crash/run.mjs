@@ -1,6 +1,7 @@
 // The crash tests at length: `npm run crash -- --seed 2` (the laboratory of test/crash/lab, all of it follows from the seed),
 // `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`,
-// `npm run crash:outbox -- chaos --minutes 10` (also: controls; matrix or failover --rounds 20; drain --rows 1000000),
+// `npm run crash:outbox -- chaos --minutes 10` (also: controls; matrix or failover --rounds 20; drain --rows 1000000;
+// model, with --traces the ways to the violations),
 // `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`,
 // `npm run chaos -- --mutants` (mistakes made on purpose, which it must find). A run with the same seed chooses the same
 // moments; what the machine does in between is its own.
@@ -23,6 +24,7 @@ const tests = {
   'outbox controls': { files: ['test/crash/outbox/outbox-controls.test.ts'], defaults: {} },
   'outbox failover': { files: ['test/crash/outbox/outbox-failover.test.ts'], defaults: { rounds: '20' } },
   'outbox matrix': { files: ['test/crash/outbox/outbox-matrix.test.ts'], defaults: { rounds: '20' } },
+  'outbox model': { files: ['test/crash/outbox/model'], defaults: { full: '1' } },
   'outbox drain': { files: ['test/crash/outbox-drain.test.ts'], defaults: { rows: '1000000' } },
   chaos: {
     files: ['test/crash/chaos.test.ts'],
@@ -44,17 +46,18 @@ const { values, positionals } = parseArgs({
     rows: { type: 'string' },
     seed: { type: 'string' },
     mutants: { type: 'boolean' },
+    traces: { type: 'boolean' },
   },
 })
 const chosen = tests[positionals.join(' ')]
 if (chosen === undefined) {
   console.error(
-    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--rows N] [--seed N] [--mutants]`,
+    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--rows N] [--seed N] [--mutants] [--traces]`,
   )
   process.exit(2)
 }
 const env = { ...process.env }
-const { mutants, ...numbers } = values
+const { mutants, traces, ...numbers } = values
 const given = { seed: String(Date.now() % 1_000_000), ...chosen.defaults, ...numbers }
 for (const [name, value] of Object.entries(given)) {
   if (!(Number(value) > 0)) {
@@ -72,6 +75,7 @@ if (mutants && chosen.mutants === undefined) {
   process.exit(2)
 }
 if (mutants) env.CRASH_MUTANTS = '1'
+if (traces) env.CRASH_TRACES = '1'
 const runs = [mutants ? chosen.mutants : chosen.files, ...(chosen.beside === undefined ? [] : [chosen.beside])]
 const statuses = await Promise.all(runs.map(vitest))
 if (chosen.figures) printFigures()

@@ -77,7 +77,7 @@ function loader(producer) {
     for (let n = 0; !ending.signal.aborted; n++) {
       const body = String(n)
       // With a dedup key an attempt whose answer was lost is no second message.
-      const send = producer.send({ topic: 'orders', body, orderBy: `order-${n % 64}`, dedupKey: body })
+      const send = producer.send({ topic: 'orders', body, orderBy: `order-${n % 1024}`, dedupKey: body })
       sends.push(send.then(() => sentAt.set(body, Date.now())))
       // Ten at a time: a timer per message would be what is measured.
       if (n % 10 === 9) await pause(10_000 / perSecond)

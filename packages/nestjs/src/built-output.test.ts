@@ -5,8 +5,11 @@ import { expect, test } from 'vitest'
 // Circular imports pass under vitest and throw in built ESM, so what npm installs is run once by itself.
 const folder = fileURLToPath(new URL('..', import.meta.url))
 
+// The projects of other Nests (vitest.config.ts) run the same built files on theirs.
+const redirect = new URL('../../../test/nest/redirect.mjs', import.meta.url).href
+
 function run(type: 'module' | 'commonjs', script: string): { status: number | null; out: string; err: string } {
-  const argv = [`--input-type=${type}`, '--disable-warning=ExperimentalWarning', '--eval', script]
+  const argv = [`--input-type=${type}`, '--disable-warning=ExperimentalWarning', '--import', redirect, '--eval', script]
   const { status, stdout, stderr } = spawnSync(process.execPath, argv, {
     cwd: folder,
     encoding: 'utf8',
@@ -37,6 +40,35 @@ test('the built package runs a listener in an application without decorator meta
     await broker.close()
   `
   expect(run('module', script)).toEqual({ status: 0, out: 'o-1 orders billing\nstring\n', err: '' })
+})
+
+test('the built transport answers between two applications without decorator metadata', () => {
+  const script = `
+    import 'reflect-metadata'
+    import { Controller, Module } from '@nestjs/common'
+    import { NestFactory } from '@nestjs/core'
+    import { Server } from '@nestjs/microservices'
+    import { TandemClient, TandemModule, TandemRequest, tandemStrategy } from '@tandemmq/nestjs'
+    import { startTestBroker } from '@tandemmq/testing'
+    import { firstValueFrom } from 'rxjs'
+    const broker = await startTestBroker()
+    class Levels { level(data) { return { sku: data.sku, level: 7 } } }
+    const descriptor = Object.getOwnPropertyDescriptor(Levels.prototype, 'level')
+    TandemRequest('stock.level', { group: 'levels', startFrom: 'first' })(Levels.prototype, 'level', descriptor)
+    Object.defineProperty(Levels.prototype, 'level', descriptor)
+    Controller()(Levels)
+    class AppModule {}
+    Module({ imports: [TandemModule.forRoot({ nameServers: broker.address, group: 'app' })], controllers: [Levels] })(AppModule)
+    const app = await NestFactory.createMicroservice(AppModule, { ...tandemStrategy(), logger: false })
+    await app.listen()
+    const client = new TandemClient({ nameServers: broker.address, group: 'shop', requestTimeoutMs: 20_000 })
+    console.log(JSON.stringify(await firstValueFrom(client.send('stock.level', { sku: 'a' }))), 'handleRequest' in Server.prototype)
+    await client.close()
+    await app.close()
+    await broker.close()
+  `
+  const isTwelve = process.env['TANDEM_NEST'] === undefined
+  expect(run('module', script)).toEqual({ status: 0, out: `{"sku":"a","level":7} ${isTwelve}\n`, err: '' })
 })
 
 test('the built package can be required from CommonJS', () => {

@@ -47,13 +47,21 @@ export class GroupConsumer<H> {
     })
   }
 
-  /** Other subscriptions from now on. */
+  /** Other subscriptions from now on. @throws what the client throws; the old ones go on then */
   change(plan: ConsumerPlan<H>): Promise<void> {
     return this.inTurn(async () => {
+      const before = this.plan
       const wasRunning = this.current !== undefined
       this.plan = plan
       await this.end()
-      if (wasRunning) await this.begin()
+      if (!wasRunning) return
+      try {
+        await this.begin()
+      } catch (error) {
+        this.plan = before
+        await this.begin()
+        throw error
+      }
     })
   }
 

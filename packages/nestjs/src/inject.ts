@@ -23,3 +23,13 @@ export function InjectTandem(connection?: string): ParameterDecorator & Property
 export function InjectTandemConnection(connection?: string): ParameterDecorator & PropertyDecorator {
   return Inject(tandemConnectionToken(connection))
 }
+
+/** Token of the {@link TandemProducer} of `TandemModule.forFeature({ producers: [{ name }] })`. */
+export function tandemProducerToken(name: string, connection: string = DEFAULT_CONNECTION): symbol {
+  return Symbol.for(`tandemmq.nestjs.producer.${connection}.${name}`)
+}
+
+/** Injects the {@link TandemProducer} of that name. */
+export function InjectProducer(name: string, connection?: string): ParameterDecorator & PropertyDecorator {
+  return Inject(tandemProducerToken(name, connection))
+}

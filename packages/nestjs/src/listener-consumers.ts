@@ -1,15 +1,25 @@
-import { Inject, Injectable } from '@nestjs/common'
+import { ForbiddenException, Inject, Injectable, UnauthorizedException } from '@nestjs/common'
+import { RejectMessage, systemClock, TandemError } from '@tandemmq/client'
 import type { BroadcastOffsetStore, ConsumedMessage } from '@tandemmq/client'
+import { isObservable, lastValueFrom } from 'rxjs'
+import { BatchCollector } from './batch-collector.ts'
+import { withBatchSpan } from './batch-span.ts'
+import { withDeadline } from './deadline.ts'
 import type { MadeConsumer } from './group-consumer.ts'
+import { isIdempotent, withInbox } from './idempotent.ts'
 import type { FoundListener } from './listener-discovery.ts'
+import { hasFilters, withFilters } from './listener-filters.ts'
 import { ListenerInvoker } from './listener-invoker.ts'
 import type { Invocation } from './listener-invoker.ts'
-import type { ConsumerPlan, PlannedListener } from './listener-plan.ts'
-import { messageHandlerOf } from './outcome.ts'
+import type { ConsumerPlan, ConsumerSettings, PlannedListener } from './listener-plan.ts'
+import { messageHandlerOf, reasonOf } from './outcome.ts'
 import type { TandemConnection } from './tandem-connection.ts'
 
 /** What handles the messages of a listener: a decorated method, or a function that was added at run time. */
 export type ListenerTarget = FoundListener | Invocation
+
+/** PushConsumerOptions.concurrencyMax */
+const CONCURRENCY_MAX = 16
 
 /** Makes the consumer of a group out of its listeners. */
 @Injectable()
@@ -25,38 +35,87 @@ export class ListenerConsumers {
     plan: ConsumerPlan<ListenerTarget>,
     positions: BroadcastOffsetStore,
   ): MadeConsumer {
-    const consumer = connection.consumer(plan.group, plan.settings, positions)
+    const consumer = connection.consumer(plan.group, settingsOf(plan), positions)
+    const collectors: BatchCollector[] = []
     for (const listener of plan.listeners) {
-      const { tags, sql, topic } = listener.options
+      const { tags, sql, topic, batch } = listener.options
       const selector = sql === undefined ? (tags === undefined ? '*' : { tags: [...tags] }) : { sql }
-      consumer.subscribe(topic, selector, messageHandlerOf(this.runOf(connection, listener)))
+      let invoke = this.invocationOf(connection, listener)
+      if (batch !== undefined) {
+        const { concurrencyMax = CONCURRENCY_MAX } = plan.settings
+        const inSpan = withBatchSpan(connection.telemetry, plan.group, invoke)
+        const collector = new BatchCollector({ ...this.port(connection), batch, concurrencyMax, invoke: inSpan })
+        collectors.push(collector)
+        invoke = collector.join
+      }
+      const { name, options } = listener
+      const run = { name, options, invoke, ...this.port(connection) }
+      consumer.subscribe(topic, selector, messageHandlerOf(run))
     }
-    return { consumer, ending: () => {} }
+    return { consumer, ending: () => collectors.forEach((collector) => collector.ending()) }
   }
 
-  private runOf(connection: TandemConnection, { name, options, handler }: PlannedListener<ListenerTarget>) {
-    const invoke = typeof handler === 'function' ? handler : this.invoker.invocationOf(handler)
+  private port(connection: TandemConnection) {
     return {
-      name,
-      options,
-      invoke: options.inbox ? withInbox(connection, options.group, invoke) : invoke,
+      clock: clockOf(connection),
       isPayloadRefusal: this.invoker.isPayloadRefusal.bind(this.invoker),
       reply: async (message: ConsumedMessage, value: unknown): Promise<void> => {
         await (await connection.producer()).reply(message, value)
       },
     }
   }
+
+  /** The method with what the options put around it, from the inside out. */
+  private invocationOf(
+    connection: TandemConnection,
+    { name, options, handler }: PlannedListener<ListenerTarget>,
+  ): Invocation {
+    const { inbox, timeoutMs, guardRefusal, group } = options
+    if (options.batch !== undefined && typeof handler !== 'function' && isIdempotent(handler)) {
+      throw new TandemError('LISTENER_INVALID', `${name} has both batch and @Idempotent(); use one of them`)
+    }
+    const plain = typeof handler === 'function' ? handler : this.invoker.invocationOf(handler)
+    const isFiltered = typeof handler !== 'function' && hasFilters(handler)
+    const isWrapped = isFiltered || inbox || guardRefusal === 'reject' || timeoutMs !== undefined || options.batch
+    // Most have nothing around them, and then a message costs no promise.
+    if (!isWrapped) return plain
+    let invoke = awaiting(plain)
+    if (inbox !== undefined && inbox !== false) {
+      invoke = withInbox(connection, group, inbox === true ? {} : inbox, invoke)
+    }
+    if (isFiltered) invoke = withFilters(handler, invoke)
+    if (guardRefusal === 'reject') invoke = rejecting(invoke)
+    if (timeoutMs !== undefined) invoke = withDeadline(timeoutMs, this.port(connection), invoke)
+    return invoke
+  }
 }
 
-/** Effect, memory of the message and what is enqueued are one transaction; a repeat has no effect and no value. */
-export function withInbox(connection: TandemConnection, group: string, invoke: Invocation): Invocation {
+function clockOf({ options }: TandemConnection) {
+  return options.client?.clock ?? systemClock
+}
+
+/** A consumer counts messages, a listener its calls. */
+function settingsOf({ settings, listeners }: ConsumerPlan<unknown>): ConsumerSettings {
+  const sizeMax = listeners[0]?.options.batch?.sizeMax
+  if (sizeMax === undefined) return settings
+  return { ...settings, concurrencyMax: (settings.concurrencyMax ?? CONCURRENCY_MAX) * sizeMax }
+}
+
+/** A method may return an Observable, which runs only when somebody waits for it. */
+function awaiting(invoke: Invocation): Invocation {
   return async (payload, context) => {
-    const inbox = await connection.inbox(group)
-    let value: unknown
-    const once = inbox.handler(async (_: ConsumedMessage, trx, messages) => {
-      value = await connection.scopes.run({ trx, messages }, () => invoke(payload, context))
-    })
-    await once(context.getMessage())
-    return value
+    const result = await invoke(payload, context)
+    return isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result
+  }
+}
+
+function rejecting(invoke: Invocation): Invocation {
+  return async (payload, context) => {
+    try {
+      return await invoke(payload, context)
+    } catch (error) {
+      if (!(error instanceof ForbiddenException || error instanceof UnauthorizedException)) throw error
+      throw new RejectMessage(`refused by a guard: ${reasonOf(error)}`, { cause: error })
+    }
   }
 }

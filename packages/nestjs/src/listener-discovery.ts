@@ -74,7 +74,7 @@ export class ListenerDiscovery {
   }
 }
 
-function classOf(wrapper: ProviderWrapper): Type<unknown> | undefined {
+export function classOf(wrapper: ProviderWrapper): Type<unknown> | undefined {
   // A factory's metatype is the factory function; what it made tells the class.
   const candidate: unknown = wrapper.isNotMetatype || wrapper.inject ? wrapper.instance?.constructor : wrapper.metatype
   return typeof candidate === 'function' && candidate.prototype !== undefined ? (candidate as Type<unknown>) : undefined

@@ -1,5 +1,6 @@
 import type { InjectionToken } from '@nestjs/common'
 import type { ConsumedMessage, PushConsumerOptions, StandardSchema } from '@tandemmq/client'
+import type { InboxSettings } from './tandem-connection.ts'
 
 /** What a listener wants to hear and how. Options left out come from `TandemModule.forRoot({ listeners })`. */
 export interface ListenerOptions {
@@ -28,9 +29,9 @@ export interface ListenerOptions {
   /**
    * True: the listener runs in a database transaction that also remembers the message, so a repeat is skipped and a
    * failure takes the effect back. Work through `TandemTemplate.currentTransaction()`; needs `outbox` in the module.
-   * Default false.
+   * What is enqueued belongs to the same transaction. An object says how the inbox remembers. Default false.
    */
-  inbox?: boolean
+  inbox?: boolean | InboxSettings
   /**
    * How a body becomes the payload. Default: a body that begins with `{`, `[` or `"` must be JSON (what is not is
    * rejected), any other is JSON if it reads as JSON, else text. A function that throws rejects the message.
@@ -41,6 +42,30 @@ export interface ListenerOptions {
    * it refuses is a dead letter at once, with its issues as the reason. A topic of `defineTopic` brings its own.
    */
   schema?: StandardSchema
+  /**
+   * Calls the method with arrays: of payloads, and a {@link TandemBatchContext} of their contexts. `concurrencyMax` counts its
+   * calls. What it throws is the outcome of all of them, a {@link PartialFailure} of those it names. Not with `ordered` or
+   * `inbox`; all listeners of the group have the same.
+   */
+  batch?: BatchOptions
+  /**
+   * Longest run of the method, ms: then `context.signal` is aborted and the message comes again, even if the method has not
+   * ended (a repeat may overlap with it). Default: no limit here; `handlerTimeoutMs` of the consumer aborts the signal only.
+   */
+  timeoutMs?: number
+  /**
+   * What becomes of a message when a guard, or the method, throws Nest's ForbiddenException or UnauthorizedException, as a guard
+   * that returns false does. `retry` (default): as any other error. `reject`: dead letter at once.
+   */
+  guardRefusal?: 'retry' | 'reject'
+}
+
+/** How messages are gathered for one call. */
+export interface BatchOptions {
+  /** Payloads in one call at most. */
+  sizeMax: number
+  /** How long the first message of a call waits for others, ms. Default 100. */
+  waitMs?: number
 }
 
 /** Options known only once the container is built: `get` is `ModuleRef.get` over the whole application. */

@@ -50,9 +50,20 @@ test.each([
   ['no group', { group: '' }],
   ['both tags and sql', { tags: ['a'], sql: 'a = 1' }],
   ['an empty list of tags', { tags: [] }],
+  ['batch.sizeMax', { batch: { sizeMax: 0 } }],
+  ['batch.waitMs', { batch: { sizeMax: 1, waitMs: Number.NaN } }],
+  ['both batch and ordered', { batch: { sizeMax: 2 }, ordered: true }],
+  ['both batch and inbox', { batch: { sizeMax: 2 }, inbox: true }],
 ])('a listener with %s fails the boot', (words, options) => {
   expect(() => plan(listener('A', options))).toThrow(expect.objectContaining({ code: 'LISTENER_INVALID' }))
   expect(() => plan(listener('A', options))).toThrow(words)
+})
+
+test('listeners of a group gather batches of the same size or none of them does', () => {
+  const batch = { sizeMax: 2 }
+  const other = { topic: 'payments' }
+  expect(() => plan(listener('A', { batch }), listener('B', other))).toThrow('not the same batch.sizeMax')
+  expect(() => plan(listener('A', { batch }), listener('B', { ...other, batch }))).not.toThrow()
 })
 
 test('a listener setting wins over the default of the module, what nobody set stays away', () => {

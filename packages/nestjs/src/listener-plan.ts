@@ -1,5 +1,5 @@
 import { TandemError } from '@tandemmq/client'
-import type { ListenerDefaults, ListenerOptions } from './listener-options.ts'
+import type { BatchOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
 
 /** One handler and what it listens to. `name` is what logs and errors call it, e.g. `Billing.onMessage`. */
 export interface PlannedListener<H> {
@@ -53,6 +53,16 @@ function checkAlone({ name, options }: PlannedListener<unknown>): void {
   }
   if (options.sql !== undefined && options.tags !== undefined) refuse(`${name} has both tags and sql; use one of them`)
   if (options.tags?.length === 0) refuse(`${name} has an empty list of tags; leave it out to get every message`)
+  if (options.batch !== undefined) checkBatch(name, options, options.batch)
+}
+
+function checkBatch(name: string, options: ListenerOptions, { sizeMax, waitMs = 0 }: BatchOptions): void {
+  if (!Number.isInteger(sizeMax) || sizeMax < 1) refuse(`${name}: batch.sizeMax must be a whole number from 1`)
+  if (!(waitMs >= 0)) refuse(`${name}: batch.waitMs must be a number from 0`)
+  // In order there is one message of a queue at a time, and nothing to gather.
+  if (options.ordered === true) refuse(`${name} has both batch and ordered; use one of them`)
+  if (options.inbox !== undefined && options.inbox !== false)
+    refuse(`${name} has both batch and inbox; use one of them`)
 }
 
 function checkTogether(plan: ConsumerPlan<unknown>, listener: PlannedListener<unknown>): void {
@@ -63,6 +73,10 @@ function checkTogether(plan: ConsumerPlan<unknown>, listener: PlannedListener<un
         `topic ${listener.options.topic} in group ${plan.group}; a group has one subscription per topic: give one of them ` +
         'another group, or let one listener take all tags and branch on the tag',
     )
+  }
+  const unlike = plan.listeners.find(({ options }) => options.batch?.sizeMax !== listener.options.batch?.sizeMax)
+  if (unlike !== undefined) {
+    refuse(`${unlike.name} and ${listener.name} share group ${plan.group} but not the same batch.sizeMax`)
   }
   checkSettings(plan.listeners, listener)
 }

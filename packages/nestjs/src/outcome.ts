@@ -33,7 +33,8 @@ export interface ListenerRun {
 export function messageHandlerOf(run: ListenerRun): MessageHandler {
   const { invoke, options } = run
   const { schema } = options
-  const readsPayload = invoke.readsPayload !== false
+  // A reader of the application's own may refuse the message, whoever wants its payload.
+  const readsPayload = invoke.readsPayload !== false || typeof options.payload === 'function'
   // No promise for a listener that needs none.
   return (message, delivery) => {
     const context = new TandemContext([message, options.group, delivery])
@@ -120,7 +121,7 @@ function describe(run: ListenerRun, context: TandemContext): string {
 }
 
 /** ValidationPipe puts the interesting part into the response of its exception. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const response = (error as { getResponse?: () => unknown } | undefined)?.getResponse?.()
   const details = (response as { message?: unknown } | undefined)?.message
   if (Array.isArray(details)) return details.join('; ')

@@ -1,7 +1,12 @@
 import { Logger } from '@nestjs/common'
 import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common'
-import { Producer, PushConsumer, TandemError } from '@tandemmq/client'
-import type { BroadcastOffsetStore, ConnectionOptions } from '@tandemmq/client'
+import { Producer, PushConsumer, TandemError, TransactionProducer } from '@tandemmq/client'
+import type {
+  BroadcastOffsetStore,
+  ConnectionOptions,
+  ProducerOptions,
+  TransactionProducerOptions,
+} from '@tandemmq/client'
 import { Inbox, Outbox } from '@tandemmq/outbox'
 import type { Database, InboxOptions, OutboxStats } from '@tandemmq/outbox'
 import { nestLogger } from './nest-logger.ts'
@@ -153,9 +158,27 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     const { group, outbox, producer: settings } = this.options
     // A plain producer in the outbox's group would be asked for outcomes it does not know.
     const own = outbox === undefined ? group : `${group}-send`
+    return this.startProducerOf({ group: own, ...settings })
+  }
+
+  /** One more producer, its owner closes it. */
+  async startProducerOf(settings: Omit<ProducerOptions, 'nameServers'>): Promise<Producer> {
+    this.refuseWhenOff()
     await this.telemetry.ready()
-    const hooks = [...this.telemetry.sendHooks(), ...(settings?.hooks ?? [])]
-    const producer = new Producer({ ...this.shared(), group: own, ...settings, hooks })
+    const hooks = [...this.telemetry.sendHooks(), ...(settings.hooks ?? [])]
+    const producer = new Producer({ ...this.shared(), ...settings, hooks })
+    await producer.start()
+    return producer
+  }
+
+  /** The same for half messages. */
+  async startTransactionProducer(
+    settings: Omit<TransactionProducerOptions, 'nameServers'>,
+  ): Promise<TransactionProducer> {
+    this.refuseWhenOff()
+    await this.telemetry.ready()
+    const hooks = [...this.telemetry.sendHooks(), ...(settings.hooks ?? [])]
+    const producer = new TransactionProducer({ ...this.shared(), ...settings, hooks })
     await producer.start()
     return producer
   }

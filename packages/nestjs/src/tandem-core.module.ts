@@ -1,5 +1,6 @@
 import { Global, Module } from '@nestjs/common'
 import { DiscoveryModule, MetadataScanner } from '@nestjs/core'
+import { IdempotentInterceptor } from './idempotent.ts'
 import { ListenerConsumers } from './listener-consumers.ts'
 import { ListenerDiscovery } from './listener-discovery.ts'
 import { ListenerInvoker } from './listener-invoker.ts'
@@ -9,6 +10,7 @@ import { TandemHealthIndicator } from './tandem-health.ts'
 import { TandemListeners } from './tandem-listeners.ts'
 import { TandemTransports } from './tandem-transports.ts'
 import { TANDEM_OVERRIDES } from './tokens.ts'
+import { TransactionListeners } from './transaction-listeners.ts'
 
 /** What an application has once, however many connections it makes. */
 @Global()
@@ -23,9 +25,18 @@ import { TANDEM_OVERRIDES } from './tokens.ts'
     TandemConnections,
     { provide: TandemEvents, useFactory: ({ events }: TandemConnections) => events, inject: [TandemConnections] },
     TandemHealthIndicator,
+    IdempotentInterceptor,
     TandemListeners,
+    TransactionListeners,
     TandemTransports,
   ],
-  exports: [TandemConnections, TandemEvents, TandemHealthIndicator, TandemListeners],
+  exports: [
+    TandemConnections,
+    TandemEvents,
+    TandemHealthIndicator,
+    IdempotentInterceptor,
+    TandemListeners,
+    TransactionListeners,
+  ],
 })
 export class TandemCoreModule {}

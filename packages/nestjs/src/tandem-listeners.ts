@@ -198,21 +198,19 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
     if (this.running.has(key)) return this.running.get(key)?.start()
     const consumer = new GroupConsumer(plan, (now, positions) => this.consumers.make(connection, now, positions))
     this.running.set(key, consumer)
-    await consumer.start()
+    try {
+      await consumer.start()
+    } catch (error) {
+      this.running.delete(key)
+      throw error
+    }
     const topics = plan.listeners.map(({ options }) => options.topic)
     this.logger.log(`group ${plan.group} listens to ${topics.join(', ')}`)
   }
 
   private async changeTo(plan: Plan, name: string | undefined): Promise<void> {
     const known = this.running.get(keyOf(plan.group, name))
-    if (known === undefined) return this.startOne(this.connections.get(name), plan)
-    const before = known.plan
-    try {
-      await known.change(plan)
-    } catch (error) {
-      await known.change(before)
-      throw error
-    }
+    await (known === undefined ? this.startOne(this.connections.get(name), plan) : known.change(plan))
   }
 
   private refuseUnstarted(group: string, name: string | undefined): void {

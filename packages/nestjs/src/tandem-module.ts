@@ -1,12 +1,15 @@
 import { ConfigurableModuleBuilder, Module } from '@nestjs/common'
-import type { DynamicModule, Provider } from '@nestjs/common'
-import { tandemConnectionToken, tandemToken } from './inject.ts'
+import type { DynamicModule, FactoryProvider, Provider } from '@nestjs/common'
+import { tandemConnectionToken, tandemProducerToken, tandemToken } from './inject.ts'
 import type { TandemModuleOptions } from './module-options.ts'
 import { TandemConnection } from './tandem-connection.ts'
 import { TandemConnections } from './tandem-connections.ts'
 import { TandemCoreModule } from './tandem-core.module.ts'
+import { TandemProducer } from './tandem-producer.ts'
+import type { ProducerDefinition } from './tandem-producer.ts'
 import { TandemTemplate } from './tandem-template.ts'
 import { DEFAULT_CONNECTION, TANDEM_OPTIONS, tandemOptionsToken } from './tokens.ts'
+import { TransactionListeners } from './transaction-listeners.ts'
 
 /** What `forRoot` and `forRootAsync` take besides the options. */
 export interface TandemModuleExtras {
@@ -14,6 +17,12 @@ export interface TandemModuleExtras {
   name?: string
   /** False: only modules that import this one may inject its template. Default true. */
   isGlobal?: boolean
+}
+
+export interface TandemFeatureOptions {
+  producers: readonly ProducerDefinition[]
+  /** Connection of the producers. Default: the one without a name. */
+  connection?: string
 }
 
 const extras: TandemModuleExtras = { isGlobal: true, name: DEFAULT_CONNECTION }
@@ -51,9 +60,25 @@ function connectionModule(definition: DynamicModule, { isGlobal = true, name }: 
   return { ...definition, global: isGlobal, providers: [...given, ...made], exports }
 }
 
+@Module({ imports: [TandemCoreModule] })
+class TandemFeatureModule {}
+
 /**
  * `TandemModule.forRoot({ nameServers, group, … })` or `forRootAsync({ inject, useFactory })` in the root module, once for
  * each cluster: all but one with a `name`. Global unless `isGlobal: false`: every module may inject {@link TandemTemplate}.
  */
 @Module({ imports: [TandemCoreModule] })
-export class TandemModule extends ConfigurableModuleClass {}
+export class TandemModule extends ConfigurableModuleClass {
+  /** Producers with names and groups of their own, for the providers of the module that imports this: `@InjectProducer(name)`. */
+  static forFeature({ producers, connection = DEFAULT_CONNECTION }: TandemFeatureOptions): DynamicModule {
+    const providers = producers.map(
+      (definition): FactoryProvider => ({
+        provide: tandemProducerToken(definition.name, connection),
+        useFactory: (connections: TandemConnections, listeners: TransactionListeners) =>
+          new TandemProducer(definition, connection, connections, listeners),
+        inject: [TandemConnections, TransactionListeners],
+      }),
+    )
+    return { module: TandemFeatureModule, providers, exports: providers.map(({ provide }) => provide) }
+  }
+}

@@ -21,6 +21,8 @@ export function tandemTransport(connection?: string): symbol {
 export const LISTENER_CLASS: unique symbol = Symbol.for('tandemmq.nestjs.listener')
 export const LISTENER_METHODS: unique symbol = Symbol.for('tandemmq.nestjs.methods')
 
+export const TRANSACTION_LISTENER: unique symbol = Symbol.for('tandemmq.nestjs.transaction')
+
 /** Name of the connection of `forRoot` without a `name`. */
 export const DEFAULT_CONNECTION = 'default'
 

@@ -1,7 +1,9 @@
-import type { Pool } from 'pg'
-import { sqlState } from './outbox-error.ts'
+import type { Pool, QueryResultRow } from 'pg'
+import { outcomeOfTag } from './commit-outcome.ts'
+import { OutboxError, sqlState } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
 import type { Schema } from './schema.ts'
+import { SYNCHRONOUS_COMMIT } from './schema.ts'
 
 /** A claim holds at most so many bytes of messages, and one message more. */
 const BATCH_BYTES = 4 * 1_048_576
@@ -32,7 +34,7 @@ export class OutboxTable {
   async claimFree(rowsMax: number): Promise<OutboxRow[]> {
     for (;;) {
       const { outbox } = this.#schema
-      const { rows } = await this.#pool.query<OutboxRow>(
+      const rows = await this.#claim<OutboxRow>(
         `with free as (
   select o.id, ${SIZE} as size from ${outbox} o
   where o.group_key is null and o.id > $2 and ${FREE} order by o.id limit $1 for update skip locked)
@@ -55,7 +57,7 @@ ${this.#lease('free')}`,
   async claimRuns(rowsMax: number): Promise<OutboxRow[]> {
     for (let wraps = 0; ; ) {
       const after = this.#afterKey
-      const { rows } = await this.#pool.query<OutboxRow & { id: string | null; last_key: string | null }>(
+      const rows = await this.#claim<OutboxRow & { id: string | null; last_key: string | null }>(
         this.#runs(after === undefined ? 'group_key is not null' : 'group_key > $2'),
         after === undefined ? [rowsMax] : [rowsMax, after],
       )
@@ -64,6 +66,31 @@ ${this.#lease('free')}`,
       this.#afterKey = rows[0]?.last_key ?? undefined
       if (this.#afterKey === undefined) wraps += after === undefined ? 2 : 1
       if (claimed.length > 0 || wraps > 1) return byId(claimed)
+    }
+  }
+
+  /**
+   * After a crash in the middle of a COMMIT, rows may be seen that no standby has yet, and a failover would take their
+   * transaction back. The claim comes after them in the log: once it is on the standby, so are they.
+   */
+  async #claim<Row extends QueryResultRow>(text: string, values: unknown[]): Promise<Row[]> {
+    const client = await this.#pool.connect()
+    const notices: string[] = []
+    const onNotice = (notice: { code?: string | undefined }): void => void notices.push(notice.code ?? '')
+    let broken: Error | undefined
+    client.on('error', ignore)
+    client.on('notice', onNotice)
+    try {
+      const { rows } = await client.query<Row>(text, values)
+      if (outcomeOfTag('COMMIT', notices, true) === 'committed') return rows
+      throw new OutboxError('DATABASE_UNAVAILABLE', 'the claim of rows was not replicated: its wait was cancelled')
+    } catch (error) {
+      broken = error as Error
+      throw error
+    } finally {
+      client.off('notice', onNotice)
+      if (broken === undefined) client.off('error', ignore)
+      client.release(broken)
     }
   }
 
@@ -91,7 +118,7 @@ select leased.*, last.key as last_key from (select max(group_key) as key from he
   #lease(source: string): string {
     return `update ${this.#schema.outbox} o set lease_until = clock_timestamp() + ${this.#leaseMs} * interval '1 ms'
 from (select id from (select id, sum(size) over (order by id) - size as before from ${source}) s where before < ${BATCH_BYTES}) chosen
-where o.id = chosen.id returning ${RETURNED}`
+where o.id = chosen.id and (select count(set_config) from (${SYNCHRONOUS_COMMIT}) s) >= 0 returning ${RETURNED}`
   }
 
   /** @throws when the database does not answer: the rows are still there, and are sent again under their dedup keys */
@@ -157,6 +184,7 @@ select id, tx_id, n, topic, group_key, deliver_at, headers, body, least(attempts
   }
 }
 
+const ignore = (): void => undefined
 const entry = (text: string): string =>
   `(to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || ' ' || ${text}::text)`
 const clean = (text: string): string => text.replaceAll('\0', '').slice(0, 500)
