@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { test } from 'vitest'
 import { GroupWorld } from '../kit/group-world.ts'
 import { until } from '../kit/waiting.ts'
 

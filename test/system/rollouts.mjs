@@ -77,8 +77,11 @@ function loader(producer) {
     for (let n = 0; !ending.signal.aborted; n++) {
       const body = String(n)
       // With a dedup key an attempt whose answer was lost is no second message.
-      const send = producer.send({ topic: 'orders', body, orderBy: `order-${n % 64}`, dedupKey: body })
-      sends.push(send.then(() => sentAt.set(body, Date.now())))
+      const send = producer.send({ topic: 'orders', body, orderBy: `order-${n % 1024}`, dedupKey: body })
+      const stored = send.then(() => sentAt.set(body, Date.now()))
+      // Reported by end(); unhandled it would end this process, and leave the others running.
+      stored.catch(() => ending.abort())
+      sends.push(stored)
       // Ten at a time: a timer per message would be what is measured.
       if (n % 10 === 9) await pause(10_000 / perSecond)
     }

@@ -4,6 +4,7 @@ import type { BroadcastOffsetStore, ConsumedMessage } from '@tandemmq/client'
 import { isObservable, lastValueFrom } from 'rxjs'
 import { replyOf, tellingAskers } from './ask.ts'
 import { BatchCollector } from './batch-collector.ts'
+import { withBatchSpan } from './batch-span.ts'
 import { withDeadline } from './deadline.ts'
 import type { MadeConsumer } from './group-consumer.ts'
 import { isIdempotent, withInbox } from './idempotent.ts'
@@ -43,7 +44,8 @@ export class ListenerConsumers {
       let invoke = this.invocationOf(connection, listener)
       if (batch !== undefined) {
         const { concurrencyMax = CONCURRENCY_MAX } = plan.settings
-        const collector = new BatchCollector({ ...this.port(connection), batch, concurrencyMax, invoke })
+        const inSpan = withBatchSpan(connection.telemetry, plan.group, invoke)
+        const collector = new BatchCollector({ ...this.port(connection), batch, concurrencyMax, invoke: inSpan })
         collectors.push(collector)
         invoke = collector.join
       }

@@ -24,6 +24,11 @@ class Work {
     await this.tandem.send({ topic: 'invoices', body: { of: context.getMessageId() } })
   }
 
+  @OnMessage({ topic: 'amounts', group: 'totals', batch: { sizeMax: 2 } })
+  async sum(payloads: { n: number }[]): Promise<void> {
+    await this.tandem.send({ topic: 'sums', body: payloads })
+  }
+
   @OnMessage({ topic: 'level', group: 'stock' })
   level(): number {
     return 7
@@ -120,9 +125,26 @@ test('a batch is linked with its messages, and what is enqueued carries the cont
     Array.from({ length: 2 }, () => otel.named('POST')[0]?.spanId),
   )
   const messages = [one, two].map((message) => ({ topic: 'orders', properties: message?.properties }))
-  expect(telemetry.batch('billing', messages as never, () => 'done')).toBe('done')
+  expect(
+    telemetry.batch(
+      'billing',
+      () => messages as never,
+      () => 'done',
+    ),
+  ).toBe('done')
   const [batch] = otel.named('process orders')
   expect(batch?.links).toEqual(otel.named('enqueue orders').map(({ spanId }) => spanId))
+})
+
+test('what a batch listener sends belongs to the span of the batch, which is linked with the sends', async () => {
+  const otel = new FakeTelemetry()
+  const { broker, tandem } = await boot({ telemetry: { tracing: otel } })
+  await tandem.sendAll([1, 2].map((n) => ({ topic: 'amounts', body: { n } })))
+  await broker.settled()
+  const sends = otel.named('send amounts').map(({ spanId }) => spanId)
+  const batch = otel.named('process amounts').find(({ links }) => links.length > 0)
+  expect(batch?.links.toSorted()).toEqual(sends.toSorted())
+  expect(otel.named('send sums').map(({ parentId }) => parentId)).toEqual([batch?.spanId])
 })
 
 test('without telemetry a message keeps its properties and nothing is added to them', async () => {

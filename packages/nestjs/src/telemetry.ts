@@ -69,8 +69,8 @@ export class Telemetry {
   }
 
   /** Runs the work on a batch in a span that is linked with its messages. */
-  batch<R>(group: string, messages: readonly ConsumedMessage[], work: () => R): R {
-    return this.tracing === undefined ? work() : this.tracing.batch(group, messages, work)
+  batch<R>(group: string, messages: () => readonly ConsumedMessage[], work: () => R): R {
+    return this.tracing === undefined ? work() : this.tracing.batch(group, messages(), work)
   }
 
   /** The consumer, known while it is open and with a span around each handler. */
