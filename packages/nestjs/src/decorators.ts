@@ -5,7 +5,10 @@ import { LISTENER_CLASS, LISTENER_METHODS } from './tokens.ts'
 import { plainOptions } from './typed-listener.ts'
 import type {
   AnyListenerOptions,
+  BatchClassDecorator,
+  BatchMethodDecorator,
   LateTypedListenerOptions,
+  TypedBatchOptions,
   TypedClassDecorator,
   TypedListenerOptions,
   TypedMethodDecorator,
@@ -27,6 +30,7 @@ export interface MethodListener {
  *
  * With a topic of `defineTopic` the payload is checked before, and an `onMessage` that does not fit it does not compile.
  */
+export function MessageListener<Out>(options: TypedBatchOptions<Out>): BatchClassDecorator<Out>
 export function MessageListener<Out, Reply>(
   options: TypedListenerOptions<Out, Reply> | LateTypedListenerOptions<Out, Reply>,
 ): TypedClassDecorator<Out, Reply>
@@ -39,6 +43,7 @@ export function MessageListener(options: AnyListenerOptions): ClassDecorator {
 }
 
 /** As {@link MessageListener}, for one method of any provider; a class may have several, a method may carry several. */
+export function OnMessage<Out>(options: TypedBatchOptions<Out>): BatchMethodDecorator<Out>
 export function OnMessage<Out, Reply>(
   options: TypedListenerOptions<Out, Reply> | LateTypedListenerOptions<Out, Reply>,
 ): TypedMethodDecorator<Out, Reply>

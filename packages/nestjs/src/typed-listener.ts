@@ -2,7 +2,8 @@ import type { InjectionToken } from '@nestjs/common'
 import { isTopic } from '@tandemmq/client'
 import type { Topic } from '@tandemmq/client'
 import type { Observable } from 'rxjs'
-import type { LateListenerOptions, ListenerOptions } from './listener-options.ts'
+import type { BatchOptions, LateListenerOptions, ListenerOptions } from './listener-options.ts'
+import type { TandemBatchContext } from './tandem-batch-context.ts'
 import type { TandemContext } from './tandem-context.ts'
 
 /**
@@ -17,6 +18,9 @@ export type LateTypedListenerOptions<Out, Reply> = (
   get: <T>(token: InjectionToken<T>) => T,
 ) => TypedListenerOptions<Out, Reply>
 
+/** As {@link TypedListenerOptions}, for a method that is called with arrays. */
+export type TypedBatchOptions<Out> = TypedListenerOptions<Out, unknown> & { batch: BatchOptions }
+
 /**
  * What a listener of events may return: nothing. A value would be thrown away, and an outcome that is returned instead of
  * thrown would consume the message. A listener of requests returns the reply.
@@ -27,19 +31,23 @@ export type ListenerResult<Reply> = Reply | Promise<Reply> | Observable<[Reply] 
  * Parameters in either order. `@Payload('field')`, and pipes that make something else of the payload, are beyond what a
  * method decorator can see: say `topic: orders as Topic<never>` there.
  */
-export type TypedHandler<Out, Reply> =
-  | ((payload: Out, context: TandemContext) => ListenerResult<Reply>)
-  | ((context: TandemContext, payload: Out) => ListenerResult<Reply>)
+export type TypedHandler<Out, Reply, Context = TandemContext> =
+  | ((payload: Out, context: Context) => ListenerResult<Reply>)
+  | ((context: Context, payload: Out) => ListenerResult<Reply>)
 
 /** Decorates a method that takes `Out` and the context, and returns `Reply`. */
-export type TypedMethodDecorator<Out, Reply> = <Handler extends TypedHandler<Out, Reply>>(
+export type TypedMethodDecorator<Out, Reply, Context = TandemContext> = <
+  Handler extends TypedHandler<Out, Reply, Context>,
+>(
   target: object,
   method: string | symbol,
   descriptor: TypedPropertyDescriptor<Handler>,
 ) => void
 
 /** Decorates a class whose `onMessage` takes `Out` and the context, and returns `Reply`. */
-export type TypedClassDecorator<Out, Reply> = <Listener extends { onMessage: TypedHandler<Out, Reply> }>(
+export type TypedClassDecorator<Out, Reply, Context = TandemContext> = <
+  Listener extends { onMessage: TypedHandler<Out, Reply, Context> },
+>(
   target: new (...args: never[]) => Listener,
 ) => void
 
@@ -59,3 +67,6 @@ function named(options: ListenerOptions | TypedListenerOptions<unknown, unknown>
   if (!isTopic(topic)) return options as ListenerOptions
   return { ...(topic.schema !== undefined && { schema: topic.schema }), payload: 'json', ...others, topic: topic.name }
 }
+
+export type BatchMethodDecorator<Out> = TypedMethodDecorator<Out[], void, TandemBatchContext>
+export type BatchClassDecorator<Out> = TypedClassDecorator<Out[], void, TandemBatchContext>

@@ -7,7 +7,7 @@ import { of } from 'rxjs'
 import type { Observable } from 'rxjs'
 import { expect, test } from 'vitest'
 import { defineTopic, MessageListener, OnMessage, ReconsumeLater, RejectMessage } from './index.ts'
-import type { TandemContext, TandemTemplate, Topic } from './index.ts'
+import type { TandemBatchContext, TandemContext, TandemTemplate, Topic } from './index.ts'
 
 // What must not compile carries @ts-expect-error, so the type check fails where one of these mistakes compiles.
 
@@ -122,6 +122,9 @@ export class Fitting {
   @OnMessage({ topic: orders as Topic<never>, group })
   part(@Payload('id') _id: string): void {}
 
+  @OnMessage({ topic: orders, group, batch: { sizeMax: 10 } })
+  async many(_orders: Order[], _context: TandemBatchContext): Promise<void> {}
+
   @OnMessage({ topic: 'orders', group })
   untyped(_order: Payment): string {
     return 'by name nothing is known'
@@ -167,6 +170,14 @@ export class Misfitting {
   // @ts-expect-error wrong outcome: a request must be answered
   @OnMessage({ topic: stockLevel, group })
   async silence(_order: Order): Promise<void> {}
+
+  // @ts-expect-error wrong payload: a batch is an array
+  @OnMessage({ topic: orders, group, batch: { sizeMax: 10 } })
+  async one(_order: Order): Promise<void> {}
+
+  // @ts-expect-error wrong payload: without a batch it is no array
+  @OnMessage({ topic: orders, group })
+  async many(_orders: Order[]): Promise<void> {}
 
   // @ts-expect-error a delay has a name
   later = () => new ReconsumeLater({ delay: 5_000 })
