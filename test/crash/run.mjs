@@ -2,6 +2,7 @@
 // `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`,
 // `npm run crash:outbox -- chaos --minutes 10` (also: controls; matrix or failover --rounds 20; drain --rows 1000000;
 // model, with --traces the ways to the violations),
+// `npm run crash:outbox -- chaos --minutes 10 --nameserver HOST:PORT` (a cluster that runs already, Apache's too),
 // `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`,
 // `npm run chaos -- --mutants` (mistakes made on purpose, which it must find). A run with the same seed chooses the same
 // moments; what the machine does in between is its own.
@@ -45,6 +46,7 @@ const { values, positionals } = parseArgs({
     flips: { type: 'string' },
     rows: { type: 'string' },
     seed: { type: 'string' },
+    nameserver: { type: 'string' },
     mutants: { type: 'boolean' },
     traces: { type: 'boolean' },
   },
@@ -52,12 +54,12 @@ const { values, positionals } = parseArgs({
 const chosen = tests[positionals.join(' ')]
 if (chosen === undefined) {
   console.error(
-    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--rows N] [--seed N] [--mutants] [--traces]`,
+    `usage: node test/crash/run.mjs ${Object.keys(tests).join('|')} [--kills N] [--rounds N] [--cycles N] [--minutes N] [--flips N] [--rows N] [--seed N] [--nameserver HOST:PORT] [--mutants] [--traces]`,
   )
   process.exit(2)
 }
 const env = { ...process.env }
-const { mutants, traces, ...numbers } = values
+const { mutants, traces, nameserver, ...numbers } = values
 const given = { seed: String(Date.now() % 1_000_000), ...chosen.defaults, ...numbers }
 for (const [name, value] of Object.entries(given)) {
   if (!(Number(value) > 0)) {
@@ -65,6 +67,13 @@ for (const [name, value] of Object.entries(given)) {
     process.exit(2)
   }
   env[`CRASH_${name.toUpperCase()}`] = value
+}
+if (nameserver !== undefined) {
+  if (positionals.join(' ') !== 'outbox chaos') {
+    console.error('--nameserver is of `outbox chaos` only')
+    process.exit(2)
+  }
+  env.CRASH_NAMESERVER = nameserver
 }
 const figures = `${root}node_modules/.cache/tandemmq/crash`
 rmSync(figures, { recursive: true, force: true })

@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 const parts = {
   clients: { file: 'run.mjs', title: 'Released clients on TandemMQ' },
   apache: { file: 'apache.mjs', title: 'Our SDK, outbox and Nest demo on Apache RocketMQ 5.3.3' },
+  chaos: { file: 'chaos.mjs', title: 'Apps and Postgres killed under the outbox on Apache RocketMQ 5.3.3' },
   mixed: { file: 'mixed-group.mjs', title: 'A Java 5.3.3 consumer and one of ours in one group' },
   servers: { file: 'several-servers.mjs', title: "Apache's and our servers in one cluster, by name server" },
 }

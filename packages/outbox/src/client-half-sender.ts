@@ -1,6 +1,7 @@
 import type { ConnectionOptions, PreparedMessage } from '@tandemmq/client'
 import { TransactionProducer } from '@tandemmq/client'
 import type { OutgoingMessage } from './foundation.ts'
+import { GivenUpHalves } from './given-up-halves.ts'
 import type {
   CheckAnswer,
   CheckedDomain,
@@ -21,21 +22,20 @@ export interface ClientHalfSenderOptions extends Omit<ConnectionOptions, 'nameSe
 /** The broker through a TransactionProducer of @tandemmq/client. */
 export class ClientHalfSender implements HalfSender {
   readonly #producer: TransactionProducer
+  readonly #givenUp: GivenUpHalves
   #check: (message: CheckedMessage) => Promise<CheckAnswer> = async () => 'unknown'
 
   /** @throws {TandemError} OPTION_INVALID, GROUP_NAME_INVALID */
   constructor(options: ClientHalfSenderOptions) {
     const { nameServers } = options
     if (nameServers === undefined) throw new OutboxError('OPTION_INVALID', 'nameServers is missing')
+    const { clock, network, logger, requestTimeoutMs, drainTimeoutMs } = options
+    const connection = { nameServers, clock, network, logger, requestTimeoutMs, drainTimeoutMs }
+    this.#givenUp = new GivenUpHalves(connection)
     this.#producer = new TransactionProducer({
+      ...connection,
       group: options.group,
-      nameServers,
       clientId: options.clientId,
-      clock: options.clock,
-      network: options.network,
-      logger: options.logger,
-      requestTimeoutMs: options.requestTimeoutMs,
-      drainTimeoutMs: options.drainTimeoutMs,
       // A second attempt under the same key is what the protocol forbids; the outbox table is our retry.
       retriesMax: 0,
       check: (message) => this.#check(message),
@@ -49,8 +49,8 @@ export class ClientHalfSender implements HalfSender {
     return this.#producer.start()
   }
 
-  close(): Promise<void> {
-    return this.#producer.close()
+  async close(): Promise<void> {
+    await Promise.all([this.#producer.close(), this.#givenUp.close()])
   }
 
   async prepare(message: HalfMessage, options: { timeoutMs: number }): Promise<Half> {
@@ -68,6 +68,10 @@ export class ClientHalfSender implements HalfSender {
 
   pendingOf(transactionIds: readonly string[]): Promise<readonly string[]> {
     return this.#producer.pendingOf(transactionIds)
+  }
+
+  givenUpOf(transactionIds: readonly string[], domainId: string): Promise<readonly string[]> {
+    return this.#givenUp.of(transactionIds, domainId)
   }
 
   send(message: OutgoingMessage): Promise<unknown> {

@@ -59,6 +59,11 @@ export interface HalfSender {
   endMany(halves: readonly Half[], decision: Decision): Promise<EndOutcome[]>
   /** Those of `transactionIds` any broker still holds a pending half of; rejects unless every broker answered. */
   pendingOf(transactionIds: readonly string[]): Promise<readonly string[]>
+  /**
+   * Of a broker that rejects `pendingOf` with REQUEST_NOT_SUPPORTED (a stock one): those of `transactionIds` some half of which
+   * it has given up after too many checks. It commits such a half only if an END still comes.
+   */
+  givenUpOf?(transactionIds: readonly string[], domainId: string): Promise<readonly string[]>
   /** An ordinary message, for the relay; the dedup key makes repeats harmless. */
   send(message: OutgoingMessage): Promise<unknown>
 }

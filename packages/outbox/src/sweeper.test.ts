@@ -60,6 +60,8 @@ const sweeperOf = (pendingOf: PendingOf, options: Partial<SweeperOptions> = {}):
     clock: systemClock,
     logger,
     sender: { ...new FakeBroker().sender(), pendingOf },
+    domainId: 'd',
+    onAnomaly: nothing,
     ...options,
   })
 const nonePending: PendingOf = async () => []
@@ -136,6 +138,31 @@ test('a broker that cannot be asked at all keeps markers for three days', async 
   })
   expect(await sweeper.sweep()).toBe(1)
   expect(await left()).toEqual([young])
+})
+
+test('a half that a stock broker gave up is reported once, if its transaction committed and its marker is old', async () => {
+  const lost = await marker('C', '11 minutes')
+  const others = [await marker('F', '11 minutes'), await marker('C', '9 minutes'), await marker('R', '11 minutes')]
+  const settled = await marker('C', '11 minutes')
+  const anomalies: string[] = []
+  const asked: unknown[] = []
+  const sender: HalfSender = {
+    ...new FakeBroker().sender(),
+    pendingOf: async () => {
+      throw new OutboxError('REQUEST_NOT_SUPPORTED', 'Apache RocketMQ')
+    },
+    givenUpOf: async (ids, domainId) => {
+      asked.push(domainId)
+      return ids.filter((id) => id === lost || others.includes(id))
+    },
+  }
+  const sweeper = sweeperOf(nonePending, { sender, onAnomaly: (text) => anomalies.push(text) })
+  await sweeper.sweep()
+  await sweeper.sweep()
+  expect(asked).toEqual(['d', 'd'])
+  expect(anomalies).toHaveLength(1)
+  expect(anomalies[0]).toContain(lost)
+  expect(await left()).toEqual([lost, ...others, settled].toSorted())
 })
 
 test('two sweepers at once delete each key once', async () => {

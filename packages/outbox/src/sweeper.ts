@@ -9,6 +9,7 @@ export interface SweeperOptions {
   pool: Pool
   schema: Schema
   sender: HalfSender
+  domainId: string
   clock: Clock
   logger: Logger
   /** Pause between sweeps, default 60,000. */
@@ -17,11 +18,15 @@ export interface SweeperOptions {
   markerAgeMs?: number
   /** Tombstones are kept so long for whoever looks into an incident, default 24 h. */
   tombstoneAgeMs?: number
+  /** A broker gave up a half of a committed transaction: its message may never arrive. */
+  onAnomaly(text: string): void
 }
 
 const KEYS_PER_BATCH = 1_000
 /** Against a broker that cannot be asked (Apache RocketMQ): longer than it keeps any half message. */
 const UNASKED_AGE_MS = 3 * 24 * 3_600_000
+/** Transactions reported as given up are remembered, so that each is reported once. */
+const REPORTED_MAX = 100_000
 
 /**
  * Deletes markers that dead processes left behind: PICK, ASK every broker, DELETE the rest. A committed marker implies
@@ -33,6 +38,7 @@ export class Sweeper {
   readonly #markerAgeMs: number
   readonly #tombstoneAgeMs: number
   readonly #stop = new AbortController()
+  readonly #reported = new Set<string>()
   #loop: Promise<void> = Promise.resolve()
 
   constructor(options: SweeperOptions) {
@@ -92,8 +98,31 @@ export class Sweeper {
       return keys.filter((key) => !pending.has(key))
     } catch (error) {
       if ((error as { code?: string }).code !== 'REQUEST_NOT_SUPPORTED') throw error
+      await this.#reportGivenUp(keys).catch((failure: unknown) =>
+        this.#options.logger.warn(`nobody looked for halves that were given up: ${messageOf(failure)}`),
+      )
       const old = new Set(await this.#pick('00000000-0000-0000-0000-000000000000', UNASKED_AGE_MS))
       return keys.filter((key) => old.has(key) && key <= last)
+    }
+  }
+
+  /** A committed marker this old, and the broker asks no more: nobody is left who would end its half. */
+  async #reportGivenUp(keys: string[]): Promise<void> {
+    const { sender, domainId, pool, schema, onAnomaly } = this.#options
+    const givenUp = (await sender.givenUpOf?.(keys, domainId)) ?? []
+    const fresh = givenUp.filter((key) => !this.#reported.has(key))
+    if (fresh.length === 0) return
+    // What went through the outbox table ('F') has arrived from there.
+    const { rows } = await pool.query<{ tx_id: string }>(
+      `select tx_id from ${schema.tx} where tx_id = any($1::uuid[]) and state = 'C'`,
+      [fresh],
+    )
+    if (this.#reported.size > REPORTED_MAX) this.#reported.clear()
+    for (const { tx_id: id } of rows) {
+      this.#reported.add(id)
+      onAnomaly(
+        `the broker gave up a half of the committed transaction ${id}: unless its END came later, its message has not arrived; it is in TRANS_CHECK_MAX_TIME_TOPIC, DEDUP_KEY ${id}:<n>`,
+      )
     }
   }
 

@@ -1,6 +1,6 @@
 // An orders service under load: transactions of every kind, as many at once as it has workers, until SIGUSR2; then it goes on
 // answering check-backs, relaying and sweeping until SIGTERM. What each caller was told goes to NAME.told, what must never
-// happen to NAME.anomalies. Usage: node chaos-app.mjs JSON, see AppSettings in chaos-world.ts.
+// happen to NAME.anomalies. Usage: node chaos-app.mjs JSON, see `launch` in chaos-world.ts.
 import { appendFileSync, openSync, writeSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { systemNetwork } from '@tandemmq/remoting'

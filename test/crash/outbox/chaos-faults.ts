@@ -1,6 +1,7 @@
 import type { SeededRandom } from '../../kit/seeded-random.ts'
 import { elapse } from '../../kit/waiting.ts'
-import type { ChaosWorld, Seat } from './chaos-world.ts'
+import type { Seat } from './chaos-seat.ts'
+import type { ChaosWorld } from './chaos-world.ts'
 import type { StreamProxy } from './stream-proxy.ts'
 
 export interface FaultRecord {
@@ -101,14 +102,15 @@ const appFaults: readonly (readonly [string, number, AppFault])[] = [
 ]
 const appDice = appFaults.flatMap((fault) => Array.from({ length: fault[1] }, () => fault))
 
-/** One fault of one app, from its beginning to its end; the first is a kill. */
+/** One fault of one app, from its beginning to its end; the first is a kill, all are with a broker of others. */
 export function hurtApp(world: ChaosWorld, log: FaultLog, seat: Seat, random: SeededRandom): Promise<void> {
-  const [kind, , act] = log.has('kill app') ? random.pick(appDice) : ['kill app', 1, killApp]
+  const [kind, , act] = log.has('kill app') && world.ownsBroker ? random.pick(appDice) : ['kill app', 1, killApp]
   return log.during(kind, seat.name, () => act(world, seat, random))
 }
 
-/** One fault of a server, until it serves again; kills of both come first. */
+/** One fault of a server, until it serves again; kills of both come first. The broker of others is left alone. */
 export function hurtServer(world: ChaosWorld, log: FaultLog, random: SeededRandom): Promise<void> {
+  if (!world.ownsBroker) return log.during('kill postgres', 'postgres', () => world.restartPostgres())
   const dice = log.has('kill postgres') && !log.has('kill broker') ? 0.5 : random.next()
   if (dice < 0.5 || !log.has('kill postgres'))
     return log.during('kill postgres', 'postgres', () => world.restartPostgres())

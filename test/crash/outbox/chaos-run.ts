@@ -1,7 +1,8 @@
 import { SeededRandom } from '../../kit/seeded-random.ts'
 import { elapse } from '../../kit/waiting.ts'
 import { FaultLog, hurtApp, hurtServer } from './chaos-faults.ts'
-import { ChaosWorld, type WorldOptions } from './chaos-world.ts'
+import type { WorldOptions } from './chaos-seat.ts'
+import { ChaosWorld } from './chaos-world.ts'
 import type { Finding, Offence } from './order-ledger.ts'
 
 export interface OutboxChaosOptions extends Omit<WorldOptions, 'random'> {
@@ -82,6 +83,7 @@ export async function judge(
     ...{ committed: orders.length, received: world.ledger.received, processes: world.processes },
     ...Object.fromEntries(counts),
     anomalies: anomalies.length,
+    ...(world.ownsBroker ? {} : { repeats: world.ledger.repeats, parked: await world.parked() }),
     ...rest,
   }
   return { figures, faults: log.counts(), findings, anomalies, leftovers, witness }

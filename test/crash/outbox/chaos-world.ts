@@ -6,42 +6,15 @@ import { PostgresCluster } from '@tandemmq/testing/postgres-cluster'
 import pg from 'pg'
 import { ChildProgram } from '../../kit/child-program.ts'
 import { freePort } from '../../kit/free-port.ts'
-import type { SeededRandom } from '../../kit/seeded-random.ts'
 import { tandemUp } from '../../kit/tandem-program.ts'
 import { temporaryDirectory } from '../../kit/temporary-directory.ts'
 import { elapse } from '../../kit/waiting.ts'
+import type { Design, Seat, WorldOptions } from './chaos-seat.ts'
 import { type CommittedOrder, OrderLedger } from './order-ledger.ts'
 import { committedOrders, countLeft, createTables, TOPICS } from './order-tables.ts'
+import { heldByStockBrokers, parkedByStockBrokers } from './stock-halves.ts'
 import type { Postgres } from './standby.ts'
 import { StreamProxy } from './stream-proxy.ts'
-
-export type Design = 'outbox' | 'half-first' | 'xid-status' | 'tag-unchecked' | 'end-first'
-
-export interface WorldOptions {
-  random: SeededRandom
-  /** Who sits where, default three times `outbox`. */
-  designs?: readonly Design[]
-  /** Transactions under way at once in each, default 12. */
-  workers?: number
-  /** Shares of kinds of transactions, see order-maker.mjs. */
-  mix?: Readonly<Record<string, number>>
-  /** postgresql.conf. */
-  postgres?: Readonly<Record<string, string>>
-  /** Broker options. */
-  broker?: Readonly<Record<string, string | number>>
-}
-
-/** A seat for an app process with its own ways to Postgres and broker; one process after the other sits there. */
-export interface Seat {
-  readonly index: number
-  readonly design: Design
-  readonly postgres: StreamProxy
-  readonly broker: StreamProxy
-  name: string
-  /** Of the orders of the process that sits there. */
-  firstId: number
-  program: ChildProgram
-}
 
 const IDS_PER_PROCESS = 10_000_000
 const DONE_MS_MAX = 60_000
@@ -59,10 +32,13 @@ export class ChaosWorld implements AsyncDisposable {
   #cluster!: PostgresCluster
   /** The way of the harness itself. */
   #front!: StreamProxy
-  readonly #options: Required<WorldOptions>
+  readonly #options: Required<Omit<WorldOptions, 'nameServer'>>
+  readonly #nameServer: string | undefined
+  /** In front of the names of topics and group: a cluster that runs already may have others of that name. */
+  readonly #prefix: string
   readonly #folder = temporaryDirectory('outbox-chaos')
   readonly #brokerPort: number
-  #broker: ChildProgram
+  #broker: ChildProgram | undefined
   #reader: ChildProgram | undefined
   #pool!: pg.Pool
   #admin: Admin | undefined
@@ -73,9 +49,11 @@ export class ChaosWorld implements AsyncDisposable {
     this.#options = { designs, workers: 12, mix: {}, postgres: {}, broker: {}, ...options }
     this.directory = join(this.#folder.path, 'histories')
     mkdirSync(this.directory)
-    this.ledger = new OrderLedger(this.directory)
+    this.#nameServer = options.nameServer
+    this.#prefix = options.nameServer === undefined ? '' : `chaos-${Date.now().toString(36)}-`
+    this.ledger = new OrderLedger(this.directory, { isStock: !this.ownsBroker })
     this.#brokerPort = brokerPort
-    this.#broker = this.#up()
+    if (this.ownsBroker) this.#broker = this.#up()
   }
 
   static async start(options: WorldOptions): Promise<ChaosWorld> {
@@ -83,7 +61,7 @@ export class ChaosWorld implements AsyncDisposable {
     try {
       // What clients did wrong is of no interest in the server's log, and there will be much of it.
       const settings = { log_min_messages: 'log', log_min_error_statement: 'panic', ...options.postgres }
-      const [cluster] = await Promise.all([PostgresCluster.start(settings), world.#broker.ready(60_000)])
+      const [cluster] = await Promise.all([PostgresCluster.start(settings), world.#broker?.ready(60_000)])
       world.#cluster = cluster
       world.postgres = cluster
       world.#front = await StreamProxy.start(cluster.port)
@@ -98,12 +76,13 @@ export class ChaosWorld implements AsyncDisposable {
   async #prepare(): Promise<void> {
     this.#pool = new pg.Pool({ connectionString: this.#urlBy(this.#front), max: 2, connectionTimeoutMillis: 5_000 })
     this.#pool.on('error', () => {})
-    await new Outbox({ database: this.#pool, nameServers: this.brokerAddress, group: 'orders' }).migrate()
+    await new Outbox({ database: this.#pool, nameServers: this.brokerAddress, group: this.#group }).migrate()
     await createTables(this.#pool)
     this.#admin = new Admin({ nameServers: this.brokerAddress })
     await this.#admin.start()
-    for (const topic of TOPICS) await this.#admin.createTopic(topic)
-    const args = [this.brokerAddress, join(this.directory, 'reader.received'), ...TOPICS]
+    const topics = TOPICS.map((topic) => this.#prefix + topic)
+    for (const topic of topics) await this.#admin.createTopic(topic)
+    const args = [this.brokerAddress, join(this.directory, 'reader.received'), ...topics]
     this.#reader = new ChildProgram({ file: 'test/crash/outbox/chaos-reader.mjs', args, readyLine: /^ready$/m })
     await this.#reader.ready()
     for (const [index, design] of this.#options.designs.entries()) {
@@ -119,8 +98,18 @@ export class ChaosWorld implements AsyncDisposable {
     await Promise.all(this.seats.map(({ program }) => program.ready(30_000)))
   }
 
+  /** @throws {Error} on a cluster of others, which is not ours to hurt */
   get broker(): ChildProgram {
+    if (this.#broker === undefined) throw new Error('this broker belongs to somebody else')
     return this.#broker
+  }
+
+  get ownsBroker(): boolean {
+    return this.#nameServer === undefined
+  }
+
+  get #group(): string {
+    return `${this.#prefix}orders`
   }
 
   /** Processes started so far. */
@@ -134,7 +123,7 @@ export class ChaosWorld implements AsyncDisposable {
   }
 
   get brokerAddress(): string {
-    return `127.0.0.1:${this.#brokerPort}`
+    return this.#nameServer ?? `127.0.0.1:${this.#brokerPort}`
   }
 
   /** Seats a new process. It is ready when it could talk to Postgres, which may be away. */
@@ -154,14 +143,14 @@ export class ChaosWorld implements AsyncDisposable {
         name: seat.name,
         url: this.#urlBy(seat.postgres),
         broker: this.brokerAddress,
-        via: `127.0.0.1:${seat.broker.port}`,
+        via: this.#nameServer ?? `127.0.0.1:${seat.broker.port}`,
       },
       ...{
         design,
         driver,
         workers,
-        group: design === 'outbox' ? 'orders' : `orders-${design}`,
-        mix,
+        group: design === 'outbox' ? this.#group : `${this.#group}-${design}`,
+        mix: { prefix: this.#prefix, ...mix },
         directory: this.directory,
         seed: random.between(1, 1e9),
       },
@@ -175,7 +164,7 @@ export class ChaosWorld implements AsyncDisposable {
   /** An outbox in this process: answers for the dead, relays, and sweeps when told. */
   async heir(): Promise<Outbox> {
     const outbox = new Outbox({
-      ...{ database: this.#pool, nameServers: this.brokerAddress, group: 'orders', relayIntervalMs: 50 },
+      ...{ database: this.#pool, nameServers: this.brokerAddress, group: this.#group, relayIntervalMs: 50 },
       ...{ markerAgeMs: 0, sweepIntervalMs: 3_600_000 },
     })
     await outbox.start()
@@ -188,7 +177,7 @@ export class ChaosWorld implements AsyncDisposable {
   }
 
   async restartBroker(): Promise<void> {
-    await this.#broker.stop('SIGKILL')
+    await this.broker.stop('SIGKILL')
     this.#broker = this.#up()
     await this.#broker.ready(60_000)
   }
@@ -229,7 +218,8 @@ export class ChaosWorld implements AsyncDisposable {
 
   /** Half messages nobody ended yet. */
   async halves(): Promise<number> {
-    return (await this.#admin?.transactions())?.length ?? 0
+    if (this.#admin === undefined) return 0
+    return this.ownsBroker ? (await this.#admin.transactions()).length : heldByStockBrokers(this.#admin)
   }
 
   /**
@@ -267,7 +257,14 @@ export class ChaosWorld implements AsyncDisposable {
   async unsettled(): Promise<string> {
     const halves = await this.halves()
     const left = await countLeft(this.#pool)
-    return halves + left.total === 0 ? '' : `${halves} halves, ${left.text}`
+    // A stock broker cannot be asked, so that markers of the dead stay for three days.
+    const total = this.ownsBroker ? left.total : left.total - left.markers
+    return halves + total === 0 ? '' : `${halves} halves, ${left.text}`
+  }
+
+  /** Half messages of this run that a stock broker gave up. */
+  async parked(): Promise<number> {
+    return this.#admin === undefined ? 0 : parkedByStockBrokers(this.#admin, this.#prefix)
   }
 
   orders(): Promise<CommittedOrder[]> {

@@ -1,6 +1,7 @@
 import { SeededRandom } from '../../kit/seeded-random.ts'
 import { elapse, until } from '../../kit/waiting.ts'
-import { ChaosWorld, type Design } from './chaos-world.ts'
+import type { Design } from './chaos-seat.ts'
+import { ChaosWorld } from './chaos-world.ts'
 import type { CommittedOrder, Offence } from './order-ledger.ts'
 
 export type Offences = Readonly<Partial<Record<Offence, number>>>

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { SeededRandom } from '../../kit/seeded-random.ts'
 import { elapse, until } from '../../kit/waiting.ts'
-import { ChaosWorld, type Seat } from './chaos-world.ts'
+import type { Seat } from './chaos-seat.ts'
+import { ChaosWorld } from './chaos-world.ts'
 import { type Fault, points, requiredEnd } from './matrix-table.ts'
 import { SyncPair } from './sync-pair.ts'
 

@@ -26,15 +26,26 @@ const CHUNK_BYTES = 1 << 20
  */
 export class OrderLedger {
   readonly #directory: string
+  readonly #isStock: boolean
+  /** By message, the dedup key of its first copy; only of a stock broker. */
+  readonly #keys = new Map<number, string>()
   readonly #received = new Map<number, number>()
   readonly #versions = new Map<number, number>()
   readonly #disordered: string[] = []
   #offset = 0
   #rest = ''
 
-  constructor(directory: string) {
+  /**
+   * @param options.isStock a broker that recognises no repeats and keeps no order of transactions: copies under one dedup key,
+   * which the inbox applies once, are counted and not held against it, and no order is asked for
+   */
+  constructor(directory: string, options: { isStock?: boolean } = {}) {
     this.#directory = directory
+    this.#isStock = options.isStock ?? false
   }
+
+  /** Copies of messages that came before under the same dedup key, from a stock broker. */
+  repeats = 0
 
   get #readerFile(): string {
     return join(this.#directory, 'reader.received')
@@ -64,9 +75,15 @@ export class OrderLedger {
     const [key = '', , entity, version] = line.split(' ', 4)
     const [id = '', n = ''] = key.split('#')
     const number = Number(id) * PLACES + Number(n)
+    if (this.#isStock) {
+      const dedupKey = line.slice(line.lastIndexOf(' ') + 1)
+      const first = this.#keys.get(number)
+      if (first === dedupKey) return void this.repeats++
+      if (first === undefined) this.#keys.set(number, dedupKey)
+    }
     const times = (this.#received.get(number) ?? 0) + 1
     this.#received.set(number, times)
-    if (entity === '-1' || times > 1) return
+    if (entity === '-1' || times > 1 || this.#isStock) return
     const latest = this.#versions.get(Number(entity)) ?? 0
     if (Number(version) < latest) this.#disordered.push(key)
     this.#versions.set(Number(entity), Math.max(latest, Number(version)))

@@ -46,6 +46,7 @@ export class OrderMaker {
       pauseMs: is(mix.slow) ? this.#random() * mix.slowMs : 0,
       savepoint: is(mix.savepoint),
       entity: is(mix.ordered) ? Math.floor(this.#random() * ENTITIES) : -1,
+      prefix: mix.prefix ?? '',
       delayMs: is(mix.delayed) ? 100 + Math.floor(this.#random() * 1_400) : 0,
     }
     // Messages of one key follow the commits only if they leave while the row of the key is locked.
@@ -94,8 +95,9 @@ async function lockEntity(query, entity) {
   return rows[0].version
 }
 
-function messageOf({ id, entity, delayMs }, n, version) {
+function messageOf({ id, entity, delayMs, prefix }, n, version) {
   const body = `${id}#${n} ${Date.now()} ${entity} ${version}`
-  if (entity >= 0) return { topic: 'entities', orderBy: `e${entity}`, body }
-  return delayMs > 0 ? { topic: 'orders', body, delayMs } : { topic: 'orders', body }
+  if (entity >= 0) return { topic: `${prefix}entities`, orderBy: `e${entity}`, body }
+  const topic = `${prefix}orders`
+  return delayMs > 0 ? { topic, body, delayMs } : { topic, body }
 }

@@ -22,12 +22,16 @@ export async function committedOrders(pool: pg.Pool): Promise<CommittedOrder[]> 
 }
 
 /** What the outbox has left in its tables, tombstones aside. */
-export async function countLeft(pool: pg.Pool): Promise<{ total: number; text: string }> {
+export async function countLeft(pool: pg.Pool): Promise<{ total: number; markers: number; text: string }> {
   const { rows } = await pool.query<{ markers: number; waiting: number; dead: number }>(
     `select (select count(*) from tandem.tx where state <> 'R')::int as markers,
             (select count(*) from tandem.outbox)::int as waiting,
             (select count(*) from tandem.outbox_dead)::int as dead`,
   )
   const { markers = 0, waiting = 0, dead = 0 } = rows[0] ?? {}
-  return { total: markers + waiting + dead, text: `${markers} markers, ${waiting} outbox rows, ${dead} dead rows` }
+  return {
+    total: markers + waiting + dead,
+    markers,
+    text: `${markers} markers, ${waiting} outbox rows, ${dead} dead rows`,
+  }
 }

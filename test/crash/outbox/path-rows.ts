@@ -43,7 +43,7 @@ export const pathRows: readonly PathRow[] = [
     ],
   },
   { id: 'S1', tests: [[outbox('join'), 'S1: rolled back to a savepoint older than the join']] },
-  { id: 'S2', tests: [], open: 'two brokers, one of them down at END' },
+  { id: 'S2', tests: [[here('two-brokers'), 'S2: two messages on two brokers']] },
   {
     id: 'S3',
     tests: [

@@ -1,5 +1,7 @@
 // Postgres transactions with messages, on a broker that is not ours.
+import { spawn } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { Outbox } from '@tandemmq/outbox'
 import { startTestDatabase } from '@tandemmq/testing'
 import knexFactory from 'knex'
@@ -22,7 +24,7 @@ async function setUp(world, options = {}) {
       messages.send({ topic: world.topic, keys: [id], body: id })
       await and(trx)
     })
-  return { outbox, place, knex }
+  return { outbox, place, knex, url: database.url }
 }
 
 export const outboxes = {
@@ -57,4 +59,53 @@ export const outboxes = {
       ARRIVE_MS,
     )
   },
+
+  /**
+   * A process dies between COMMIT and END, and nobody of its group is there until the broker has asked fifteen times: the message
+   * does not come, the outbox says so, and the copy that the broker keeps is named.
+   */
+  async outboxGivenUp(world) {
+    const anomalies = []
+    const logger = { debug() {}, info() {}, warn() {}, error: (text) => anomalies.push(text) }
+    const { outbox, knex, url } = await setUp(world, { markerAgeMs: 0, logger, drainTimeoutMs: 1_000 })
+    await outbox.close()
+    const { received } = await world.consumer({ group: `${world.group}-billing` })
+    const settings = JSON.stringify({ url, nameServers: world.nameServers, group: world.group, topic: world.topic })
+    const env = { ...process.env, TANDEM_FAILPOINT: 'P11:kill' }
+    const child = spawn(process.execPath, [lastOrder, settings], { env, stdio: 'inherit' })
+    const signal = await new Promise((resolve) => child.once('close', (_, name) => resolve(name)))
+    expect(signal === 'SIGKILL', `killed after its COMMIT, not ${signal}`)
+    const { rows } = await knex.raw("select t.tx_id from tandem.tx t, orders o where t.state = 'C' and o.id = 'last'")
+    expect(rows.length === 1, 'one committed marker')
+    const { properties } = await givenUp(world, rows[0].tx_id)
+    expect(properties.REAL_TOPIC === world.topic, `of topic ${world.topic}, not ${properties.REAL_TOPIC}`)
+    const heir = new Outbox({
+      ...{ database: knex, nameServers: world.nameServers, group: world.group, logger, markerAgeMs: 0 },
+    })
+    await heir.start()
+    world.closing(() => heir.close())
+    await heir.sweep()
+    await heir.sweep()
+    expect(heir.stats().anomalies === 1, `one anomaly, not ${heir.stats().anomalies}: ${anomalies}`)
+    expect(anomalies[0].includes(rows[0].tx_id), `names it: ${anomalies[0]}`)
+    expect(received.length === 0, `nothing arrived, not ${received.length}`)
+  },
+}
+
+const lastOrder = fileURLToPath(new URL('last-order.mjs', import.meta.url))
+
+/** @returns the copy that the broker keeps of a half of this transaction, when it has asked often enough */
+async function givenUp(world, transactionId) {
+  const admin = await world.admin()
+  let found
+  await until(
+    'the broker gives it up',
+    async () => {
+      const all = await admin.messages({ topic: 'TRANS_CHECK_MAX_TIME_TOPIC', limit: 10_000 }).catch(() => [])
+      found = all.find(({ properties }) => properties.DEDUP_KEY === `${transactionId}:0`)
+      return found !== undefined
+    },
+    120_000,
+  )
+  return found
 }
