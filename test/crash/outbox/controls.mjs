@@ -16,17 +16,18 @@ export function controlOf(design, options) {
   return new Outbox({ ...options, database: lyingPool(options.database, lie), halfTimeoutMs: 500 })
 }
 
-const committed = { command: 'COMMIT', rows: [], rowCount: null }
+// Under the number of the marker, or the outbox would notice that its transaction is another one.
+const committed = (xid) => [{ rows: [{ xid }] }, { command: 'COMMIT', rows: [], rowCount: null }]
 
 /** COMMIT of a transaction that failed is answered ROLLBACK, and an error before it aborts it: neither is looked at. */
-async function uncheckedTag(query) {
+async function uncheckedTag(query, xid) {
   await query('commit')
-  return committed
+  return committed(xid)
 }
 
-async function unreadAnswer(query) {
+async function unreadAnswer(query, xid) {
   query('commit').catch(() => {})
-  return committed
+  return committed(xid)
 }
 
 const isCommit = (text) => typeof text === 'string' && /;\s*commit[;\s]*$/i.test(text)
@@ -38,7 +39,16 @@ function lyingPool(pool, lie) {
     const client = await connect()
     if (Object.hasOwn(client, 'query')) return client
     const query = client.query.bind(client)
-    client.query = (text, ...rest) => (isCommit(text) ? lie(query) : query(text, ...rest))
+    let xid
+    client.query = (text, ...rest) => {
+      if (isCommit(text)) return lie(query, xid)
+      const answer = query(text, ...rest)
+      answer?.then?.(
+        (results) => (xid = [results].flat().at(-1)?.rows?.[0]?.xid ?? xid),
+        () => {},
+      )
+      return answer
+    }
     return client
   }
   return pool
