@@ -117,7 +117,7 @@ export const postgresSteps: readonly OutboxStep[] = [
     next: begin,
   },
   { name: 'marker arrives behind ROLLBACK', source: [SCOPE, 'a transaction of its own'], next: outside },
-  { name: 'COMMIT or ROLLBACK arrives', source: [SCOPE, 'pg_current_xact_id_if_assigned'], next: arrive },
+  { name: 'COMMIT or ROLLBACK arrives', source: [SCOPE, 'COMMIT_GUARD'], next: arrive },
   {
     name: 'next commit reaches the disk',
     source: ['packages/outbox/src/schema.ts', 'SYNCHRONOUS_COMMIT'],
