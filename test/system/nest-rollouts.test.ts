@@ -9,7 +9,7 @@ const run = async (...args: string[]): Promise<unknown> => {
 
 interface Rollouts {
   sent: number
-  groups: Record<string, { lost: number; again: number }>
+  groups: Record<string, { lost: number; again: number; longestWayMs: number }>
 }
 
 test('Nest services rolled out under load lose nothing and handle nothing again that was finished', async () => {
@@ -17,6 +17,8 @@ test('Nest services rolled out under load lose nothing and handle nothing again 
   expect(report.sent).toBeGreaterThan(150)
   expect(Object.keys(report.groups)).toEqual(['billing', 'ledger', 'stock'])
   for (const group of Object.values(report.groups)) expect(group).toMatchObject({ lost: 0, again: 0 })
+  // A message leased to a process that had gone would wait for 60 s.
+  expect(report.groups['stock']?.longestWayMs).toBeLessThan(30_000)
 }, 300_000)
 
 test('the heap is as large after 20,000 messages through a request-scoped listener as after 4,000', async () => {
