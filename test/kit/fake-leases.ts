@@ -13,6 +13,7 @@ interface Waiting {
   invisibleMs: number
   attempts: number
   tag: string
+  properties: Record<string, string>
   state: 'here' | 'acked'
 }
 
@@ -77,11 +78,12 @@ export class FakeLeases {
       .on(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, ({ extFields }) => this.#change(extFields))
   }
 
-  put(body: string, options: { queueId?: number; tag?: string } = {}): void {
+  put(body: string, options: { queueId?: number; tag?: string; properties?: Record<string, string> } = {}): void {
     const queueId = options.queueId ?? 0
     const offset = this.messages.filter((one) => one.queueId === queueId).length
     const rest = { visibleAt: 0, popTime: 0, startOffset: 0, invisibleMs: 0, attempts: 0, state: 'here' as const }
-    this.messages.push({ queueId, offset, body, tag: options.tag ?? '', ...rest })
+    const { tag = '', properties = {} } = options
+    this.messages.push({ queueId, offset, body, tag, properties, ...rest })
     this.#wake()
   }
 
@@ -116,14 +118,14 @@ export class FakeLeases {
       code: 0,
       extFields: this.#fields(request, taken),
       body: Buffer.concat(
-        taken.map(({ queueId, offset, body, attempts, tag }) =>
+        taken.map(({ queueId, offset, body, attempts, tag, properties }) =>
           recordOf({
             topic: this.#topic,
             queueId,
             queueOffset: offset,
             body,
             reconsumeTimes: attempts - 1,
-            properties: { UNIQ_KEY: `id-${body}`, ...(tag === '' ? {} : { TAGS: tag }) },
+            properties: { UNIQ_KEY: `id-${body}`, ...(tag === '' ? {} : { TAGS: tag }), ...properties },
           }),
         ),
       ),

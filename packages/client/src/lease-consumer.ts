@@ -1,8 +1,9 @@
-import { isRetryTopic } from '@tandemmq/protocol'
+import { isRetryTopic, PropertyName } from '@tandemmq/protocol'
 import { sleep } from '@tandemmq/remoting'
 import { AckBatcher } from './ack-batcher.ts'
 import { groupConfig, settingsOfConfig } from './admin-groups.ts'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
+import type { ConsumedMessage } from './consumed-message.ts'
 import type { Consumption, ConsumptionPort, PopSource } from './consumption.ts'
 import { HandlerRunner } from './handler-runner.ts'
 import type { Lease } from './lease.ts'
@@ -266,13 +267,18 @@ export class LeaseConsumer implements Consumption {
     lease.origin.bytes += message.storedBytes
     this.#port.budget.take(message.storedBytes)
     this.#keeper.hold(lease)
-    // The first delivery counts though nobody may have begun with it; of those after it, each began.
-    const begun = message.attempt - 2
-    if (settings.isBlocking || begun < this.#port.attempts.max) return true
+    const before = message.attempt - 1
+    const { max } = this.#port.attempts
+    if (settings.isBlocking || before < max || (before === max && this.#isFirstUnseen(message))) return true
     this.#settler
-      .bury(lease, `${begun} deliveries began and none ended`)
+      .bury(lease, `${before} deliveries and none ended`)
       .catch((error: unknown) => this.#port.core.logger.error(`settling failed: ${messageOf(error)}`, error))
     return false
+  }
+
+  /** Whether the first delivery counts though it may have reached no handler; of those after it each began. Of what comes in order nobody knows. */
+  #isFirstUnseen({ properties }: ConsumedMessage): boolean {
+    return this.#isOrdered || properties[PropertyName.FIRST_UNSEEN] !== undefined
   }
 
   /** Nobody here wants the message, or it is no longer ours. */

@@ -57,6 +57,23 @@ test.each(modes)(
   },
 )
 
+test.each([
+  ['without a word says so, and so do the copies after it', false, 'true'],
+  ['after its handler began and failed says nothing', true, undefined],
+])('the copy of a message whose first lease ended %s', async (_what, begun, mark) => {
+  await started(1)
+  await send('m')
+  await takenByTheDead({}, begun)
+  for (const isDead of [false, true]) {
+    const { messages, receipts } = await pops.pop({ marksBegin: true, invisibleTime: LEASE_MS })
+    expect(messages[0]?.properties[PropertyName.FIRST_UNSEEN]).toBe(mark)
+    await pops.hide(receipts[0]!, 1, isDead ? { begun: true } : {})
+    await ended()
+  }
+  expect(pops.messagesOf(DEAD)).toHaveLength(1)
+  expect(pops.messagesOf(DEAD)[0]?.properties).not.toHaveProperty(PropertyName.FIRST_UNSEEN)
+})
+
 test.each(modes)('of deliveries %s the first one counts, and of the others those that began', async (_name, mode) => {
   await started(2)
   await send('m')
