@@ -1,4 +1,5 @@
 import { isRetryTopic, PropertyName } from '@tandemmq/protocol'
+import { sleep } from '@tandemmq/remoting'
 import { AckBatcher } from './ack-batcher.ts'
 import { groupConfig, settingsOfConfig } from './admin-groups.ts'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
@@ -18,6 +19,9 @@ import { Rounds } from './rounds.ts'
 import { StartOffsets } from './start-offsets.ts'
 import type { Subscription } from './subscription.ts'
 
+/** For answers to questions that a broker goes on holding though they were withdrawn: a stock one. */
+const LAST_ANSWERS_MS = 500
+
 /**
  * Mode `lease`: RocketMQ 5 POP (remoting.md 2B-POP, broker.md 6). Every member asks every broker of a topic for messages of any of
  * its queues, so there is no assignment and nothing an operator has to switch: a stock broker serves POP_MESSAGE to any client,
@@ -34,6 +38,7 @@ export class LeaseConsumer implements Consumption {
   #isOrdered: boolean
   #isOrderOpen: boolean
   #isStopped = false
+  #lastAnswers: Promise<unknown> = Promise.resolve()
 
   constructor(port: ConsumptionPort) {
     const { core, group, settings } = port
@@ -99,11 +104,15 @@ export class LeaseConsumer implements Consumption {
 
   stopFetching(): void {
     this.#isStopped = true
-    for (const source of this.#sources.values()) this.#stop(source)
+    const sources = [...this.#sources.values()]
+    for (const source of sources) this.#stop(source)
+    if (sources.length > 0) this.#lastAnswers = this.#answersOf(sources)
   }
 
   async giveBack(): Promise<void> {
     await this.#rounds.stop()
+    // What they bring is given back too.
+    await this.#lastAnswers
     this.#keeper.stop()
     // Their handlers still run; nobody waits for them any more.
     for (const lease of this.#keeper.held) this.#settler.giveBack(lease, HAND_BACK_MS)
@@ -214,6 +223,13 @@ export class LeaseConsumer implements Consumption {
     )
     this.#sources.set(key, source)
     source.start()
+  }
+
+  async #answersOf(sources: readonly LeaseSource[]): Promise<void> {
+    const enough = new AbortController()
+    const ended = Promise.all(sources.map((source) => source.ended)).finally(() => enough.abort())
+    const { clock } = this.#port.core
+    await Promise.race([ended, sleep(clock, LAST_ANSWERS_MS, enough.signal).catch(() => undefined)])
   }
 
   #stop(source: LeaseSource): void {

@@ -121,6 +121,26 @@ test.each(modes)(
   },
 )
 
+test.each(modes.flatMap(([name, mode]) => (['killed', 'powerCut'] as const).map((how) => [name, how, mode] as const)))(
+  'a message taken %s that kills its consumer each time has its attempts and no more, though the broker is %s each time too',
+  async (_name, how, mode) => {
+    await started(2, new FaultDisk({ seed: 1 }))
+    await send('m')
+    for (const begun of [false, true, true]) {
+      const { bodies, receipts } = await pops.pop({ ...mode, marksBegin: true, invisibleTime: LEASE_MS })
+      expect(bodies).toEqual(['m'])
+      if (begun) await pops.hide(receipts[0]!, LEASE_MS, { begun: true })
+      // What a power cut takes is younger.
+      await pops.rooms.settle(1_500)
+      pops = await pops.restarted(how, 100)
+      await ended()
+    }
+    expect((await pops.pop(mode)).bodies).toEqual([])
+    await pops.rooms.settle()
+    expect(pops.messagesOf(DEAD)).toMatchObject([{ reconsumeTimes: 3 }])
+  },
+)
+
 test('a dead letter names the message the producer sent', async () => {
   await started(0)
   await send('first')
