@@ -101,6 +101,7 @@ export class Outbox<D extends Database = Database> {
         idleInTransactionTimeoutMs: options.idleInTransactionTimeoutMs ?? 10_000,
         transactionTimeoutMs: options.transactionTimeoutMs ?? 240_000,
       })
+      if (found.warning !== undefined) this.#logger.warn(found.warning)
       const parts = this.#assemble(pool, found.domainId, found.settings)
       const { answers } = parts
       await this.#sender.start((message) => answers.checkMessage(message), answers)

@@ -2,6 +2,7 @@ import type { QueryResult } from 'pg'
 import { type CircuitBreaker, isRefusal } from './circuit-breaker.ts'
 import type { CommitOutcome } from './commit-outcome.ts'
 import { outcomeOfError, outcomeOfTag } from './commit-outcome.ts'
+import { AT_HOME } from './domain.ts'
 import { failpoints } from './failpoint.ts'
 import type { Clock, OutgoingMessage } from './foundation.ts'
 import type { Half, HalfSender } from './half-sender.ts'
@@ -113,7 +114,7 @@ export class TransactionScope {
   #markerStatement(): string {
     const { schema, domainId } = this.#context
     const mine = this.isJoined
-      ? ` select '${this.transactionId}' from ${schema.domain} where domain_id='${domainId}'`
+      ? ` select '${this.transactionId}' from ${schema.domain} where domain_id='${domainId}' and ${AT_HOME}`
       : ` values ('${this.transactionId}')`
     return `insert into ${schema.tx} (tx_id)${mine} returning xid::text, date_part('epoch', at)*1000 as at_ms`
   }
