@@ -74,6 +74,10 @@ export class ClientHalfSender implements HalfSender {
     return this.#givenUp.of(transactionIds, domainId)
   }
 
+  brokersOf(topic: string): readonly string[] {
+    return this.#producer.brokersOf(topic)
+  }
+
   send(message: OutgoingMessage): Promise<unknown> {
     return this.#producer.send(message)
   }

@@ -31,7 +31,6 @@ export interface EnlistmentParts {
   cleaner: MarkerCleaner
   settler: Settler
   relay: Pick<Relay, 'forward'>
-  breaker: { readonly isOpen: boolean }
   clock: Clock
   selfCheckTimeoutMs: number
   counts: { committed: number; rolledBack: number; fallbacks: number; inDoubt: number }
@@ -242,7 +241,7 @@ export class Enlistment {
   }
 
   #committed(result: QueryResult = COMMITTED): QueryResult {
-    const { counts, cleaner, breaker, relay, settler } = this.#parts
+    const { counts, cleaner, relay, settler } = this.#parts
     counts.committed++
     const { scope } = this
     const { transactionId } = scope
@@ -253,7 +252,7 @@ export class Enlistment {
     if (scope.isForwarded) {
       counts.fallbacks++
       this.#endHalves(deleteMarker)
-      if (!breaker.isOpen) relay.forward(scope.rows)
+      relay.forward(scope.rows)
     } else if (scope.halves.length > 0) {
       settler.add(transactionId, scope.halves, 'commit', deleteMarker)
     } else {

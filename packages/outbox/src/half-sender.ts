@@ -64,6 +64,8 @@ export interface HalfSender {
    * it has given up after too many checks. It commits such a half only if an END still comes.
    */
   givenUpOf?(transactionIds: readonly string[], domainId: string): Promise<readonly string[]>
+  /** Names of the brokers that messages of this topic may go to now; empty when nobody knows yet. */
+  brokersOf?(topic: string): readonly string[]
   /** An ordinary message, for the relay; the dedup key makes repeats harmless. */
   send(message: OutgoingMessage): Promise<unknown>
 }

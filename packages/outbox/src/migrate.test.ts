@@ -36,7 +36,9 @@ test('eight processes that migrate at once make one schema, and again changes no
   const domain = (await pool.query('select domain_id from tandem.domain')).rows
   await all[0]?.migrate()
   expect((await pool.query('select domain_id from tandem.domain')).rows).toEqual(domain)
-  expect((await pool.query('select version from tandem.migration')).rows).toEqual([1, 2, 3].map((version) => ({ version })))
+  expect((await pool.query('select version from tandem.migration')).rows).toEqual(
+    [1, 2, 3].map((version) => ({ version })),
+  )
   await all[0]?.start()
 })
 

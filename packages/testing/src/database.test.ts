@@ -35,8 +35,11 @@ test('preparation runs once and every database of that template has its result',
 test('outbox tables of a template get a domain of their own in every database made of it', async () => {
   const here = '(select oid from pg_database where datname = current_database())'
   const prepare = async (url: string) => {
-    await query(url, `create schema shop; create table shop.domain (domain_id uuid, database_oid oid);
-      insert into shop.domain values (gen_random_uuid(), ${here})`)
+    await query(
+      url,
+      `create schema shop; create table shop.domain (domain_id uuid, database_oid oid);
+      insert into shop.domain values (gen_random_uuid(), ${here})`,
+    )
   }
   await using a = await startTestDatabase({ prepare })
   await using b = await startTestDatabase({ prepare })

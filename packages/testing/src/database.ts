@@ -48,7 +48,8 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
   await create(admin, name, template.name)
   if (template.outboxes.length > 0) await execute(withDatabase(admin, name), template.outboxes.map(ownDomain).join(';'))
   let dropped: Promise<void> | undefined
-  const close = (): Promise<void> => (dropped ??= execute(admin, `drop database if exists ${name} with (force)`).then(() => {}))
+  const close = (): Promise<void> =>
+    (dropped ??= execute(admin, `drop database if exists ${name} with (force)`).then(() => {}))
   return { url: withDatabase(admin, name), name, close, [Symbol.asyncDispose]: close }
 }
 
