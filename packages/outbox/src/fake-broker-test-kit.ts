@@ -43,10 +43,11 @@ export class FakeBroker {
         if (check !== undefined) this.#checkers.delete(check)
       },
       prepare: (message, options) => this.#prepare(message, options.timeoutMs),
-      endMany: async (halves, decision) => {
+      endMany: async (ends) => {
         this.#requireHere()
+        this.log.push(`ends ${ends.length}`)
         if (this.loseEnds) throw new OutboxError('REQUEST_TIMEOUT', 'the end was lost')
-        return halves.map((half) => this.end(half.opaque as StoredHalf, decision))
+        return ends.map(({ half, decision }) => this.end(half.opaque as StoredHalf, decision))
       },
       pendingOf: async (ids) => {
         this.#requireHere()

@@ -42,6 +42,12 @@ export interface Half {
   readonly opaque: unknown
 }
 
+/** What has been decided about a half. */
+export interface HalfEnd {
+  readonly half: Half
+  readonly decision: Decision
+}
+
 /** The broker as the outbox sees it; all there is to replace in a test. */
 export interface HalfSender {
   /**
@@ -55,8 +61,8 @@ export interface HalfSender {
    * whose `retryable` is false the broker certainly has not, after any other one it may.
    */
   prepare(message: HalfMessage, options: { timeoutMs: number }): Promise<Half>
-  /** One request per broker and call; the outcomes in the order of `halves`. Rejects when a broker did not answer. */
-  endMany(halves: readonly Half[], decision: Decision): Promise<EndOutcome[]>
+  /** One request per broker and call; the outcomes in the order of `ends`. Rejects when no broker answered. */
+  endMany(ends: readonly HalfEnd[]): Promise<EndOutcome[]>
   /** Those of `transactionIds` any broker still holds a pending half of; rejects unless every broker answered. */
   pendingOf(transactionIds: readonly string[]): Promise<readonly string[]>
   /**

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { Outbox } from '@tandemmq/outbox'
+import { type Decision, Outbox } from '@tandemmq/outbox'
 import pg from 'pg'
 import { expect } from 'vitest'
 import { FakeBroker, type StoredHalf } from '../../../packages/outbox/src/fake-broker-test-kit.ts'
@@ -65,8 +65,9 @@ export class OutboxWorld {
       }
       case 'endMany':
         return sender.endMany(
-          (first as number[]).map((index) => ({ opaque: this.broker.halves[index] })),
-          second,
+          (first as { half: number; decision: Decision }[]).map(({ half, decision }) => {
+            return { half: { opaque: this.broker.halves[half] }, decision }
+          }),
         )
       case 'pendingOf':
         return sender.pendingOf(first)
