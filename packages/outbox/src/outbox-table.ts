@@ -13,7 +13,8 @@ const KEYS_MAX = 250
 const STEPS_MAX = 40
 const ROWS_COUNTED_MAX = 100_000
 const HISTORY_MAX = 10
-const FREE = '(o.lease_until is null or o.lease_until < clock_timestamp())'
+/** A lease that ends later than any that is taken is one of a clock that has stepped back since. */
+const FREE = `(o.lease_until is null or o.lease_until < clock_timestamp() or o.lease_until > clock_timestamp() + interval '2 minutes')`
 const SIZE = 'octet_length(o.body) + coalesce(octet_length(o.headers), 0)'
 const RETURNED = 'o.id, o.tx_id, o.n, o.topic, o.group_key, o.headers, o.body, o.attempts'
 

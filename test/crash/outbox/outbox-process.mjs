@@ -50,6 +50,7 @@ const outbox = new Outbox({
   idleInTransactionTimeoutMs: 400,
   selfCheckTimeoutMs: 10_000,
   relayIntervalMs: 50,
+  ...JSON.parse(process.env.OUTBOX_OPTIONS ?? '{}'),
 })
 await outbox.start()
 

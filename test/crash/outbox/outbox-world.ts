@@ -35,9 +35,10 @@ export class OutboxWorld {
     this.#pool.on('error', () => {})
   }
 
-  start(failpoint: string, driver: string, prefix: string, transactions: number): void {
+  /** @param options of its outbox, over the usual ones */
+  start(failpoint: string, driver: string, prefix: string, transactions: number, options: object = {}): void {
     const child = fork(program, [this.#url, driver, prefix, String(transactions)], {
-      env: { ...process.env, TANDEM_FAILPOINT: failpoint },
+      env: { ...process.env, TANDEM_FAILPOINT: failpoint, OUTBOX_OPTIONS: JSON.stringify(options) },
       execArgv: [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })
