@@ -1,5 +1,5 @@
 import type { ConsumerDeserializer, MessageHandler as NestHandler } from '@nestjs/microservices'
-import { ReconsumeLater, RejectMessage, TandemError } from '@tandemmq/client'
+import { conform, ReconsumeLater, RejectMessage, TandemError } from '@tandemmq/client'
 import type { ConsumedMessage, MessageHandler, Producer } from '@tandemmq/client'
 import { Logger } from '@nestjs/common'
 import { isObservable, lastValueFrom, tap } from 'rxjs'
@@ -42,10 +42,11 @@ export function deliveryHandler(handlers: readonly Handler[], port: DeliveryPort
 }
 
 function runOf(handler: Handler, port: DeliveryPort): MessageHandler {
+  // The body is read and checked in `invoke`, where an asker can still be told that it could not.
+  const { schema: _, ...options } = handler.options
   return messageHandlerOf({
     name: handler.name,
-    // The body is read in `invoke`, where an asker can still be told that it could not.
-    options: { ...handler.options, payload: () => undefined },
+    options: { ...options, payload: () => undefined },
     invoke: (_, context) => invoke(handler, port, context),
     isPayloadRefusal: (context, error) => failureOf(context)?.isRefusal === true && !isOutcome(error),
     reply: (message, packet) => reply(port, message, packet as ReplyPacket),
@@ -91,13 +92,17 @@ async function invoke(handler: Handler, port: DeliveryPort, context: TandemConte
 async function payloadFrom({ options }: Handler, port: DeliveryPort, message: ConsumedMessage): Promise<unknown> {
   try {
     const payload = payloadOf(message, options.payload)
-    if (port.deserializer === undefined) return payload
+    if (port.deserializer === undefined) return await checked(options, payload)
     const packet = await port.deserializer.deserialize(payload, { topic: message.topic, message })
-    return packet.data
+    return await checked(options, packet.data)
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
     throw new RejectMessage(`payload cannot be read: ${text}`, { cause: error })
   }
+}
+
+function checked({ schema }: Handler['options'], payload: unknown): unknown {
+  return schema === undefined ? payload : conform(schema, payload, 'payload')
 }
 
 /** Waits for the end of what the handler returned. An event may emit without end of memory: only its last value is kept. */
