@@ -115,8 +115,10 @@ function compile(imports: unknown[]): Promise<TestingModule> {
     .compile()
 }
 
-const application = (): Promise<TestingModule> =>
-  compile([TandemModule.forRoot({ nameServers: broker.address, group: 'app', listeners: listeners() }), Feature])
+const application = (drainTimeoutMs = 25_000): Promise<TestingModule> => {
+  const settings = { ...listeners(), drainTimeoutMs }
+  return compile([TandemModule.forRoot({ nameServers: broker.address, group: 'app', listeners: settings }), Feature])
+}
 
 async function standalone(): Promise<Running> {
   const app = (await application()).createNestMicroservice(tandemStrategy())
@@ -134,8 +136,12 @@ async function bare(): Promise<Running> {
   return { app, transport: app }
 }
 
-async function hybrid(deferInitialization: boolean, transportFirst: boolean): Promise<Running> {
-  const app = (await application()).createNestApplication({ logger: false })
+async function hybrid(
+  deferInitialization: boolean,
+  transportFirst: boolean,
+  drainTimeoutMs?: number,
+): Promise<Running> {
+  const app = (await application(drainTimeoutMs)).createNestApplication({ logger: false })
   const transport = connectTandem(app, { deferInitialization })
   if (!transportFirst) await app.init()
   await app.startAllMicroservices()
@@ -197,6 +203,18 @@ test.each([
     expect(steps.at(-1)).toBe('pool ends')
   },
 )
+
+test('handlers that do not end hold the application for drainTimeoutMs and no longer, and their messages come again', async () => {
+  const begun = (): string[] => steps.filter((step) => / begins /.test(step)).toSorted()
+  const { app } = await hybrid(false, false, 50)
+  await expect.poll(begun, { timeout: 20_000 }).toEqual(['handler begins first', 'listener begins first'])
+  // Would be the limit of the test otherwise.
+  await app.close()
+  expect(steps.at(-1)).toBe('pool ends')
+  const again = await hybrid(false, false, 50)
+  await expect.poll(begun, { timeout: 20_000 }).toHaveLength(4)
+  await again.app.close()
+})
 
 /** Whoever still fetches begins it at the latest when the witness has heard it. */
 async function lateMessage(topic: string): Promise<void> {
