@@ -85,7 +85,7 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
     return [...this.running].map(([key, { plan, isPaused }]) => {
       const [connection] = JSON.parse(key) as [string]
       const { group, listeners, settings } = plan
-      const topics = listeners.map(({ options }) => options.topic)
+      const topics = topicsOf(listeners)
       return { connection, group, topics, mode: settings.mode ?? 'clustering', isPaused }
     })
   }
@@ -139,7 +139,7 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
   }
 
   /**
-   * Ends the listeners of a group, or only the one of `topic`. Resolves when running handlers have ended.
+   * Ends the listeners of a group, or only those of `topic`. Resolves when running handlers have ended.
    * @throws {TandemError} LISTENER_INVALID when there is no such listener
    */
   async remove(group: string, topic?: string, connection?: string): Promise<void> {
@@ -224,8 +224,7 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
       this.running.delete(key)
       throw error
     }
-    const topics = plan.listeners.map(({ options }) => options.topic)
-    this.logger.log(`group ${plan.group} listens to ${topics.join(', ')}`)
+    this.logger.log(`group ${plan.group} listens to ${topicsOf(plan.listeners).join(', ')}`)
   }
 
   private async changeTo(plan: Plan, name: string | undefined): Promise<void> {
@@ -253,6 +252,10 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
       if (result.status === 'rejected') this.logger.error('stopping a listener failed', result.reason)
     }
   }
+}
+
+function topicsOf(listeners: readonly Planned[]): string[] {
+  return [...new Set(listeners.map(({ options }) => options.topic))]
 }
 
 function keyOf(group: string, connection: string = DEFAULT_CONNECTION): string {

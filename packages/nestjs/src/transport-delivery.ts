@@ -1,5 +1,5 @@
 import type { ConsumerDeserializer, MessageHandler as NestHandler } from '@nestjs/microservices'
-import { conform, ReconsumeLater, RejectMessage, TandemError } from '@tandemmq/client'
+import { conform, ReconsumeLater, RejectMessage } from '@tandemmq/client'
 import type { ConsumedMessage, MessageHandler, Producer } from '@tandemmq/client'
 import { Logger } from '@nestjs/common'
 import { isObservable, lastValueFrom, tap } from 'rxjs'
@@ -8,6 +8,7 @@ import { messageHandlerOf } from './outcome.ts'
 import { payloadOf } from './payload.ts'
 import { packetError, rpcErrorOf, wantsPackets } from './rpc-packets.ts'
 import type { ReplyPacket } from './rpc-packets.ts'
+import { routedByTag } from './tag-routes.ts'
 import type { TandemContext } from './tandem-context.ts'
 import type { TransportHandler } from './transport-plan.ts'
 
@@ -25,20 +26,7 @@ const logger = new Logger('TandemServer')
 
 /** What one subscription does with a message: the handler of its tag runs, and decides about it as a listener does. */
 export function deliveryHandler(handlers: readonly Handler[], port: DeliveryPort): MessageHandler {
-  const byTag = new Map<string, MessageHandler>()
-  let other: MessageHandler | undefined
-  for (const handler of handlers) {
-    const run = runOf(handler, port)
-    const { tags } = handler.options
-    if (tags === undefined) other = run
-    else for (const tag of tags) byTag.set(tag, run)
-  }
-  return (message, delivery) => {
-    const handler = byTag.get(message.tag) ?? other
-    if (handler !== undefined) return handler(message, delivery)
-    // A retry of what an earlier version subscribed to: another process may know it, else it ends as a dead letter.
-    throw new TandemError('SUBSCRIPTION_NOT_EXIST', `tag ${message.tag} of topic ${message.topic} has no handler here`)
-  }
+  return routedByTag(handlers.map((handler) => ({ tags: handler.options.tags, handler: runOf(handler, port) })))
 }
 
 function runOf(handler: Handler, port: DeliveryPort): MessageHandler {
