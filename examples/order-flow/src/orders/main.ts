@@ -1,4 +1,5 @@
+import '../shared/tracing/tracing.ts'
 import { runService } from '../shared/run-service.ts'
-import { OrdersModule } from './orders.module.ts'
+import { OrdersAppModule } from './orders-app.module.ts'
 
-await runService(OrdersModule)
+await runService(OrdersAppModule)

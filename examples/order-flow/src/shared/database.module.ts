@@ -1,27 +1,27 @@
-import { Global, Inject, Injectable, Module } from '@nestjs/common'
-import type { OnApplicationShutdown } from '@nestjs/common'
-import createKnex from 'knex'
-import { type Knex } from 'knex'
-import { environment } from './environment.ts'
+import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common'
+import { ConfigService } from '@nestjs/config'
+import createKnex, { type Knex } from 'knex'
+import type { Settings } from './settings.ts'
 
-export const KNEX = Symbol('knex')
-
-/** Closes the pool in the last hook: listeners and outbox have ended by then. */
-@Injectable()
-class KnexShutdown implements OnApplicationShutdown {
-  constructor(@Inject(KNEX) private readonly knex: Knex) {}
-
-  async onApplicationShutdown(): Promise<void> {
-    await this.knex.destroy()
-  }
-}
+export const KNEX = Symbol('KNEX')
 
 @Global()
 @Module({
   providers: [
-    { provide: KNEX, useFactory: () => createKnex({ client: 'pg', connection: environment('DATABASE_URL') }) },
-    KnexShutdown,
+    {
+      provide: KNEX,
+      inject: [ConfigService],
+      useFactory: (config: ConfigService<Settings, true>) =>
+        createKnex({ client: 'pg', connection: config.get('DATABASE_URL', { infer: true }) }),
+    },
   ],
   exports: [KNEX],
 })
-export class DatabaseModule {}
+export class DatabaseModule implements OnApplicationShutdown {
+  constructor(@Inject(KNEX) private readonly knex: Knex) {}
+
+  /** Listeners and outbox have ended by then. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.knex.destroy()
+  }
+}

@@ -1,4 +1,5 @@
+import '../shared/tracing/tracing.ts'
 import { runService } from '../shared/run-service.ts'
-import { StockModule } from './stock.module.ts'
+import { StockAppModule } from './stock-app.module.ts'
 
-await runService(StockModule)
+await runService(StockAppModule)
