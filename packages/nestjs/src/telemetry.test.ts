@@ -3,7 +3,7 @@ import { Test } from '@nestjs/testing'
 import type { TestingModule } from '@nestjs/testing'
 import { TestBroker } from '@tandemmq/testing'
 import { useTestBroker } from '@tandemmq/testing/nest'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { OnMessage, ReconsumeLater, RejectMessage, TandemContext, TandemEvents } from './index.ts'
 import { TandemHealthIndicator, TandemListeners, TandemModule, TandemTemplate } from './index.ts'
 import type { TandemModuleOptions } from './index.ts'
@@ -118,12 +118,13 @@ test('a batch is linked with its messages, and what is enqueued carries the cont
   const telemetry = new Telemetry({ tracing: otel }, undefined, 'default')
   await telemetry.ready()
   const [one, two] = otel.inSpan('POST', () =>
-    ['1', '2'].map((body) => telemetry.enqueued({ topic: 'orders', body, properties: { region: 'eu' } })),
+    ['1', '2'].map((body) => telemetry.enqueued({ topic: 'orders', tag: 'paid', body, properties: { region: 'eu' } })),
   )
   expect(one?.properties).toMatchObject({ region: 'eu', traceparent: expect.any(String) })
   expect(otel.named('enqueue orders').map(({ parentId }) => parentId)).toEqual(
     Array.from({ length: 2 }, () => otel.named('POST')[0]?.spanId),
   )
+  expect(otel.named('enqueue orders')[0]?.attributes).toMatchObject({ 'messaging.rocketmq.message.tag': 'paid' })
   const messages = [one, two].map((message) => ({ topic: 'orders', properties: message?.properties }))
   expect(
     telemetry.batch(
@@ -155,6 +156,9 @@ test('without telemetry a message keeps its properties and nothing is added to t
 })
 
 test('tracing without the package fails the boot and names it', async () => {
+  // The examples have it, so it may be there.
+  vi.doMock('@opentelemetry/api', () => Promise.reject(new Error('Cannot find package')))
+  onTestFinished(() => vi.doUnmock('@opentelemetry/api'))
   const { app } = await boot({ telemetry: { tracing: true } }, false)
   await expect(app.init()).rejects.toThrow('@opentelemetry/api')
   // Nest 11 repeats what failed the boot.
