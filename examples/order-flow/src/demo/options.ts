@@ -23,7 +23,7 @@ export const usage = `usage: npm run demo -- [options]
   --nameserver HOST:PORT  use that broker instead of starting one (then nobody kills it)
   --orders N              the first N lines of orders.csv only, at least 40 (default: all)
   --input DIR             your own orders.csv, customers.csv, articles.csv and outcomes.csv
-  --rate N                orders per second, 1 to 200 (default 25)`
+  --rate N                orders per second, 1 to 200 (default 40)`
 
 /** @throws {Error} on options that are none */
 export function parseOptions(args: string[], isTerminal: boolean): DemoOptions {
@@ -36,7 +36,7 @@ export function parseOptions(args: string[], isTerminal: boolean): DemoOptions {
       nameserver: { type: 'string' },
       orders: { type: 'string', default: '1000000' },
       input: { type: 'string' },
-      rate: { type: 'string', default: '25' },
+      rate: { type: 'string', default: '40' },
     },
   })
   return {

@@ -61,8 +61,6 @@ export class Scenes {
     const second = world.startService('orders', world.ordersToImport)
     await Promise.all([second.ready(), stock.ready()])
     this.#timeline.say('orders', `started again (pid ${second.pid}), goes on where it was`)
-    // For the web shop; it starts while the check-backs are answered.
-    const webShop = world.startService('orders-2')
     const deadline = this.#timeline.seconds + (world.ownsBroker ? 15 : 60)
     let open = cutOff
     await this.#until('check-back of the orders cut off', 90_000, async () => {
@@ -73,7 +71,6 @@ export class Scenes {
     if (open.length === 0)
       this.#timeline.say('broker', `asked a living process; ${cutOff.join(', ')} arrived in stock and billing`)
     else this.#timeline.say('broker', `nobody was told of ${open.join(', ')} in time`)
-    await webShop.ready()
     return cutOff
   }
 

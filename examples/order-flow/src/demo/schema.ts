@@ -36,7 +36,11 @@ create table journal (
 );`
 
 /** The tables of the services, filled with customers and articles, and those of outbox and inbox. */
-export async function prepareDatabase(knex: Knex, nameServers: string, options: DemoOptions): Promise<void> {
+export async function prepareDatabase(
+  knex: Knex,
+  nameServers: string,
+  options: Pick<DemoOptions, 'input'>,
+): Promise<void> {
   await new Outbox({ database: knex, nameServers, group: 'orders' }).migrate()
   await knex.raw(tables)
   await knex('customers').insert(readCsv(inputFile(options, 'customers.csv')))

@@ -9,10 +9,10 @@ const QUIET_MS = 1_000
 /** Ways of the first order over HTTP: who had what to do with it. One tree, however many processes. */
 export const tracePaths = [
   'POST /orders > send stock-levels > process stock-levels [stock-levels]',
-  'POST /orders > enqueue orders > process orders placed [billing-journal]',
-  'POST /orders > enqueue orders > process orders paid [billing-journal]',
-  'POST /orders > enqueue orders > process orders paid [stock]',
-  'POST /orders > enqueue orders > process orders paid [billing]',
+  'POST /orders > enqueue orders placed > process orders placed [billing-journal]',
+  'POST /orders > enqueue orders paid > process orders paid [billing-journal]',
+  'POST /orders > enqueue orders paid > process orders paid [stock]',
+  'POST /orders > enqueue orders paid > process orders paid [billing]',
 ]
 
 /** Waits for the spans of all services and prints them as a tree. */
@@ -30,6 +30,7 @@ export async function showTrace(world: World, timeline: Timeline, traceId: strin
 
 /** From now on each trace that begins with a request that changes something is printed when no more spans of it come. */
 export function showRequests(traces: TraceCollector): void {
+  const since = Date.now()
   const waiting = new Map<string, NodeJS.Timeout>()
   traces.onSpans = (traceId) => {
     clearTimeout(waiting.get(traceId))
@@ -38,7 +39,8 @@ export function showRequests(traces: TraceCollector): void {
   const show = (traceId: string): void => {
     waiting.delete(traceId)
     const spans = traces.trace(traceId)
-    if (/^(POST|PUT) /.test(rootsOf(spans)[0]?.name ?? '')) printTree(spans)
+    const [root] = rootsOf(spans)
+    if (root !== undefined && root.startedAt >= since && /^(POST|PUT) /.test(root.name)) printTree(spans)
   }
 }
 

@@ -18,7 +18,7 @@ export function rootsOf(spans: readonly Span[]): Span[] {
   return inTime(spans.filter(({ parentId }) => parentId === undefined || !known.has(parentId)))
 }
 
-/** The way from the root to each span, once each: `POST /orders > enqueue orders > process orders paid [stock]`. */
+/** The way from the root to each span, once each: `POST /orders > enqueue orders paid > process orders paid [stock]`. */
 export function pathsOf(spans: readonly Span[]): string[] {
   const walk = (span: Span, above: readonly string[]): string[] => {
     const way = [...above, span.name]

@@ -53,12 +53,14 @@ export class WebScene {
   }
 
   async play(): Promise<WebStory> {
+    await this.#world.startService('orders-2').ready()
     await this.#until('both processes of orders have every price', (heard) =>
       heard.every((prices) => this.#articles.every(({ sku = '' }) => sku in prices)),
     )
+    // First of all, because its time to pay begins.
+    await this.#shop.expect(201, 'POST', 'orders', '/orders', this.#order('W-7', 'transfer'))
     const { traceId, headers } = newTrace()
-    const order = this.#order('W-1', 'card')
-    const placed = await this.#shop.expect(201, 'POST', 'orders-2', '/orders', order, headers)
+    const placed = await this.#shop.expect(201, 'POST', 'orders-2', '/orders', this.#order('W-1', 'card'), headers)
     const { amount } = placed as { amount: string }
     this.#timeline.say('web shop', `POST /orders: 201, W-1 over ${amount}; stock was asked what is on hand`)
     for (const id of paidAtOnce) {
@@ -66,7 +68,6 @@ export class WebScene {
       await this.#shop.expect(200, 'POST', 'orders-2', `/orders/${id}/payment`)
     }
     this.#timeline.say('web shop', `${paidAtOnce.join(', ')} placed at one process and paid at another at once`)
-    await this.#shop.expect(201, 'POST', 'orders', '/orders', this.#order('W-7', 'transfer'))
     const refused = [
       await this.#refusal(this.#order('W-1', 'card')),
       await this.#refusal(this.#order('W-8', 'card', 1_000_000)),
@@ -87,7 +88,7 @@ export class WebScene {
     let status: number | undefined
     const deadline = this.#timeline.seconds + 5
     await this.#world.until('a health page that is red', 10_000, async () => {
-      status = await this.#shop.health('orders-2')
+      status = await this.#shop.health('orders')
       return status === 503 || this.#timeline.seconds > deadline
     })
     return String(status)

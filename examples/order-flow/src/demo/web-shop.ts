@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Service, World } from './world.ts'
+
+const PATIENCE_MS = 10_000
 
 export interface Answer {
   status: number
@@ -14,12 +17,22 @@ export class WebShop {
     this.#world = world
   }
 
-  async call(method: string, service: Service, path: string, body?: object, headers = {}): Promise<Answer> {
+  /** Tries again what is answered with 503, for a while: a broker that has just come back, a service that has just started. */
+  async call(...request: Parameters<WebShop['once']>): Promise<Answer> {
+    const deadline = performance.now() + PATIENCE_MS
+    for (;;) {
+      const answer = await this.once(...request)
+      if (answer.status !== 503 || performance.now() > deadline) return answer
+      await sleep(200, undefined, { signal: this.#world.signal })
+    }
+  }
+
+  async once(method: string, service: Service, path: string, body?: object, headers = {}): Promise<Answer> {
     const response = await fetch(`${this.#world.url(service)}${path}`, {
       method,
       headers: { 'content-type': 'application/json', ...headers },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      signal: AbortSignal.any([this.#world.signal, AbortSignal.timeout(20_000)]),
+      signal: AbortSignal.any([this.#world.signal, AbortSignal.timeout(PATIENCE_MS)]),
     })
     return { status: response.status, body: await response.json() }
   }
@@ -34,7 +47,7 @@ export class WebShop {
 
   /** @returns 200, 503, or undefined when there is no answer */
   async health(service: Service): Promise<number | undefined> {
-    return this.call('GET', service, '/health').then(
+    return this.once('GET', service, '/health').then(
       ({ status }) => status,
       () => undefined,
     )

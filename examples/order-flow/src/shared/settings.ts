@@ -10,7 +10,7 @@ export const settingsSchema = z.object({
   /** Orders to import when the service starts. */
   ORDERS_FILE: z.string().optional(),
   ORDERS_MAX: z.coerce.number().int().default(1_000_000),
-  ORDERS_PER_SECOND: z.coerce.number().default(25),
+  ORDERS_PER_SECOND: z.coerce.number().default(40),
 })
 
 /** For `ConfigService<Settings, true>`: `config.get('PORT', { infer: true })` is a number. */
