@@ -59,7 +59,7 @@ test('a run with all its kills ends with every count right, --keep keeps it runn
   expect(run.output).toMatch(/broker +killed with SIGKILL/)
   expect(run.output).toMatch(/stock +killed with SIGKILL/)
   expect(run.output).toContain('dead letter O-1023: order O-1023: the warehouse has no article TD-900')
-  expect(run.output).toMatch(/has bought TD-900; 1 dead letters redriven/)
+  expect(run.output).toMatch(/has bought TD-900; dead letters redriven: 1/)
   expect(run.output).toMatch(/orders +GET \/health: 503/)
   expect(run.output).toMatch(/All 22 counts are right/)
   expect(treeIn(run.output)).toEqual([

@@ -21,7 +21,7 @@ export async function redriveDeadLetters(
   }
   const skus = await buyMissing(world, letters)
   const { redriven } = await world.admin.redrive('stock', { from: world.startedAt })
-  timeline.say('stock', `has bought ${skus.join(', ')}; ${redriven} dead letters redriven`)
+  timeline.say('stock', `has bought ${skus.join(', ')}; dead letters redriven: ${redriven}`)
   const deadline = timeline.seconds + 10
   await world.until('orders that were dead letters', 15_000, async () => {
     const shipped = await column(world.knex, 'select order_id from shipments')
