@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { inputFile } from './demo/input.ts'
 
 const program = fileURLToPath(new URL('../dist/demo.js', import.meta.url))
+const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
 const SMALL = ['--plain', '--orders', '60', '--rate', '40']
 let folder: string
 
@@ -112,6 +113,7 @@ test('--stay prints commands that work, shows what they lead to, and Ctrl-C ends
     const { status, stderr } = spawnSync(process.execPath, [tandem, ...line.split(' ')], { encoding: 'utf8' })
     expect(`${line}: ${status} ${stderr}`).toBe(`${line}: 0 `)
   }
+  expect(withoutPorts(curlCommands(run.output))).toEqual(withoutPorts(curlCommands(readme)))
   const answers = []
   for (const line of curlCommands(run.output)) answers.push(await asCurl(line))
   expect(answers.map(({ status }) => status)).toEqual([201, 201, 200, 200, 200, 200, 200, 200])
@@ -125,17 +127,22 @@ test('--stay prints commands that work, shows what they lead to, and Ctrl-C ends
   await nothingIsLeft()
 })
 
-function curlCommands(output: string): string[] {
-  return [...output.matchAll(/^ +curl (.+)$/gm)].map(([, line = '']) => line)
+function curlCommands(text: string): string[] {
+  return [...text.matchAll(/^ *curl (.+)$/gm)].map(([, line = '']) => line)
+}
+
+/** Ports may be others, and comments are. */
+function withoutPorts(commands: string[]): string[] {
+  return commands.map((line) => line.replace(/:\d+/, '').replace(/ +# .*$/, ''))
 }
 
 /** What curl would do with these arguments; not every machine has it. */
 async function asCurl(line: string): Promise<{ status: number; body: unknown }> {
-  const [url = ''] = /http:\S+/.exec(line) ?? []
+  const [url = ''] = /localhost:\S+/.exec(line) ?? []
   const body = /-d '([^']+)'/.exec(line)?.[1]
   const method = /-X (\S+)/.exec(line)?.[1] ?? (body === undefined ? 'GET' : 'POST')
   const headers = body === undefined ? {} : { 'content-type': 'application/json' }
-  const response = await fetch(url, { method, headers, ...(body !== undefined && { body }) })
+  const response = await fetch(`http://${url}`, { method, headers, ...(body !== undefined && { body }) })
   return { status: response.status, body: await response.json() }
 }
 

@@ -1,4 +1,4 @@
-import type { World } from './world.ts'
+import type { Service, World } from './world.ts'
 
 /** What to try while everything is still running. */
 export function lookAround(world: World): string[] {
@@ -22,20 +22,18 @@ export function lookAround(world: World): string[] {
 
 /** The README shows the same ones. */
 function curlCommands(world: World): string[] {
-  const [orders, second, stock, billing] = (['orders', 'orders-2', 'stock', 'billing'] as const).map((one) =>
-    world.url(one),
-  )
+  const at = (service: Service): string => `localhost:${new URL(world.url(service)).port}`
   const json = `-H 'content-type: application/json'`
   const order = (id: string, payment: string): string =>
     `'{"id":"${id}","customer":"C-101","payment":"${payment}","items":[{"sku":"TD-101","quantity":2}]}'`
   return [
-    `  curl ${orders}/orders ${json} -d ${order('A-1', 'card')}`,
-    `  curl ${orders}/orders ${json} -d ${order('A-2', 'transfer')}   # not paid within ${world.paymentTimeMs / 1_000} s: cancelled`,
-    `  curl -X POST ${orders}/orders/A-2/payment`,
-    `  curl ${orders}/orders/A-2`,
-    `  curl ${billing}/journal/A-2`,
-    `  curl -X PUT ${stock}/articles/TD-101/price ${json} -d '{"cents":4490}'`,
-    `  curl ${second}/prices`,
-    `  curl ${orders}/health`,
+    `  curl ${at('orders')}/orders ${json} -d ${order('A-1', 'card')}`,
+    `  curl ${at('orders')}/orders ${json} -d ${order('A-2', 'transfer')}   # not paid within ${world.paymentTimeMs / 1_000} s: cancelled`,
+    `  curl -X POST ${at('orders')}/orders/A-2/payment`,
+    `  curl ${at('orders')}/orders/A-2`,
+    `  curl ${at('billing')}/journal/A-2`,
+    `  curl -X PUT ${at('stock')}/articles/TD-101/price ${json} -d '{"cents":4490}'`,
+    `  curl ${at('orders-2')}/prices`,
+    `  curl ${at('orders')}/health`,
   ]
 }

@@ -1,4 +1,3 @@
-import '../shared/tracing/tracing.ts'
 import { runService } from '../shared/run-service.ts'
 import { OrdersAppModule } from './orders-app.module.ts'
 

@@ -1,13 +1,10 @@
 import { Module } from '@nestjs/common'
 import { ConfigService } from '@nestjs/config'
-import { APP_FILTER } from '@nestjs/core'
 import { TandemModule } from '@tandemmq/nestjs'
 import type { Knex } from 'knex'
-import { KNEX } from '../shared/database.module.ts'
+import { KNEX } from '../shared/database/database.module.ts'
 import { PlatformModule } from '../shared/platform.module.ts'
-import { PostgresErrorFilter } from '../shared/postgres-error.filter.ts'
 import type { Settings } from '../shared/settings.ts'
-import { TandemErrorFilter } from '../shared/tandem-error.filter.ts'
 import { CheckoutModule } from './checkout/checkout.module.ts'
 import { ImportModule } from './import/import.module.ts'
 import { OrdersModule } from './orders.module.ts'
@@ -29,10 +26,6 @@ import { OrdersModule } from './orders.module.ts'
     OrdersModule,
     CheckoutModule,
     ImportModule,
-  ],
-  providers: [
-    { provide: APP_FILTER, useClass: PostgresErrorFilter },
-    { provide: APP_FILTER, useClass: TandemErrorFilter },
   ],
 })
 export class OrdersAppModule {}

@@ -1,5 +1,4 @@
 import type { INestApplication, Type } from '@nestjs/common'
-import { StandardSchemaValidationPipe } from '@nestjs/common'
 import { Test } from '@nestjs/testing'
 import { startTestBroker, startTestDatabase, type TestBroker, type TestDatabase } from '@tandemmq/testing'
 import { useTestBroker } from '@tandemmq/testing/nest'
@@ -42,7 +41,6 @@ async function prepare(url: string): Promise<void> {
 async function boot(module: Type): Promise<INestApplication> {
   const testing = await useTestBroker(Test.createTestingModule({ imports: [module] }), { broker }).compile()
   const app = testing.createNestApplication({ logger: false })
-  app.useGlobalPipes(new StandardSchemaValidationPipe())
   await app.listen(0, '127.0.0.1')
   return app
 }

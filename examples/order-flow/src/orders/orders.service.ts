@@ -2,7 +2,7 @@ import { ConflictException, Inject, Injectable, NotFoundException } from '@nestj
 import { ConfigService } from '@nestjs/config'
 import { TandemTemplate } from '@tandemmq/nestjs'
 import type { Knex } from 'knex'
-import { KNEX } from '../shared/database.module.ts'
+import { KNEX } from '../shared/database/database.module.ts'
 import type { Order } from '../shared/order.ts'
 import type { Settings } from '../shared/settings.ts'
 import { orders, paymentDeadlines } from '../shared/topics.ts'

@@ -1,6 +1,9 @@
-import { Module } from '@nestjs/common'
+import { Module, StandardSchemaValidationPipe } from '@nestjs/common'
 import { ConfigModule } from '@nestjs/config'
-import { DatabaseModule } from './database.module.ts'
+import { APP_FILTER, APP_PIPE } from '@nestjs/core'
+import { DatabaseModule } from './database/database.module.ts'
+import { PostgresErrorFilter } from './filters/postgres-error.filter.ts'
+import { TandemErrorFilter } from './filters/tandem-error.filter.ts'
 import { HealthModule } from './health/health.module.ts'
 import { settingsSchema } from './settings.ts'
 import { TracingModule } from './tracing/tracing.module.ts'
@@ -12,6 +15,11 @@ import { TracingModule } from './tracing/tracing.module.ts'
     DatabaseModule,
     HealthModule,
     TracingModule,
+  ],
+  providers: [
+    { provide: APP_PIPE, useClass: StandardSchemaValidationPipe },
+    { provide: APP_FILTER, useClass: PostgresErrorFilter },
+    { provide: APP_FILTER, useClass: TandemErrorFilter },
   ],
 })
 export class PlatformModule {}

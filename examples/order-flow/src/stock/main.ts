@@ -1,4 +1,3 @@
-import '../shared/tracing/tracing.ts'
 import { runService } from '../shared/run-service.ts'
 import { StockAppModule } from './stock-app.module.ts'
 

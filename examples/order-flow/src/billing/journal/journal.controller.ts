@@ -1,6 +1,6 @@
 import { Controller, Get, Inject, Param } from '@nestjs/common'
 import type { Knex } from 'knex'
-import { KNEX } from '../../shared/database.module.ts'
+import { KNEX } from '../../shared/database/database.module.ts'
 
 @Controller('journal')
 export class JournalController {

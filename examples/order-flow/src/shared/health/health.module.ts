@@ -2,8 +2,5 @@ import { Module } from '@nestjs/common'
 import { TerminusModule } from '@nestjs/terminus'
 import { HealthController } from './health.controller.ts'
 
-@Module({
-  imports: [TerminusModule.forRoot({ logger: false })],
-  controllers: [HealthController],
-})
+@Module({ imports: [TerminusModule], controllers: [HealthController] })
 export class HealthModule {}

@@ -1,7 +1,7 @@
 import { Inject, Injectable, NotFoundException } from '@nestjs/common'
 import { TandemTemplate } from '@tandemmq/nestjs'
 import type { Knex } from 'knex'
-import { KNEX } from '../../shared/database.module.ts'
+import { KNEX } from '../../shared/database/database.module.ts'
 import { prices } from '../../shared/topics.ts'
 
 export interface Article {

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common'
 import { MessageListener } from '@tandemmq/nestjs'
 import type { Knex } from 'knex'
-import { KNEX } from '../../shared/database.module.ts'
+import { KNEX } from '../../shared/database/database.module.ts'
 import { stockLevels } from '../../shared/topics.ts'
 
 /** Answers requests: what it returns is the reply. */

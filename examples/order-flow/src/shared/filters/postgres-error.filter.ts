@@ -1,7 +1,7 @@
 import { type ArgumentsHost, BadRequestException, Catch, ConflictException } from '@nestjs/common'
 import { BaseExceptionFilter } from '@nestjs/core'
 import { DatabaseError } from 'pg'
-import { isRefusal, isRepeat } from './postgres-error.ts'
+import { isRefusal, isRepeat } from '../database/postgres-error.ts'
 
 /** What Postgres refuses is the request's mistake, not the server's. */
 @Catch(DatabaseError)

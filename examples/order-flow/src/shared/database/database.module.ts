@@ -1,7 +1,7 @@
 import { Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common'
 import { ConfigService } from '@nestjs/config'
 import createKnex, { type Knex } from 'knex'
-import type { Settings } from './settings.ts'
+import type { Settings } from '../settings.ts'
 
 export const KNEX = Symbol('KNEX')
 
