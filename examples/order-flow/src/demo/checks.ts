@@ -2,7 +2,7 @@ import type { Outcome } from './input.ts'
 import { column } from './observe.ts'
 import { foundPaths, tracePaths } from './show-trace.ts'
 import type { Story } from './story.ts'
-import { refusedOverHttp } from './web-scene.ts'
+import { ordersProcesses, refusedOverHttp } from './web-scene.ts'
 import { services, type World } from './world.ts'
 
 /** One line of the final table: these ids should be there, those are. */
@@ -54,7 +54,7 @@ export async function collectChecks(world: World, outcomes: Map<string, Outcome>
 
 /** HTTP, request and reply, broadcast, traces, health. */
 function checkWeb({ web, trace, healthy }: Story): Check[] {
-  const bothProcesses = ['1', '2'].map((process) => `${process}: ${web.newCents}`)
+  const bothProcesses = ordersProcesses.map((process) => `${process}: ${web.newCents}`)
   return [
     check('refused over HTTP', refusedOverHttp, web.refused),
     check('price heard by each process', bothProcesses, web.pricesHeard),

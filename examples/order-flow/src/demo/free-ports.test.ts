@@ -1,12 +1,12 @@
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { freePorts } from './free-ports.ts'
 
 test('a port that is taken is replaced by a free one, the others stay', async () => {
-  const [first = 0] = await freePorts(1, 0)
-  const taken = createServer().listen(first, '127.0.0.1')
+  const taken = createServer().listen(0, '127.0.0.1')
   onTestFinished(() => void taken.close())
   await new Promise((resolve) => taken.once('listening', resolve))
+  const { port: first } = taken.address() as AddressInfo
   const ports = await freePorts(3, first)
   expect(ports).not.toContain(first)
   expect(new Set(ports).size).toBe(3)

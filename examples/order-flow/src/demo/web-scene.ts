@@ -8,13 +8,14 @@ import { services, type World } from './world.ts'
 export interface WebStory {
   /** `W-8 409` and so on. */
   refused: string[]
-  /** `orders 4790`: which process names which price after the change. */
+  /** `orders: 4890`: which process names which price after the change. */
   pricesHeard: string[]
   newCents: number
   /** Trace of the first order. */
   traceId: string
 }
 
+export const ordersProcesses = ['orders', 'orders-2'] as const
 const paidAtOnce = ['W-2', 'W-3', 'W-4', 'W-5', 'W-6']
 
 /** What becomes of the orders of this scene, as outcomes.csv says it of those in the file. */
@@ -100,17 +101,15 @@ export class WebScene {
     await this.#shop.expect(200, 'PUT', 'stock', `/articles/${sku}/price`, { cents: newCents })
     const heard = await this.#until('the new price', (found) => found.every((prices) => prices[sku] === newCents))
     this.#timeline.say('stock', `PUT /articles/${sku}/price: both processes of orders have heard of ${newCents}`)
-    return { newCents, pricesHeard: heard.map((prices, index) => `${index + 1}: ${prices[sku]}`) }
+    return { newCents, pricesHeard: heard.map((prices, index) => `${ordersProcesses[index]}: ${prices[sku]}`) }
   }
 
-  /** Price lists of both processes, when they are `right` or after 10 s. */
+  /** Price lists of both processes, when they are right or after 10 s. */
   async #until(what: string, isRight: (heard: Record<string, number>[]) => boolean): Promise<Record<string, number>[]> {
     const deadline = this.#timeline.seconds + 10
     return this.#world.until(what, 15_000, async () => {
-      const lists = [
-        await this.#shop.expect(200, 'GET', 'orders', '/prices'),
-        await this.#shop.expect(200, 'GET', 'orders-2', '/prices'),
-      ] as Record<string, number>[]
+      const asked = ordersProcesses.map((process) => this.#shop.expect(200, 'GET', process, '/prices'))
+      const lists = (await Promise.all(asked)) as Record<string, number>[]
       return (isRight(lists) || this.#timeline.seconds > deadline) && lists
     })
   }

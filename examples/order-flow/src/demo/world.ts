@@ -37,7 +37,8 @@ export class World {
   nameServer = ''
   /** Half messages can be listed, dead letters redriven, transactions keep the order of their keys: not so on Apache RocketMQ. */
   isTandemMQ = true
-  #ports = new Map<Service, number>()
+  /** Of the services; none: any free one. */
+  #ports: number[] = []
   #traceEndpoint = ''
   #database: TestDatabase | undefined
   #knex: Knex | undefined
@@ -71,7 +72,7 @@ export class World {
   }
 
   url(service: Service): string {
-    return `http://127.0.0.1:${this.#ports.get(service)}`
+    return this.children.get(service)?.url ?? ''
   }
 
   async startDatabase(): Promise<void> {
@@ -102,16 +103,14 @@ export class World {
     for (const { name } of Object.values(topics)) await this.#admin.createTopic(name)
     this.isTandemMQ = this.ownsBroker || (await this.#knowsHeldMessages())
     this.#traceEndpoint = await this.traces.start()
-    const isForReaders = this.options.stay || this.options.keep
-    const ports = await freePorts(services.length, isForReaders ? FIRST_PORT : 0)
-    this.#ports = new Map(services.map((service, index) => [service, ports[index] ?? 0]))
+    if (this.options.stay || this.options.keep) this.#ports = await freePorts(services.length, FIRST_PORT)
   }
 
   startService(service: Service, environment: Record<string, string> = {}): Child {
     const program = service === 'orders-2' ? 'orders' : service
     return this.#start(service, new URL(`../${program}/main.js`, import.meta.url), {
       environment: {
-        PORT: String(this.#ports.get(service)),
+        PORT: String(this.#ports[services.indexOf(service)] ?? 0),
         DATABASE_URL: this.databaseUrl,
         NAME_SERVERS: this.nameServer,
         PAYMENT_TIME_MS: String(this.paymentTimeMs),

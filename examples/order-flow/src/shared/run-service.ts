@@ -9,5 +9,5 @@ export async function runService(module: Type): Promise<void> {
   app.enableShutdownHooks()
   const config: ConfigService<Settings, true> = app.get(ConfigService)
   await app.listen(config.get('PORT', { infer: true }), '127.0.0.1')
-  process.send?.('ready')
+  process.send?.({ url: await app.getUrl() })
 }
