@@ -118,7 +118,9 @@ test('--stay prints commands that work, shows what they lead to, and Ctrl-C ends
   for (const line of curlCommands(run.output)) answers.push(await asCurl(line))
   expect(answers.map(({ status }) => status)).toEqual([201, 201, 200, 200, 200, 200, 200, 200])
   expect(answers[3]?.body).toMatchObject({ id: 'A-2', status: 'paid', amount: '99.80' })
-  await expect.poll(async () => (await asCurl(curlCommands(run.output)[4] ?? '')).body).toEqual(['placed', 'paid'])
+  await expect
+    .poll(async () => (await asCurl(curlCommands(run.output)[4] ?? '')).body, { timeout: 10_000 })
+    .toEqual(['placed', 'paid'])
   await expect
     .poll(() => run.output, { timeout: 10_000 })
     .toMatch(/POST \/orders\/:id\/payment[^]+└─ enqueue orders paid/)
