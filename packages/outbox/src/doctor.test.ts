@@ -153,7 +153,7 @@ test('old markers, waiting and dead messages, and who blocks are found and shown
   expect(await checks(pool, { markerSeconds: 9_999, waitingSeconds: 9_999 })).toEqual(['deadMessages'])
   const status = await readOutboxTables(pool)
   expect(status).toMatchObject({
-    version: 2,
+    version: 3,
     markers: { committed: 1, forwarded: 0, tombstones: 0 },
     waiting: { rows: 1, keys: 1, leased: 0, attemptsMax: 0 },
     dead: 1,

@@ -144,9 +144,15 @@ describe.each(Object.keys(drivers))('%s', (name) => {
       create constraint trigger note after insert on orders deferrable initially deferred for each row execute function note()`)
     for (const [n, lower] of ['off', 'local', 'remote_write', 'remote_apply'].entries())
       await place(outbox, `o-${n}`, `set local synchronous_commit = ${lower}`)
+    // Where nobody can read what it does.
+    await place(outbox, 'hidden', "select set_config('synchronous' || '_commit', 'off', true)")
+    await world.rows(`alter database ${world.db.name} set synchronous_commit = remote_apply`)
+    await place(await world.outbox(), 'default')
     expect((await world.rows('select setting from commits')).map((row) => row['setting'])).toEqual([
       'on',
       'on',
+      'on',
+      'remote_apply',
       'on',
       'remote_apply',
     ])
