@@ -144,6 +144,7 @@ export class Enlistment {
     }
     const isOurs = savepoints.rollBackTo(name)
     const result = await this.tap.pass(text)
+    this.tap.ends--
     // Older than the join: the marker is undone with it, for good; whoever joins again gets another key.
     if (!isOurs) {
       this.scope.closeToMessages()

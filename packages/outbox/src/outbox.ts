@@ -12,6 +12,7 @@ import type { MigrateOptions } from './migrate.ts'
 import { migrateDatabase } from './migrate.ts'
 import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
 import type { OutboxOptions, OutboxStats, TransactionOptions } from './outbox-options.ts'
+import type { Settings } from './probe.ts'
 import { probe } from './probe.ts'
 import { Relay } from './relay.ts'
 import { Resolver } from './resolver.ts'
@@ -116,7 +117,7 @@ export class Outbox<D extends Database = Database> {
     }
   }
 
-  #assemble(pool: Pool, domainId: string, settings: string): Parts<D> {
+  #assemble(pool: Pool, domainId: string, settings: Settings): Parts<D> {
     const { database, mode, halfTimeoutMs, selfCheckTimeoutMs, ...options } = this.#options
     const onAnomaly = (text: string): void => this.#anomaly(text)
     const shared = {

@@ -5,10 +5,17 @@ import { versionOf } from './migrate.ts'
 import { databaseError, OutboxError } from './outbox-error.ts'
 import type { Schema } from './schema.ts'
 
+/** What every transaction sets for itself, as far as this server knows it. synchronous_commit travels with COMMIT. */
+export interface Settings {
+  /** SET LOCAL statements. */
+  readonly statements: string
+  /** The same as arguments of the function that inserts the marker. */
+  readonly args: string
+}
+
 export interface Probe {
   domainId: string
-  /** SET LOCAL statements for every transaction, as far as this server knows them. synchronous_commit travels with COMMIT. */
-  settings: string
+  settings: Settings
   /** What somebody should know although it need not be wrong. */
   warning?: string
 }
@@ -50,7 +57,10 @@ export async function missingRights(
   wanted.push(`('${schema.domain}','SELECT')`, `('${schema.outboxDead}','INSERT')`)
   const { rows } = await pool.query<{ role: string; missing: string }>(
     `select current_user as role, string_agg(r || ' on ' || t, ', ') as missing
-     from (values ${wanted.join(',')}) w(t, r) where not has_table_privilege(t, r) having count(*) > 0`,
+     from (select * from (values ${wanted.join(',')}) w(t, r) where not has_table_privilege(t, r)
+       union all select f, 'EXECUTE' from (values ('${schema.mark}(uuid,text,text,text)')) w(f)
+         where not has_function_privilege(f, 'EXECUTE')) lacking(t, r)
+     having count(*) > 0`,
   )
   return rows[0]
 }
@@ -70,19 +80,23 @@ async function domainOf(pool: Pool, schema: Schema): Promise<Pick<Probe, 'domain
   return { domainId: domain.id, ...(warning === undefined ? {} : { warning }) }
 }
 
-async function settingsOf(pool: Pool, options: ProbeOptions): Promise<string> {
-  const settings = [`set local idle_in_transaction_session_timeout='${options.idleInTransactionTimeoutMs}ms'`]
+async function settingsOf(pool: Pool, options: ProbeOptions): Promise<Settings> {
+  const idle = `${options.idleInTransactionTimeoutMs}ms`
+  const statements = [`set local idle_in_transaction_session_timeout='${idle}'`]
+  const args = [`'${idle}'`]
   const optional = [
-    "set local client_connection_check_interval='1s'", // Not on Windows servers.
-    `set local transaction_timeout='${options.transactionTimeoutMs}ms'`, // Since Postgres 17.
+    ['client_connection_check_interval', '1s'], // Not on Windows servers.
+    ['transaction_timeout', `${options.transactionTimeoutMs}ms`], // Since Postgres 17.
   ]
-  for (const setting of optional) {
+  for (const [name, value] of optional) {
+    const setting = `set local ${name}='${value}'`
     const known = await pool.query(`begin; ${setting}; rollback`).then(
       () => true,
       async () => false,
     )
-    if (known) settings.push(setting)
+    args.push(known ? `'${value}'` : 'null')
+    if (known) statements.push(setting)
     else await pool.query('rollback').catch(() => {})
   }
-  return settings.join('; ')
+  return { statements: statements.join('; '), args: args.join(',') }
 }

@@ -153,9 +153,8 @@ export class Resolver {
       if (results.at(-1)?.command !== 'COMMIT' || noticed.length > 0) return new Map()
       const rows = (results.find((result) => result.command === 'INSERT')?.rows ?? []) as Record<string, string>[]
       if (rows.length === 0) return new Map(keys.map((key) => [key, { state: 'notMine', nowMs: 0 }]))
-      return new Map(
-        rows.map((row) => [String(row['tx_id']), { state: row['state'] as MarkerState, nowMs: Number(row['now_ms']) }]),
-      )
+      const nowMs = Number((results.at(-2)?.rows[0] as { now_ms?: string } | undefined)?.now_ms)
+      return new Map(rows.map((row) => [String(row['tx_id']), { state: row['state'] as MarkerState, nowMs }]))
     } catch (error) {
       const state = sqlState(error)
       broken =
@@ -181,6 +180,6 @@ export class Resolver {
 ${SYNCHRONOUS_COMMIT};
 insert into ${schema.tx} as t (tx_id, state) select k, 'R' from unnest('{${keys.join(',')}}'::uuid[]) k, ${schema.domain}
 where domain_id='${domainId}' and ${AT_HOME} on conflict (tx_id) do update set checks=t.checks+1
-returning tx_id, state, extract(epoch from clock_timestamp())*1000 as now_ms; commit`
+returning tx_id, state; select extract(epoch from clock_timestamp())*1000 as now_ms; commit`
   }
 }

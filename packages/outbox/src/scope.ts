@@ -13,10 +13,11 @@ import { halfOf, isDelayed, recordMessage } from './message.ts'
 import { OutboxError, sqlState } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
 import { hasRowsOf, insertRows, letGoOfKeys } from './outbox-rows.ts'
+import type { Settings } from './probe.ts'
 import type { RowCap } from './row-cap.ts'
 import { Savepoints } from './savepoints.ts'
 import type { Schema } from './schema.ts'
-import { COMMIT_GUARD } from './schema.ts'
+import { COMMIT_GUARD, PLAIN_COMMIT_GUARD } from './schema.ts'
 import type { StatementTap } from './statement-tap.ts'
 import { joined } from './statement-tap.ts'
 
@@ -29,8 +30,7 @@ export interface ScopeContext {
   breakers: CircuitBreakers
   clock: Clock
   halfTimeoutMs: number
-  /** SET LOCAL statements of every transaction. */
-  settings: string
+  settings: Settings
   /** How long relays of other processes leave our fallback rows to us. */
   rowLeaseMs: number
   cap?: RowCap | undefined
@@ -71,11 +71,13 @@ export class TransactionScope {
   #unanswered = 0
   readonly #notices: string[] = []
   readonly #onNotice = (notice: { code?: string | undefined }): void => void this.#notices.push(notice.code ?? '')
-  readonly #attached: Promise<StatementTap>
   #tap: StatementTap | undefined
-  #onAttach: ((tap: StatementTap) => void) | undefined
+  /** Those who wait for the connection of a joined transaction. */
+  #onAttach: ((tap: StatementTap) => void)[] | undefined
   #marker: Promise<void> | undefined
   #xid = ''
+  /** synchronous_commit at BEGIN, where the marker came with it. */
+  #durability: string | undefined
   #open = true
   #useHalves = true
   #holdsKeys = false
@@ -86,17 +88,17 @@ export class TransactionScope {
     this.transactionId = transactionId
     this.#mode = mode
     this.isJoined = isJoined
-    let attach!: (tap: StatementTap) => void
-    this.#attached = new Promise((resolve) => (attach = resolve))
-    this.attach = (tap) => {
-      this.#tap = tap
-      this.#onAttach?.(tap)
-      attach(tap)
-    }
   }
 
   /** @param tap the connection, past what watches it */
-  readonly attach: (tap: StatementTap) => void
+  attach(tap: StatementTap): void {
+    this.#tap = tap
+    for (const attached of this.#onAttach ?? []) attached(tap)
+  }
+
+  #attached(): StatementTap | Promise<StatementTap> {
+    return this.#tap ?? new Promise((resolve) => (this.#onAttach ??= []).push(resolve))
+  }
 
   get isForwarded(): boolean {
     return this.rows.length > 0
@@ -104,7 +106,10 @@ export class TransactionScope {
 
   /** What travels with BEGIN: settings and, unless late, the marker; its acknowledgement comes before any half. */
   get opening(): string {
-    return this.#mode === 'eager' ? `${this.#context.settings}; ${this.#markerStatement()}` : this.#context.settings
+    const { settings, schema } = this.#context
+    if (this.#mode !== 'eager') return settings.statements
+    if (this.isJoined) return `${settings.statements}; ${this.#markerStatement()}`
+    return `select ${schema.mark}('${this.transactionId}',${settings.args}) as mark`
   }
 
   /** @param results of {@link opening} */
@@ -121,7 +126,8 @@ export class TransactionScope {
   }
 
   #noteMarker(results: QueryResult[]): void {
-    const row = (results.at(-1)?.rows[0] ?? {}) as { xid?: string; at_ms?: number | string }
+    const row = (results.at(-1)?.rows[0] ?? {}) as { xid?: string; at_ms?: number | string; mark?: string }
+    if (row.mark !== undefined) [row.xid, row.at_ms, this.#durability] = row.mark.split(' ') as [string, string, string]
     if (row.xid === undefined && this.isJoined)
       throw new OutboxError('OPTION_INVALID', 'the joined transaction is on another database than the outbox')
     if (row.xid === undefined) throw new OutboxError('DATABASE_UNAVAILABLE', 'the marker was not inserted')
@@ -135,7 +141,7 @@ export class TransactionScope {
    * turn later a ROLLBACK may be on the wire, and behind it the marker would be a transaction of its own, and committed.
    */
   async #requestMarker(tap: StatementTap): Promise<void> {
-    const asked = tap.send(`${this.#context.settings}; ${this.#markerStatement()}`)
+    const asked = tap.send(`${this.#context.settings.statements}; ${this.#markerStatement()}`)
     failpoints?.hit('P1')
     const results = await asked
     // No half has left yet, so the sweeper may have this marker.
@@ -180,7 +186,7 @@ export class TransactionScope {
 
   #markerAtAttach(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#onAttach = (tap) => this.#requestMarker(tap).then(resolve, reject)
+      ;(this.#onAttach ??= []).push((tap) => void this.#requestMarker(tap).then(resolve, reject))
     })
   }
 
@@ -222,7 +228,7 @@ export class TransactionScope {
       const topics = new Set(this.#recorded.map(({ topic }) => topic))
       this.#useHalves = !this.#recorded.some(isDelayed) && [...topics].every((topic) => breakers.allows(topic))
     }
-    const client = await this.#attached
+    const client = await this.#attached()
     const { schema } = this.#context
     await this.#marker
     if (!this.hasMarker) this.#noteMarker(await client.send(this.#markerStatement()))
@@ -253,7 +259,7 @@ export class TransactionScope {
   async #fallBack(): Promise<void> {
     const { schema, rowLeaseMs, cap, breakers } = this.#context
     cap?.add(this.#recorded.length)
-    const client = await this.#attached
+    const client = await this.#attached()
     if (this.#holdsKeys) await letGoOfKeys(client)
     // No half was sent: nothing to flag.
     if (this.#pending.length > 0) {
@@ -267,16 +273,21 @@ export class TransactionScope {
 
   /** COMMIT; never throws. `error` is what the database or the connection said, `result` what COMMIT was answered. */
   async commit(text: string): Promise<{ outcome: CommitOutcome; error?: unknown; result?: QueryResult }> {
-    const tap = await this.#attached
+    const tap = await this.#attached()
     const { client } = tap
     client.on('notice', this.#onNotice)
     try {
-      const committing = tap.send(joined(COMMIT_GUARD, text))
+      const isPlain = this.#canCommitPlainly(tap)
+      const committing = tap.send(joined(isPlain ? PLAIN_COMMIT_GUARD : COMMIT_GUARD, text))
       if (failpoints !== undefined) await this.#hitWhileCommitting(committing)
       const results = await committing
       failpoints?.hit('P10')
       const result = results.at(-1)
-      const outcome = outcomeOfTag(result?.command ?? '', this.#notices, this.#isSame(results))
+      const outcome = outcomeOfTag(
+        result?.command ?? '',
+        this.#notices,
+        isPlain ? tap.ends <= 1 : this.#isSame(results),
+      )
       return { outcome, ...(result === undefined ? {} : { result }) }
     } catch (error) {
       // A statement in front of COMMIT failed: the transaction is still open.
@@ -296,6 +307,11 @@ export class TransactionScope {
       await new Promise<void>((resolve) => clock.soon(resolve))
       failpoints?.hit(point)
     }
+  }
+
+  /** Whether it is still ours, the tags on the wire tell; `remote_apply` must not be lowered to `on`. */
+  #canCommitPlainly({ seesEnds, setsDurability }: StatementTap): boolean {
+    return seesEnds && !setsDurability && this.#durability !== undefined && this.#durability !== 'remote_apply'
   }
 
   /** False when somebody ended our transaction inside the callback and began another one. */

@@ -4,6 +4,8 @@ import type { Decision, EndOutcome, Half, HalfSender } from './half-sender.ts'
 import { messageOf } from './outbox-error.ts'
 
 const RETRY_MS = [200, 1_000, 3_000]
+/** Calls under way: an END that waited for the answer to another one would be late by a round trip and a sync of the broker's disk. */
+const CALLS_MAX = 4
 
 interface Settlement {
   readonly transactionId: string
@@ -29,7 +31,9 @@ export interface SettlerOptions {
 export class Settler {
   readonly #options: SettlerOptions
   #queue: Settlement[] = []
-  #running: Promise<void> | undefined
+  #isScheduled = false
+  #calls = 0
+  #idle: (() => void)[] = []
   #closed = false
 
   constructor(options: SettlerOptions) {
@@ -47,19 +51,32 @@ export class Settler {
 
   #enqueue(settlement: Settlement): void {
     this.#queue.push(settlement)
-    this.#running ??= this.#run().finally(() => (this.#running = undefined))
+    this.#schedule()
   }
 
-  async #run(): Promise<void> {
-    // One turn later: transactions whose COMMITs were answered by the same read share the call.
-    await new Promise<void>((resolve) => this.#options.clock.soon(resolve))
-    while (this.#queue.length > 0) {
-      const batch = this.#queue
-      this.#queue = []
-      await this.#end(batch)
-    }
+  /** One turn later: transactions whose COMMITs were answered by the same read share the call. */
+  #schedule(): void {
+    if (this.#isScheduled || this.#calls >= CALLS_MAX) return
+    this.#isScheduled = true
+    this.#options.clock.soon(() => this.#flush())
   }
 
+  #flush(): void {
+    this.#isScheduled = false
+    const batch = this.#queue
+    this.#queue = []
+    this.#calls++
+    const ended = (): void => this.#ended()
+    this.#end(batch).then(ended, ended)
+  }
+
+  #ended(): void {
+    this.#calls--
+    if (this.#queue.length > 0) this.#schedule()
+    else if (this.#calls === 0 && !this.#isScheduled) for (const done of this.#idle.splice(0)) done()
+  }
+
+  /** Never rejects. */
   async #end(batch: readonly Settlement[]): Promise<void> {
     try {
       const ends = batch.flatMap(({ halves, decision }) => halves.map((half) => ({ half, decision })))
@@ -102,6 +119,6 @@ export class Settler {
   /** Sends what is queued; no retries from now on. Never rejects. */
   async close(): Promise<void> {
     this.#closed = true
-    while (this.#running !== undefined) await this.#running
+    if (this.#queue.length > 0 || this.#calls > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 }

@@ -3,11 +3,17 @@ import type { Control } from './control-statement.ts'
 import { controlOf } from './control-statement.ts'
 import type { QueryClient, Results } from './database.ts'
 
+const durability = /synchronous_commit/i
+
 /** @returns what the one who issued the statement gets to see of it */
 export type OnControl = (control: Control, text: string) => Promise<QueryResult>
 
 type Callback = (error: unknown, result?: QueryResult) => void
 type Query = (config: unknown, values?: unknown, callback?: Callback) => unknown
+type CompletionSource = {
+  on(event: 'commandComplete', listener: (message: { text?: string }) => void): unknown
+  off(event: 'commandComplete', listener: (message: { text?: string }) => void): unknown
+}
 type Queried = Omit<ClientBase, 'query'> & { query: Query }
 
 /**
@@ -19,6 +25,15 @@ export class StatementTap implements QueryClient {
   readonly #onControl: OnControl
   readonly #query: Query
   readonly #wasOwn: boolean
+  /** Where pg tells of every command that is complete, whoever issued it; libpq's bindings have none. */
+  readonly #completions: CompletionSource | undefined
+  /**
+   * Commands of this connection after which there is no transaction, or another one: COMMIT, ROLLBACK, PREPARE TRANSACTION, by
+   * their tags on the wire. ROLLBACK TO has the tag of ROLLBACK and is taken off where it is issued.
+   */
+  ends = 0
+  /** A statement has spoken of synchronous_commit. */
+  setsDurability = false
   #tapped: Query | undefined
 
   constructor(client: ClientBase, onControl: OnControl) {
@@ -29,10 +44,23 @@ export class StatementTap implements QueryClient {
     this.#query = queried.query
     this.#tapped = (config, values, callback) => this.#intercept(config, values, callback)
     queried.query = this.#tapped
+    const { connection } = client as unknown as { connection?: CompletionSource }
+    if (typeof connection?.on === 'function') this.#completions = connection
+    this.#completions?.on('commandComplete', this.#onComplete)
+  }
+
+  readonly #onComplete = ({ text }: { text?: string }): void => {
+    if (text === 'COMMIT' || text === 'ROLLBACK' || text === 'PREPARE TRANSACTION') this.ends++
+  }
+
+  /** {@link ends} can be relied on. */
+  get seesEnds(): boolean {
+    return this.#completions !== undefined
   }
 
   #intercept(config: unknown, values?: unknown, callback?: Callback): unknown {
     const text = typeof config === 'string' ? config : (config as { text?: unknown } | null)?.text
+    if (typeof text === 'string' && durability.test(text)) this.setsDurability = true
     const isCursor = typeof (config as { submit?: unknown } | null)?.submit === 'function'
     const control = typeof text === 'string' && !isCursor ? controlOf(text) : undefined
     if (control === undefined) return this.#query.call(this.client, config, values, callback)
@@ -59,9 +87,8 @@ export class StatementTap implements QueryClient {
   }
 
   /** Several statements in one round trip. @returns a result for each */
-  async send(text: string): Promise<QueryResult[]> {
-    const results = await this.query(text)
-    return Array.isArray(results) ? results : [results]
+  send(text: string): Promise<QueryResult[]> {
+    return this.query(text).then((results) => (Array.isArray(results) ? results : [results]))
   }
 
   /** The statement alone. */
@@ -71,6 +98,7 @@ export class StatementTap implements QueryClient {
 
   detach(): void {
     const queried = this.client as unknown as Queried & { query?: Query }
+    this.#completions?.off('commandComplete', this.#onComplete)
     if (this.#tapped === undefined || queried.query !== this.#tapped) return
     this.#tapped = undefined
     if (this.#wasOwn) queried.query = this.#query

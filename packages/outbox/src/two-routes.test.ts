@@ -27,6 +27,7 @@ test.each(['eager', 'late'] as const)(
   'with one of two brokers dead (%s), transactions to the living one keep the half path, those to the other take the table at once',
   async (mode) => {
     const { world, outbox } = await start({ mode, relayIntervalMs: 60_000 })
+    const startedAt = performance.now()
     for (let n = 0; n < 3; n++) await send(outbox, 'dead', `d${n}`)
     expect(outbox.stats()).toMatchObject({ circuitOpen: true, circuitsOpen: ['topic dead'], fallbacks: 3 })
     const [tried, halves] = [tries(world, 'dead'), world.broker.halves.length]
@@ -34,8 +35,9 @@ test.each(['eager', 'late'] as const)(
       await send(outbox, 'alive', `a${n}`)
       await send(outbox, 'dead', `e${n}`)
     }
-    // Nobody has waited for the dead one.
-    expect(tries(world, 'dead')).toBe(tried)
+    // Nobody has waited for the dead one, but for a probe, no two of which are closer than a second.
+    const probes = tries(world, 'dead') - tried
+    expect(probes).toBeLessThanOrEqual(Math.floor((performance.now() - startedAt) / 1_000))
     expect(world.broker.halves.length - halves).toBe(20)
     expect(outbox.stats()).toMatchObject({ fallbacks: 23, committed: 43 })
     await expect.poll(() => world.delivered().length).toBe(20)

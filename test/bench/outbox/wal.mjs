@@ -1,5 +1,7 @@
 // What a message adds to the write-ahead log of a transaction, marker, its deletion and all, at two sizes of its body. No clock
 // is involved: bytes are bytes on a busy machine too.
+import { systemClock } from '../../../packages/client/dist/index.js'
+import { newTransactionId } from '../../../packages/outbox/dist/transaction-id.js'
 import { figure, round } from './numbers.mjs'
 import { drivers, startOutbox } from './transactions.mjs'
 
@@ -29,6 +31,14 @@ async function settled(outbox) {
   }
 }
 
+/** The same deletion the outbox makes, alone: what is left of the difference is the transaction's own. */
+async function deletionOf(pool, count) {
+  const keys = Array.from({ length: count }, () => newTransactionId(systemClock))
+  await pool.query('insert into tandem.tx (tx_id) select unnest($1::uuid[])', [keys])
+  const bytes = await walOf(pool, () => pool.query('delete from tandem.tx where tx_id = any($1::uuid[])', [keys]))
+  return bytes / count
+}
+
 export async function wal(world, { smoke }) {
   const count = smoke ? 50 : 2_000
   const { open, bare, half } = drivers.pg
@@ -47,12 +57,17 @@ export async function wal(world, { smoke }) {
       const body = Buffer.alloc(bytes, 'x')
       await times(WARM_UP, () => bare(database))
       await withMarkers(body, WARM_UP)()
-      const perBare = (await walOf(database, () => times(count, () => bare(database)))) / count
+      // Before and after: the tables of the application fill up meanwhile.
+      const bareOnce = () => walOf(database, () => times(count, () => bare(database)))
+      const bareBefore = await bareOnce()
       const perHalf = (await walOf(database, withMarkers(body, count))) / count
+      const perBare = (bareBefore + (await bareOnce())) / 2 / count
+      const perDeletion = await deletionOf(database, count)
       figures.push(
         figure(`WAL above bare, body of ${bytes} bytes`, perHalf - perBare, 180, 'at most', {
           ours: `${round(perHalf, 0)} B`,
           other: `${round(perBare, 0)} B`,
+          notes: `the marker's deletion is ${round(perDeletion, 0)} B of it, the transaction itself writes ${round(perHalf - perBare - perDeletion, 0)} B more than bare`,
         }),
       )
     }
