@@ -82,7 +82,7 @@ const ORDER = 'broker/src/transaction/group-order'
 export const orderSteps: readonly Step<OrderState, OrderRules>[] = [
   {
     name: 'half leaves before the lock is there',
-    source: [`${OUTBOX}/scope.ts`, "if (this.#mode === 'eager' && this.#useHalves"],
+    source: [`${OUTBOX}/scope.ts`, "if (this.#mode === 'eager' && this.#usesHalves"],
     next: each((state, who, { isLate }) =>
       !isLate && phaseOf(state, who) === '-' ? withPhase({ ...state, wire: state.wire + who }, who, 'b') : undefined,
     ),
