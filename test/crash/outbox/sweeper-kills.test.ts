@@ -45,13 +45,16 @@ test.each(['G0', 'G1', 'G2'])(
     const here = await world()
     here.start(`${point}:kill@2`, 'pg', 'k', 250, sweeping)
     expect(await answering(here, here.ended())).toBe('SIGKILL')
-    here.start(`${point}:stop@2`, 'pg', 's', 250, sweeping)
-    await answering(here, here.stopped())
-    // Check-backs in between; and ENDs, when it goes on.
-    await here.ask()
+    // In between others answer for its halves; ENDs go out when it goes on. A deletion on its way is past all that.
+    if (point !== 'G2') {
+      here.start(`${point}:stop@2`, 'pg', 's', 250, sweeping)
+      await answering(here, here.stopped())
+      await here.ask()
+      here.broker.loseEnds = false
+      here.continue()
+      expect(await here.ended()).toBe('0')
+    }
     here.broker.loseEnds = false
-    here.continue()
-    expect(await here.ended()).toBe('0')
     const { orders } = await here.settle()
     expect(orders).toBeGreaterThan(0)
   },
