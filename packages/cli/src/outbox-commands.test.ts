@@ -63,6 +63,19 @@ test('the doctor prints what it found, fails on an error, and gives programs nam
   expect(await tandem('outbox', 'doctor', '--schema', 'a;b')).toMatchObject({ code: 2 })
 })
 
+test('the doctor names a copy and the command that gives it a domain of its own', async () => {
+  const domain = async (): Promise<string> =>
+    String((await pool.query('select domain_id as value from tandem.domain')).rows[0].value)
+  const before = await domain()
+  await pool.query('update tandem.domain set database_oid = 1')
+  expect((await tandem('outbox', 'doctor')).out).toMatch(/error +clone .*tandem outbox migrate --new-domain/)
+  expect(await tandem('outbox', 'migrate', '--adopt-cluster', '--new-domain')).not.toMatchObject({ code: 0 })
+  expect(await domain()).toBe(before)
+  expect(await tandem('outbox', 'migrate', '--new-domain')).toMatchObject({ code: 0 })
+  expect(await domain()).not.toBe(before)
+  expect((await tandem('outbox', 'doctor')).out).not.toContain('clone')
+})
+
 test('status names nobody whose transaction is young', async () => {
   const holder = await pool.connect()
   await holder.query('begin isolation level repeatable read; select 1 from tandem.tx')

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestDatabase } from '@tandemmq/testing/database'
 import { PostgresCluster } from '@tandemmq/testing/postgres-cluster'
@@ -74,7 +75,7 @@ describe.each(Object.keys(drivers))('%s', (name) => {
     expect([await world.orders(), world.delivered()]).toEqual([['b'], []])
   })
 
-  test('C9: a COMMIT answered with tag ROLLBACK is no success, with or without messages', async () => {
+  test('C9: a COMMIT after a swallowed error is no success, with or without messages', async () => {
     const outbox = await world.outbox()
     for (const mode of ['eager', 'late'] as const) {
       const swallowed = outbox.transaction((trx) => driver.fail(trx).catch(() => {}), { mode })
@@ -186,7 +187,7 @@ describe.each(Object.keys(drivers))('%s', (name) => {
     expect([await world.orders(), world.delivered()]).toEqual([['o-1'], ['o-1']])
   })
 
-  test('S3: who prepares inside the callback reads that COMMIT PREPARED decides, and by which name to find it', async () => {
+  test('S3: who prepares inside the callback reads that COMMIT PREPARED decides', async () => {
     const outbox = await world.outbox()
     const prepared = place(outbox, 'o-1', "prepare transaction 'two'")
     await expect(prepared).rejects.toThrow('the callback prepared the transaction: COMMIT PREPARED decides')
@@ -257,6 +258,30 @@ describe.each(Object.keys(drivers))('%s', (name) => {
     expect([await world.orders(), world.delivered()]).toEqual([[], []])
     expect(world.broker.halves.map((half) => half.fate)).toEqual(['rolledBack'])
   })
+})
+
+test('C9: a COMMIT answered with tag ROLLBACK and no error is no success, and its message is rolled back', async () => {
+  const world = new World(await startTestDatabase({ prepare }), drivers['pg'] as Driver)
+  const database = new pg.Pool({ connectionString: world.db.url, max: 2 })
+  // An error that was swallowed is found before COMMIT; here nothing but the tag tells.
+  database.on('connect', (client) => {
+    const query = client.query.bind(client) as (text: unknown, ...rest: unknown[]) => unknown
+    const turned = (text: unknown, ...rest: unknown[]): unknown =>
+      query(typeof text === 'string' ? text.replace(/; commit$/i, '; rollback') : text, ...rest)
+    Object.assign(client, { query: turned })
+  })
+  const outbox = await world.outbox({ database })
+  const turned = outbox.transaction(async (trx, messages) => {
+    await (trx as unknown as pg.PoolClient).query("insert into orders values ('o-1')")
+    messages.send({ topic: 'orders', body: 'o-1' })
+  })
+  await expect(turned).rejects.toMatchObject({ code: 'TRANSACTION_ROLLED_BACK' })
+  await expect.poll(() => world.broker.halves.map((half) => half.fate)).toEqual(['rolledBack'])
+  expect(outbox.stats()).toMatchObject({ inDoubt: 0, rolledBack: 1, committed: 0 })
+  await world.quiesce()
+  expect([await world.orders(), world.delivered()]).toEqual([[], []])
+  await database.end()
+  await world.close()
 })
 
 test('S3: who joined and prepares reads the answer of Postgres; messages are over, COMMIT PREPARED delivers them', async () => {

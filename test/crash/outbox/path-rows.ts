@@ -40,7 +40,8 @@ export const pathRows: readonly PathRow[] = [
     id: 'C9',
     tests: [
       [outbox('in-doubt'), 'C9: a serialization failure at COMMIT rejects'],
-      [outbox('in-doubt'), 'C9: a COMMIT answered with tag ROLLBACK is no success'],
+      [outbox('in-doubt'), 'C9: a COMMIT answered with tag ROLLBACK and no error is no success'],
+      [outbox('in-doubt'), 'C9: a COMMIT after a swallowed error is no success'],
       [outbox('outbox'), 'a deferred constraint that fails at COMMIT rejects with its SQLSTATE'],
     ],
   },

@@ -31,16 +31,11 @@ async function world(): Promise<OutboxWorld> {
 
 /** Until then somebody answers for halves of the process: those markers may go, the others may not. */
 async function answering<T>(here: OutboxWorld, until: Promise<T>): Promise<T> {
-  const over = until.then(
-    (value) => ({ value }),
-    (error: unknown) => ({ error }),
-  )
+  const over = until.then((value) => ({ value }))
   for (;;) {
     await here.ask()
-    const ended = await Promise.race([over, pause(20)])
-    if (ended === undefined) continue
-    if ('error' in ended) throw ended.error
-    return ended.value
+    const found = await Promise.race([over, pause(20)])
+    if (found !== undefined) return found.value
   }
 }
 
@@ -50,13 +45,16 @@ test.each(['G0', 'G1', 'G2'])(
     const here = await world()
     here.start(`${point}:kill@2`, 'pg', 'k', 250, sweeping)
     expect(await answering(here, here.ended())).toBe('SIGKILL')
-    here.start(`${point}:stop@2`, 'pg', 's', 250, sweeping)
-    await answering(here, here.stopped())
-    // Check-backs in between; and ENDs, when it goes on.
-    await here.ask()
+    // In between others answer for its halves; ENDs go out when it goes on. A deletion on its way is past all that.
+    if (point !== 'G2') {
+      here.start(`${point}:stop@2`, 'pg', 's', 250, sweeping)
+      await answering(here, here.stopped())
+      await here.ask()
+      here.broker.loseEnds = false
+      here.continue()
+      expect(await here.ended()).toBe('0')
+    }
     here.broker.loseEnds = false
-    here.continue()
-    expect(await here.ended()).toBe('0')
     const { orders } = await here.settle()
     expect(orders).toBeGreaterThan(0)
   },
