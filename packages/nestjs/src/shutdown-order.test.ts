@@ -187,13 +187,12 @@ test.each([
     running.transport.status.subscribe((status) => (isDraining ||= status === 'draining'))
     const ending = end(running)
     await expect.poll(() => isDraining).toBe(true)
-    await lateMessage('handled')
-    gates.get('handler')?.()
     if (!isAlone) {
       await expect.poll(() => running.app.get(TandemListeners, { strict: false }).isEnding).toBe(true)
       await lateMessage('listened')
-      gates.get('listener')?.()
     }
+    await lateMessage('handled')
+    for (const release of gates.values()) release()
     await ending
 
     expect(steps.filter(isWork).toSorted()).toEqual(
