@@ -1,5 +1,5 @@
 // Runs every benchmark of this folder against the built packages: `--smoke` tiny, otherwise in full; names select some.
-// Prints a table and, with `--json`, one JSON line per figure. Figures are for comparing within one run: the machine is noisy.
+// Prints a line for each, as JSON with `--json`. Figures are for comparing within one run: the machine is noisy.
 import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -11,7 +11,13 @@ const { values, positionals } = parseArgs({
 const folder = fileURLToPath(new URL('.', import.meta.url))
 const files = (await readdir(folder)).filter((name) => name.endsWith('.bench.mjs')).sort()
 const size = values.smoke ? 'smoke' : 'full'
-const rows = []
+let rows = 0
+
+/** @param {Record<string, unknown>} figures */
+const inWords = (figures) =>
+  Object.entries(figures)
+    .map(([name, value]) => `${name} ${typeof value === 'object' ? JSON.stringify(value) : value}`)
+    .join(', ')
 
 for (const file of files) {
   const { benchmarks } = await import(`${folder}${file}`)
@@ -19,9 +25,9 @@ for (const file of files) {
     if (positionals.length > 0 && !positionals.some((part) => `${file} ${name}`.includes(part))) continue
     const count = messages[size]
     const figures = await run(count)
-    rows.push({ name, messages: count, ...figures })
-    if (values.json) console.log(JSON.stringify(rows.at(-1)))
+    rows++
+    console.log(values.json ? JSON.stringify({ name, messages: count, ...figures }) : `${name} (${count}): ${inWords(figures)}`)
   }
 }
-if (!values.json) console.table(Object.fromEntries(rows.map(({ name, ...figures }) => [name, figures])))
-process.exit(0)
+if (rows === 0) console.error(`no benchmark is called ${positionals.join(' or ')}`)
+process.exit(rows === 0 ? 1 : 0)

@@ -13,6 +13,7 @@ interface Waiting {
   invisibleMs: number
   attempts: number
   tag: string
+  properties: Record<string, string>
   state: 'here' | 'acked'
 }
 
@@ -27,9 +28,12 @@ export class FakeLeases {
   /** Acknowledgements and changes with a receipt that is no longer the newest. */
   stale = 0
   isBatchKnown = true
+  /** A repeat of an attempt ends the question that waits, as on TandemMQ; a stock broker holds both. */
+  endsRepeated = true
   readonly #fake: FakeBroker
   readonly #topic: string
   readonly #parked = new Set<() => void>()
+  readonly #byAttempt = new Map<string, () => void>()
 
   constructor(fake: FakeBroker, topic: string) {
     this.#fake = fake
@@ -37,21 +41,32 @@ export class FakeLeases {
     fake
       .on(RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, () => ({ code: 26 }))
       .on(RequestCode.POP_MESSAGE, (request, connection) => {
+        const holdMs = Number(request.extFields['pollTime'])
+        const attempt = request.extFields['attemptId'] ?? ''
+        if (this.endsRepeated) this.#byAttempt.get(attempt)?.()
+        // Asked too long ago to be waited for; a broker reckons that by its own clock.
+        if (request.extFields['bornTime'] === '0') return { code: 210, extFields: this.#fields(request, []) }
         const found = this.#pop(request)
         if (found !== undefined) return found
-        const holdMs = Number(request.extFields['pollTime'])
+        const leave = (): void => {
+          this.#parked.delete(again)
+          this.#byAttempt.delete(attempt)
+          timer.cancel()
+        }
         const again = (): void => {
+          if (connection.isOpen === false) return leave()
           const late = this.#pop(request)
           if (late === undefined) return
-          this.#parked.delete(again)
-          timer.cancel()
+          leave()
           connection.reply(request, late)
         }
-        const timer = fake.where.clock.setTimer(holdMs, () => {
-          this.#parked.delete(again)
+        const giveUp = (): void => {
+          leave()
           connection.reply(request, { code: 210, extFields: this.#fields(request, []) })
-        })
+        }
+        const timer = fake.where.clock.setTimer(holdMs, giveUp)
         this.#parked.add(again)
+        this.#byAttempt.set(attempt, giveUp)
         return undefined
       })
       .on(RequestCode.ACK_MESSAGE, ({ extFields }) => {
@@ -63,11 +78,12 @@ export class FakeLeases {
       .on(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, ({ extFields }) => this.#change(extFields))
   }
 
-  put(body: string, options: { queueId?: number; tag?: string } = {}): void {
+  put(body: string, options: { queueId?: number; tag?: string; properties?: Record<string, string> } = {}): void {
     const queueId = options.queueId ?? 0
     const offset = this.messages.filter((one) => one.queueId === queueId).length
     const rest = { visibleAt: 0, popTime: 0, startOffset: 0, invisibleMs: 0, attempts: 0, state: 'here' as const }
-    this.messages.push({ queueId, offset, body, tag: options.tag ?? '', ...rest })
+    const { tag = '', properties = {} } = options
+    this.messages.push({ queueId, offset, body, tag, properties, ...rest })
     this.#wake()
   }
 
@@ -102,14 +118,14 @@ export class FakeLeases {
       code: 0,
       extFields: this.#fields(request, taken),
       body: Buffer.concat(
-        taken.map(({ queueId, offset, body, attempts, tag }) =>
+        taken.map(({ queueId, offset, body, attempts, tag, properties }) =>
           recordOf({
             topic: this.#topic,
             queueId,
             queueOffset: offset,
             body,
             reconsumeTimes: attempts - 1,
-            properties: { UNIQ_KEY: `id-${body}`, ...(tag === '' ? {} : { TAGS: tag }) },
+            properties: { UNIQ_KEY: `id-${body}`, ...(tag === '' ? {} : { TAGS: tag }), ...properties },
           }),
         ),
       ),

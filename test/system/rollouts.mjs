@@ -1,6 +1,7 @@
 // Rolls a Nest application out again and again under load: SIGTERM to the older of two processes, a new one at the same moment.
 // Says what was delivered again after its handler had finished, what was lost, the longest stop and the longest way of a message.
-// Usage: node test/system/rollouts.mjs [--rollouts 20] [--perSecond 400] [--workMs 60]; prints a table, last line JSON.
+// Usage: node test/system/rollouts.mjs [--rollouts 20] [--perSecond 400] [--workMs 60] [--settleMs 120000]; prints a table, last line JSON.
+// `--settleMs`: what is not handled so long after the load is lost.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -16,9 +17,15 @@ const { values } = parseArgs({
     rollouts: { type: 'string', default: '20' },
     perSecond: { type: 'string', default: '400' },
     workMs: { type: 'string', default: '60' },
+    settleMs: { type: 'string', default: '120000' },
   },
 })
-const [rollouts, perSecond, workMsMax] = [values.rollouts, values.perSecond, values.workMs].map(Number)
+const {
+  rollouts,
+  perSecond,
+  workMs: workMsMax,
+  settleMs,
+} = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]))
 const groups = ['billing', 'ledger', 'stock']
 const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'tandemmq-rollouts-'))
@@ -125,7 +132,7 @@ try {
   }
   await load.end()
   const isAll = () => [...finished().values()].every((bodies) => bodies.size === load.sentAt.size)
-  await until(isAll, 'every message handled by every group').catch((error) => console.error(error.message))
+  await until(isAll, 'every message handled by every group', settleMs).catch((error) => console.error(error.message))
   for (const { child } of running) stops.push(Math.round(await stop(child)))
   const report = { rollouts, sent: load.sentAt.size, longestStopMs: Math.max(...stops), groups: {} }
   for (const [group, bodies] of finished()) {

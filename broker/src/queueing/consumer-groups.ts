@@ -37,6 +37,8 @@ export class ConsumerGroups {
   readonly #notices: MembershipNotices
   /** Set by who keeps something for a member: it has left, and nobody waits for it. */
   onGone: (group: string, clientId: string) => void = () => {}
+  /** Set by who holds questions of members: one says that it leaves, on this connection. */
+  onFarewell: (group: string, connection: Connection) => void = () => {}
   #stored: Promise<void> = Promise.resolve()
 
   /**
@@ -200,6 +202,7 @@ export class ConsumerGroups {
 
   unregister(group: string, connection: Connection): void {
     this.#members.remove(group, connection.id)
+    this.onFarewell(group, connection)
   }
 
   connectionClosed(connection: Connection): void {

@@ -192,20 +192,24 @@ test('a message that cannot become a dead letter is not acknowledged and comes a
 })
 
 test.each([
-  [4, 'handled', 1, 0],
-  [5, 'handled: the first time it may not have reached a handler', 1, 0],
-  [6, 'a dead letter without a handler', 0, 1],
-])('of 5 attempts, a message delivered %d times without an end is %s', async (attempts, _what, handled, dead) => {
-  leases.put('poison')
-  const [message] = leases.messages
-  if (message !== undefined) message.attempts = attempts
-  let calls = 0
-  await started(() => void calls++, { attemptsMax: 5 })
-  await w.clock.advance(1_000)
-  expect(calls).toBe(handled)
-  expect(fake.asked(RequestCode.SEND_MESSAGE_V2)).toHaveLength(dead)
-  expect(leases.acked).toEqual(['poison'])
-})
+  [4, 'handled', {}, 1, 0],
+  [5, 'a dead letter', {}, 0, 1],
+  [5, 'handled if the first time it may not have reached a handler', { TANDEM_FIRST_UNSEEN: 'true' }, 1, 0],
+  [6, 'a dead letter in any case', { TANDEM_FIRST_UNSEEN: 'true' }, 0, 1],
+])(
+  'of 5 attempts, a message delivered %d times without an end is %s',
+  async (attempts, _what, properties, handled, dead) => {
+    leases.put('poison', { properties })
+    const [message] = leases.messages
+    if (message !== undefined) message.attempts = attempts
+    let calls = 0
+    await started(() => void calls++, { attemptsMax: 5 })
+    await w.clock.advance(1_000)
+    expect(calls).toBe(handled)
+    expect(fake.asked(RequestCode.SEND_MESSAGE_V2)).toHaveLength(dead)
+    expect(leases.acked).toEqual(['poison'])
+  },
+)
 
 test('a failed handler is told to the broker as an attempt that began', async () => {
   leases.put('a')

@@ -1,7 +1,9 @@
-import { isRetryTopic } from '@tandemmq/protocol'
+import { isRetryTopic, PropertyName } from '@tandemmq/protocol'
+import { sleep } from '@tandemmq/remoting'
 import { AckBatcher } from './ack-batcher.ts'
 import { groupConfig, settingsOfConfig } from './admin-groups.ts'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
+import type { ConsumedMessage } from './consumed-message.ts'
 import type { Consumption, ConsumptionPort, PopSource } from './consumption.ts'
 import { HandlerRunner } from './handler-runner.ts'
 import type { Lease } from './lease.ts'
@@ -16,6 +18,9 @@ import type { TopicRoute } from './route.ts'
 import { Rounds } from './rounds.ts'
 import { StartOffsets } from './start-offsets.ts'
 import type { Subscription } from './subscription.ts'
+
+/** For answers to questions that a broker goes on holding though they were withdrawn: a stock one. */
+const LAST_ANSWERS_MS = 500
 
 /**
  * Mode `lease`: RocketMQ 5 POP (remoting.md 2B-POP, broker.md 6). Every member asks every broker of a topic for messages of any of
@@ -33,6 +38,7 @@ export class LeaseConsumer implements Consumption {
   #isOrdered: boolean
   #isOrderOpen: boolean
   #isStopped = false
+  #lastAnswers: Promise<unknown> = Promise.resolve()
 
   constructor(port: ConsumptionPort) {
     const { core, group, settings } = port
@@ -98,11 +104,15 @@ export class LeaseConsumer implements Consumption {
 
   stopFetching(): void {
     this.#isStopped = true
-    for (const source of this.#sources.values()) this.#stop(source)
+    const sources = [...this.#sources.values()]
+    for (const source of sources) this.#stop(source)
+    if (sources.length > 0) this.#lastAnswers = this.#answersOf(sources)
   }
 
   async giveBack(): Promise<void> {
     await this.#rounds.stop()
+    // What they bring is given back too.
+    await this.#lastAnswers
     this.#keeper.stop()
     // Their handlers still run; nobody waits for them any more.
     for (const lease of this.#keeper.held) this.#settler.giveBack(lease, HAND_BACK_MS)
@@ -215,6 +225,13 @@ export class LeaseConsumer implements Consumption {
     source.start()
   }
 
+  async #answersOf(sources: readonly LeaseSource[]): Promise<void> {
+    const enough = new AbortController()
+    const ended = Promise.all(sources.map((source) => source.ended)).finally(() => enough.abort())
+    const { clock } = this.#port.core
+    await Promise.race([ended, sleep(clock, LAST_ANSWERS_MS, enough.signal).catch(() => undefined)])
+  }
+
   #stop(source: LeaseSource): void {
     for (const lease of source.stop()) this.#settler.giveBack(lease, HAND_BACK_MS)
   }
@@ -250,13 +267,18 @@ export class LeaseConsumer implements Consumption {
     lease.origin.bytes += message.storedBytes
     this.#port.budget.take(message.storedBytes)
     this.#keeper.hold(lease)
-    // The first delivery counts though nobody may have begun with it; of those after it, each began.
-    const begun = message.attempt - 2
-    if (settings.isBlocking || begun < this.#port.attempts.max) return true
+    const before = message.attempt - 1
+    const { max } = this.#port.attempts
+    if (settings.isBlocking || before < max || (before === max && this.#isFirstUnseen(message))) return true
     this.#settler
-      .bury(lease, `${begun} deliveries began and none ended`)
+      .bury(lease, `${before} deliveries and none ended`)
       .catch((error: unknown) => this.#port.core.logger.error(`settling failed: ${messageOf(error)}`, error))
     return false
+  }
+
+  /** Whether the first delivery counts though it may have reached no handler; of those after it each began. Of what comes in order nobody knows. */
+  #isFirstUnseen({ properties }: ConsumedMessage): boolean {
+    return this.#isOrdered || properties[PropertyName.FIRST_UNSEEN] !== undefined
   }
 
   /** Nobody here wants the message, or it is no longer ours. */

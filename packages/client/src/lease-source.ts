@@ -41,6 +41,7 @@ const NOT_HELD_PAUSE_MS = 100
 /** Below that, clocks count as equal: an answer takes a while. */
 const SKEW_MS_MIN = 1_000
 const ATTEMPT_ID_BYTES = 12
+const LONG_AGO = 0
 /** Lanes beyond it are looked through for ones nobody needs. */
 const LANES_MAX = 256
 
@@ -56,6 +57,7 @@ export class LeaseSource implements PopSource, LeaseOrigin {
   readonly #lanes = new Map<string, LeaseLane>()
   readonly #stopping = new AbortController()
   #attemptId = ''
+  #ended: Promise<void> = Promise.resolve()
   /** Broker's clock less ours: the broker judges by its own whether a question has waited long enough. */
   #skewMs = 0
   readonly #leaseClock = new LeaseClock()
@@ -67,8 +69,13 @@ export class LeaseSource implements PopSource, LeaseOrigin {
     this.queue = { topic, brokerName, queueId: -1 }
   }
 
+  /** Resolves when a source that was stopped has the answer to its last question. */
+  get ended(): Promise<void> {
+    return this.#ended
+  }
+
   start(): void {
-    this.#loop().catch((error: unknown) =>
+    this.#ended = this.#loop().catch((error: unknown) =>
       this.#port.core.logger.error(`asking for ${this.queue.topic} ended: ${messageOf(error)}`),
     )
   }
@@ -78,6 +85,7 @@ export class LeaseSource implements PopSource, LeaseOrigin {
     this.isStopped = true
     this.#stopping.abort()
     this.#port.budget.wakeAll()
+    this.#withdraw()
     return [...this.#lanes.values()].flatMap((lane) => lane.takeAll())
   }
 
@@ -136,24 +144,33 @@ export class LeaseSource implements PopSource, LeaseOrigin {
   }
 
   #pop(messagesMax: number, holdMs: number): Promise<PopAnswer> {
+    const { core } = this.#port
+    if (this.#attemptId === '') this.#attemptId = core.clock.randomBytes(ATTEMPT_ID_BYTES).toString('hex')
+    // Never aborted: an answer nobody reads would be messages nobody gets until their leases run out.
+    return this.#ask(messagesMax, holdMs, Math.floor(core.clock.now() + this.#skewMs))
+  }
+
+  /**
+   * Whoever stores the next message must not find us waiting for it. The question again, asked long ago: the broker sees that nobody
+   * waits for that, gives nothing, and ends the older one for it. A stock broker answers it so too, and holds the older one.
+   */
+  #withdraw(): void {
+    const { core } = this.#port
+    const address = core.routes.addressOf(this.queue.brokerName)
+    if (this.#attemptId === '' || address === undefined || core.registeredConnection(address) === undefined) return
+    this.#ask(1, 0, LONG_AGO).catch((error: unknown) =>
+      core.logger.debug(`the question for ${this.queue.topic} is not withdrawn: ${messageOf(error)}`),
+    )
+  }
+
+  #ask(messagesMax: number, holdMs: number, bornTime: number): Promise<PopAnswer> {
     const { core, group, invisibleMs, isOrdered, isByKey } = this.#port
     const { topic, brokerName } = this.queue
     const subscription = this.#port.subscriptionOf(topic)
     if (subscription === undefined) return Promise.reject(new ClientError('SUBSCRIPTION_NOT_EXIST', topic))
-    if (this.#attemptId === '') this.#attemptId = core.clock.randomBytes(ATTEMPT_ID_BYTES).toString('hex')
-    // Never aborted: an answer nobody reads would be messages nobody gets until their leases run out.
     return pop(core, {
-      group,
-      topic,
-      brokerName,
-      messagesMax,
-      invisibleMs,
-      holdMs,
-      bornTime: Math.floor(core.clock.now() + this.#skewMs),
-      isOrdered,
-      isByKey,
-      attemptId: this.#attemptId,
-      subscription: subscription.data,
+      ...{ group, topic, brokerName, messagesMax, invisibleMs, holdMs, bornTime, isOrdered, isByKey },
+      ...{ attemptId: this.#attemptId, subscription: subscription.data },
     })
   }
 

@@ -61,7 +61,13 @@ test('a paused group gets nothing, waits for what runs, and goes on where it was
   hold = new Promise((resolve) => (release = resolve))
   await broker.deliver('orders', 'running')
   await expect.poll(() => began).toBe(1)
-  const pausing = listeners.pause('billing')
+  let isPaused = false
+  const pausing = listeners.pause('billing').then(() => (isPaused = true))
+  // More happens meanwhile than leaving a group takes.
+  await broker.deliver('prices', '1')
+  await expect.poll(() => heard).toEqual(['screens 1'])
+  expect(isPaused).toBe(false)
+  heard.length = 0
   release()
   await pausing
   expect(heard).toEqual(['billing running'])

@@ -122,12 +122,13 @@ test('a batch is linked with its messages, and what is enqueued carries the cont
   const telemetry = new Telemetry({ tracing: otel }, undefined, 'default')
   await telemetry.ready()
   const [one, two] = otel.inSpan('POST', () =>
-    ['1', '2'].map((body) => telemetry.enqueued({ topic: 'orders', body, properties: { region: 'eu' } })),
+    ['1', '2'].map((body) => telemetry.enqueued({ topic: 'orders', tag: 'paid', body, properties: { region: 'eu' } })),
   )
   expect(one?.properties).toMatchObject({ region: 'eu', traceparent: expect.any(String) })
   expect(otel.named('enqueue orders').map(({ parentId }) => parentId)).toEqual(
     Array.from({ length: 2 }, () => otel.named('POST')[0]?.spanId),
   )
+  expect(otel.named('enqueue orders')[0]?.attributes).toMatchObject({ 'messaging.rocketmq.message.tag': 'paid' })
   const messages = [one, two].map((message) => ({ topic: 'orders', properties: message?.properties }))
   expect(
     telemetry.batch(

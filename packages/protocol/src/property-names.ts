@@ -56,6 +56,8 @@ export const PropertyName = {
   DLQ_REASON: 'DLQ_REASON',
   /** Ours: the application's own key for dropping repeats, instead of UNIQ_KEY. */
   DEDUP_KEY: 'DEDUP_KEY',
+  /** Ours: the lease of the first delivery ran out without a word, so nobody knows whether a handler saw the message. */
+  FIRST_UNSEEN: 'TANDEM_FIRST_UNSEEN',
   /** Ours: which database a half message belongs to. */
   TANDEM_DOMAIN: 'TANDEM_DOMAIN',
 } as const

@@ -82,11 +82,14 @@ async function storm(world: ChaosWorld, ms: number, randoms: readonly SeededRand
   await Promise.all([brokerLane(ofBroker as SeededRandom), ...ofClients.map(clientLane)])
 }
 
-/** Lease groups whose messages die soon, and how long the last steps of that may take. */
+/**
+ * Lease groups whose messages die soon, and how long the last steps of that may take: what could not become a dead letter is tried
+ * again 10 s after the client found the broker again, for which it may pause 5 s and a half.
+ */
 const mortal = new Set(
   groups.filter(({ mode, attemptsMax }) => mode === 'lease' && attemptsMax < 10).map(({ group }) => group),
 )
-const MORTAL_MS = 12_000
+const MORTAL_MS = 22_000
 
 /** No more sends; waits until nobody misses anything. @returns how long that took, ms */
 export async function drain(world: ChaosWorld, msMax: number): Promise<number> {

@@ -18,6 +18,7 @@ interface Group {
 /**
  * A failed delivery comes again after what its handler asked for: never earlier, and at most 10 % and 2 s later, or more on a
  * machine that is slow at everything, while nothing is broken. Attempts count up to the group's limit and not beyond; a dead letter has a last attempt or a refusal behind it.
+ * One more is right where the first delivery of a lease may have reached no handler: it did not fail openly, or the broker could not be told.
  *
  * A lease that could not be changed because of a fault runs out by itself; so a lease group is judged only where no fault was near.
  */
@@ -130,7 +131,7 @@ export class RetrySchedule implements Rule {
     const group = this.#groups.get(event.group)
     if (group === undefined) return
     this.#ops.set(event.op, event)
-    if (event.attempt > group.attemptsMax) {
+    if (event.attempt > group.attemptsMax + (this.#mayBeUnseen(group, event) ? 1 : 0)) {
       const text = `${event.id} was delivered to ${event.group} as attempt ${event.attempt} of at most ${group.attemptsMax}`
       this.#found.push({ rule: 'RetrySchedule', text, t: event.t, words: [event.id] })
     }
@@ -141,6 +142,12 @@ export class RetrySchedule implements Rule {
     if (this.#given.has(key)) return
     this.#given.add(key)
     this.#gaps.push({ event, failedAt: before.t, delayMs: before.delayMs, op: before.op })
+  }
+
+  #mayBeUnseen({ mode }: Group, event: ReceivedEvent): boolean {
+    if (mode !== 'lease' && mode !== 'lease-ordered') return false
+    const first = this.#failed.get(`${event.group} ${event.id} 1`)
+    return first === undefined || this.#isDisturbed(first.t, first.t)
   }
 
   #isDisturbed(from: number, to: number): boolean {

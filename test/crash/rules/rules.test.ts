@@ -243,6 +243,12 @@ test('a fault excuses lateness, while it lasts and in its aftermath, and never a
 
 test('attempts stop at the limit, and a dead letter has a reason in the history', () => {
   expect(retried(605, { attempt: 4 })).toEqual(['f was delivered to g as attempt 4 of at most 3'])
+  const leased = (...before: Line[]): string[] =>
+    judged(new RetrySchedule(), [join('lease'), ...before, ...handled(90_000, 'f', { attempt: 4 })])
+  expect(leased(...handled(1, 'f', {}, 'nack'))).toEqual(['f was delivered to g as attempt 4 of at most 3'])
+  expect(leased()).toEqual([])
+  expect(leased([1, 'fault', { kind: 'kill', target: 'broker' }], ...handled(2, 'f', {}, 'nack'))).toEqual([])
+  expect(leased(...handled(95_000, 'f', { attempt: 5 }))).toHaveLength(1)
   const dead: Line = [999, 'stored', { id: 'f', deadFor: 'g' }]
   const rule = () => new RetrySchedule()
   expect(judged(rule(), [join('clustering'), ...handled(1, 'f', {}, 'nack'), dead])[0]).toContain('neither refused')

@@ -85,6 +85,13 @@ export class LeaseReader {
     return batch
   }
 
+  /** Its answer had nobody to go to. */
+  release(batch: LeaseBatch): void {
+    for (const { queue, offsets } of batch.parts) {
+      if (queue !== undefined) this.#book.receipts.release(queue, offsets, batch)
+    }
+  }
+
   /** As take, but nobody gets a lease. Popped messages are left out. */
   peek(request: PopRequest): LeaseBatch {
     const batch = new LeaseBatch(0, 0)

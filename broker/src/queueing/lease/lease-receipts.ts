@@ -9,6 +9,9 @@ import type { OrderedLeases } from './ordered-leases.ts'
 import { ORDERED_REVIVE_QUEUE, type Receipt } from './receipt.ts'
 import type { DeadEnd } from './revival.ts'
 
+/** Shortest time there is: whoever asks next gets the message. */
+const RELEASE_MS = 1
+
 /** `again`: settled already, by this lease as far as anybody can tell. `stale`: the lease is over or was never there. */
 export type AckOutcome = 'acked' | 'again' | 'stale' | 'notOfBatch'
 
@@ -51,6 +54,16 @@ export class LeaseReceipts {
     for (const offset of offsets) {
       const lease = queue.find(offset)
       if (lease !== undefined) this.#prolong(lease, epoch)
+    }
+  }
+
+  /** The answer with these messages reached nobody: they are to be had at once, and that was no delivery. */
+  release(queue: LeaseQueue, offsets: readonly number[], epoch: Pick<Epoch, 'popTime' | 'reviveQueueId'>): void {
+    for (const offset of offsets) {
+      const lease = queue.find(offset)
+      if (epoch.reviveQueueId === ORDERED_REVIVE_QUEUE) this.#ordered.uncount(queue, offset, epoch)
+      else if (lease !== undefined && isOf(lease, epoch)) lease.isCounted = false
+      this.#hide(queue, offset, epoch, RELEASE_MS)
     }
   }
 
@@ -118,7 +131,12 @@ export class LeaseReceipts {
     return 'acked'
   }
 
-  #hide(queue: LeaseQueue, offset: number, receipt: Receipt, invisibleMs: number): Epoch | undefined {
+  #hide(
+    queue: LeaseQueue,
+    offset: number,
+    receipt: Pick<Epoch, 'popTime' | 'reviveQueueId'>,
+    invisibleMs: number,
+  ): Epoch | undefined {
     if (receipt.reviveQueueId === ORDERED_REVIVE_QUEUE) return this.#ordered.hide(queue, offset, receipt, invisibleMs)
     const lease = queue.find(offset)
     if (lease === undefined || !isOf(lease, receipt)) return undefined

@@ -98,6 +98,7 @@ export class LeaseService {
       retriesOf: (topic, queueId, offset) => this.#revival.retriesOf(topic, queueId, offset),
     })
     book.onRoom = (queue) => this.pops.onRoom(queue)
+    groups.onFarewell = (group, connection) => this.pops.farewell(group, connection)
     topics.listeners.push(({ name }, change) => {
       if (change !== 'deleted') return
       book.dropTopic(name)

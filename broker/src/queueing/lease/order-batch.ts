@@ -128,6 +128,12 @@ export class OrderBatch {
     if (message !== undefined) message.isCounted = true
   }
 
+  /** Nobody got it. */
+  uncount(offset: number): void {
+    const message = this.#find(offset)
+    if (message !== undefined) message.isCounted = false
+  }
+
   /** @returns false when it was acknowledged before */
   ack(offset: number): boolean {
     const message = this.#find(offset)

@@ -94,6 +94,11 @@ export class OrderedLeases {
     if (queue.order?.popTime === receipt.popTime) queue.order.begin(offset)
   }
 
+  /** Nobody got the message. Kept with the {@link hide} that follows. */
+  uncount(queue: LeaseQueue, offset: number, { popTime }: Pick<Epoch, 'popTime'>): void {
+    if (queue.order?.popTime === popTime) queue.order.uncount(offset)
+  }
+
   /** Undefined: the receipt is not of the batch that is out. */
   ack(queue: LeaseQueue, offset: number, receipt: Receipt): AckOutcome | undefined {
     const { order } = queue
@@ -112,7 +117,7 @@ export class OrderedLeases {
     return true
   }
 
-  hide(queue: LeaseQueue, offset: number, receipt: Receipt, invisibleMs: number): Epoch | undefined {
+  hide(queue: LeaseQueue, offset: number, receipt: Pick<Epoch, 'popTime'>, invisibleMs: number): Epoch | undefined {
     const { order } = queue
     if (order?.popTime !== receipt.popTime) return undefined
     if (!order.hide(offset, this.#clock.monotonic() + invisibleMs)) return undefined

@@ -47,9 +47,8 @@ export class PopService {
   pop(connection: Connection, header: HeaderView): void {
     if (header.isOneway) return
     const request = this.#admission.requestOf('pop', connection, header)
-    if (request.isLate)
-      return this.#reply(request, popAnswer(request, this.#nothing(request), ResponseCode.POLLING_TIMEOUT))
     this.#supersede(request)
+    if (request.isLate) return this.#timeOut(request, this.#nothing(request))
     const batch = this.#reader.take(request)
     if (batch.records.length > 0) return this.#found(request, batch)
     if (request.pollMs === 0 && !batch.isUnfinished) return this.#timeOut(request, batch)
@@ -97,6 +96,14 @@ export class PopService {
     for (const waiting of this.#waits.ofTopic(topic)) {
       this.#waits.remove(waiting)
       this.#reply(waiting.request, { code: ResponseCode.TOPIC_NOT_EXIST, remark: `topic ${topic} was deleted` })
+    }
+  }
+
+  /** A member leaves the group: what it still asks for is answered with nothing, for nobody will read what comes later. */
+  farewell(group: string, connection: Connection): void {
+    for (const waiting of this.#waits.ofMember(group, connection)) {
+      this.#waits.remove(waiting)
+      this.#onDeadline(waiting)
     }
   }
 
@@ -175,7 +182,10 @@ export class PopService {
     }
   }
 
-  /** Nobody waits any more for the answer to a question that is asked again: it must not get what the new one could have. */
+  /**
+   * Nobody waits any more for the answer to a question that is asked again: it must not get what the new one could have. Asked again
+   * too late it is withdrawn: our consumers do so when they close.
+   */
   #supersede(request: PopRequest): void {
     const older = this.#waits.sameAs(request)
     if (older === undefined) return
@@ -191,6 +201,7 @@ export class PopService {
 
   #found(request: PopRequest, batch: LeaseBatch): void {
     this.#table.whenWritten((error) => {
+      if (!request.connection.isOpen) return this.#reader.release(batch)
       if (error === undefined) return this.#reply(request, popAnswer(request, batch, ResponseCode.SUCCESS))
       this.#reply(request, { code: ResponseCode.SERVICE_NOT_AVAILABLE, remark: error.message })
     })

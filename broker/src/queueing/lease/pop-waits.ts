@@ -83,6 +83,12 @@ export class PopWaits {
     return [...(this.#byTopic.get(topic) ?? [])]
   }
 
+  /** Those of a member of the group, as such a list. */
+  ofMember(group: string, connection: Connection): WaitingPop[] {
+    const ofConnection = this.#byConnection.get(connection.id) ?? []
+    return [...ofConnection].filter(({ request }) => request.group.name === group)
+  }
+
   removeConnection(connection: Connection): void {
     for (const waiting of this.#byConnection.get(connection.id) ?? []) this.remove(waiting)
   }

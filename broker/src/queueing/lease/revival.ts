@@ -10,7 +10,9 @@ import { orderKeyOf } from './keyed-leases.ts'
 import type { Lease, LeaseQueue } from './lease-queue.ts'
 import type { RetryTopic, RetryTopics } from './retry-topics.ts'
 
-const { POP_CK, FIRST_POP_TIME, RETRY_TOPIC, ORIGIN_MESSAGE_ID, DLQ_REASON } = PropertyName
+const { POP_CK, FIRST_POP_TIME, FIRST_UNSEEN, RETRY_TOPIC, ORIGIN_MESSAGE_ID, DLQ_REASON } = PropertyName
+/** Of a copy that takes the message's place. */
+const OF_LEASES = [POP_CK, FIRST_UNSEEN]
 const DELAYS = [
   PropertyName.DELAY,
   PropertyName.TIMER_DELAY_SEC,
@@ -19,6 +21,7 @@ const DELAYS = [
 ]
 const HEAD = {
   firstPopTime: propertyHead(FIRST_POP_TIME),
+  firstUnseen: propertyHead(FIRST_UNSEEN),
   retryTopic: propertyHead(RETRY_TOPIC),
   originMessageId: propertyHead(ORIGIN_MESSAGE_ID),
   originTopic: propertyHead(PropertyName.DLQ_ORIGIN_TOPIC),
@@ -59,7 +62,7 @@ export class Revival {
   readonly #copy = new RecordCopy()
   readonly #retry = new PropertyRewriter({ drop: [POP_CK], note: [FIRST_POP_TIME] })
   readonly #dead = new PropertyRewriter({
-    drop: [POP_CK, ...DELAYS, ...DEAD_LETTER_PROPERTIES],
+    drop: [...OF_LEASES, ...DELAYS, ...DEAD_LETTER_PROPERTIES],
     note: [RETRY_TOPIC, ORIGIN_MESSAGE_ID],
   })
 
@@ -150,7 +153,8 @@ export class Revival {
     }
     this.#view.at(record, 0)
     const { reconsumeTimes } = this.#view
-    // The first delivery counts in any case: only of what comes again a consumer says that it begins. But nothing is given up unseen.
+    // The first delivery counts in any case: only of what comes again a consumer says that it begins. But nothing is given up unseen,
+    // so the copy says of which message nobody knows.
     const isDead = end !== undefined || (isCounted && reconsumeTimes >= this.#redeliveriesMax(queue.group))
     const retry = this.#retryTopics.owner(queue.topic) ?? { group: queue.group, topic: queue.topic }
     const target = isDead ? deadLetterTopic(queue.group) : this.#retryTopicOf(queue.group, retry.topic).name
@@ -162,7 +166,7 @@ export class Revival {
     fields.reconsumeTimes = end?.deliveries ?? reconsumeTimes + (isCounted || reconsumeTimes === 0 ? 1 : 0)
     const rewriter = isDead
       ? this.#deadProperties(record, retry.topic, place, end?.reason ?? '')
-      : this.#retryProperties(record, popTime)
+      : this.#retryProperties(record, popTime, !isCounted && reconsumeTimes === 0)
     // Better without a word about its origin than not at all.
     if (rewriter.end <= PROPERTIES_BYTES_MAX) {
       fields.properties = rewriter.bytes
@@ -186,10 +190,11 @@ export class Revival {
     return retry
   }
 
-  #retryProperties(record: Buffer, popTime: number): PropertyRewriter {
+  #retryProperties(record: Buffer, popTime: number, isUnseen: boolean): PropertyRewriter {
     const { fields } = this.#copy
     this.#retry.load(record, fields.propertiesStart, fields.propertiesEnd)
     if ((this.#retry.starts[1] as number) < 0) this.#retry.putNumber(HEAD.firstPopTime, popTime)
+    if (isUnseen) this.#retry.putText(HEAD.firstUnseen, 'true')
     return this.#retry
   }
 
@@ -197,7 +202,7 @@ export class Revival {
     const { fields } = this.#copy
     const rewriter = this.#dead
     rewriter.load(record, fields.propertiesStart, fields.propertiesEnd)
-    const topicAt = 1 + DELAYS.length + DEAD_LETTER_PROPERTIES.length
+    const topicAt = OF_LEASES.length + DELAYS.length + DEAD_LETTER_PROPERTIES.length
     const known = rewriter.starts[topicAt + 1] as number
     const originId =
       known < 0 ? this.#originId(record, place) : record.toString('utf8', known, rewriter.ends[topicAt + 1])

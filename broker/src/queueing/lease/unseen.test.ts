@@ -57,6 +57,23 @@ test.each(modes)(
   },
 )
 
+test.each([
+  ['without a word says so, and so do the copies after it', false, 'true'],
+  ['after its handler began and failed says nothing', true, undefined],
+])('the copy of a message whose first lease ended %s', async (_what, begun, mark) => {
+  await started(1)
+  await send('m')
+  await takenByTheDead({}, begun)
+  for (const isDead of [false, true]) {
+    const { messages, receipts } = await pops.pop({ marksBegin: true, invisibleTime: LEASE_MS })
+    expect(messages[0]?.properties[PropertyName.FIRST_UNSEEN]).toBe(mark)
+    await pops.hide(receipts[0]!, 1, isDead ? { begun: true } : {})
+    await ended()
+  }
+  expect(pops.messagesOf(DEAD)).toHaveLength(1)
+  expect(pops.messagesOf(DEAD)[0]?.properties).not.toHaveProperty(PropertyName.FIRST_UNSEEN)
+})
+
 test.each(modes)('of deliveries %s the first one counts, and of the others those that began', async (_name, mode) => {
   await started(2)
   await send('m')
@@ -101,6 +118,26 @@ test.each(modes)(
     expect((await pops.pop(mode)).bodies).toEqual([])
     await pops.rooms.settle()
     expect(pops.bodiesOf(DEAD)).toEqual(['m'])
+  },
+)
+
+test.each(modes.flatMap(([name, mode]) => (['killed', 'powerCut'] as const).map((how) => [name, how, mode] as const)))(
+  'a message taken %s that kills its consumer each time has its attempts and no more, though the broker is %s each time too',
+  async (_name, how, mode) => {
+    await started(2, new FaultDisk({ seed: 1 }))
+    await send('m')
+    for (const begun of [false, true, true]) {
+      const { bodies, receipts } = await pops.pop({ ...mode, marksBegin: true, invisibleTime: LEASE_MS })
+      expect(bodies).toEqual(['m'])
+      if (begun) await pops.hide(receipts[0]!, LEASE_MS, { begun: true })
+      // What a power cut takes is younger.
+      await pops.rooms.settle(1_500)
+      pops = await pops.restarted(how, 100)
+      await ended()
+    }
+    expect((await pops.pop(mode)).bodies).toEqual([])
+    await pops.rooms.settle()
+    expect(pops.messagesOf(DEAD)).toMatchObject([{ reconsumeTimes: 3 }])
   },
 )
 
