@@ -13,7 +13,7 @@ import { tandemStrategy } from './index.ts'
 // Each way to run and to end an application, because Nest calls hooks and closes transports in another order for each.
 
 const steps: string[] = []
-let pool: Pool | undefined
+let isPoolOpen = false
 const gates = new Map<string, () => void>()
 
 /** What an application's database module is: usable until `onApplicationShutdown`. */
@@ -21,13 +21,8 @@ const gates = new Map<string, () => void>()
 class Pool
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  isOpen = true
-
-  constructor() {
-    pool = this
-  }
-
   onModuleInit(): void {
+    isPoolOpen = true
     steps.push('init')
   }
   onApplicationBootstrap(): void {
@@ -40,7 +35,7 @@ class Pool
     steps.push('before shutdown')
   }
   onApplicationShutdown(): void {
-    this.isOpen = false
+    isPoolOpen = false
     steps.push('pool ends')
   }
 }
@@ -48,7 +43,7 @@ class Pool
 async function held(who: string, text: string): Promise<void> {
   steps.push(`${who} begins ${text}`)
   await new Promise<void>((resolve) => gates.set(who, resolve))
-  steps.push(`${who} ends ${text}, the pool is ${pool?.isOpen === true ? 'open' : 'gone'}`)
+  steps.push(`${who} ends ${text}, the pool is ${isPoolOpen ? 'open' : 'gone'}`)
 }
 
 @Controller()

@@ -31,7 +31,7 @@ export function deliveryHandler(handlers: readonly Handler[], port: DeliveryPort
 
 function runOf(handler: Handler, port: DeliveryPort): MessageHandler {
   // The body is read and checked in `invoke`, where an asker can still be told that it could not.
-  const { schema: _, ...options } = handler.options
+  const { schema: _schema, ...options } = handler.options
   return messageHandlerOf({
     name: handler.name,
     options: { ...options, payload: () => undefined },
