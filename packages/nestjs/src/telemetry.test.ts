@@ -211,15 +211,15 @@ test('events say how far behind each group is, also a paused one, and stop befor
   await app.init()
   const names = ['billing', 'prices', 'stock', 'totals'].map((group) => `default ${group}`)
   await expect
-    .poll(() => [...lags].toSorted())
+    .poll(() => [...lags].toSorted(), { timeout: 10_000 })
     .toEqual(names.flatMap((name) => (name.includes('prices') ? [] : [[name, 0]])))
   await broker.deliver('orders', { n: 0 })
   await broker.settled()
   await app.get(TandemListeners).pause('billing')
   for (const n of [1, 2, 3]) await broker.deliver('orders', { n })
-  await expect.poll(() => lags.get('default billing')).toBe(3)
+  await expect.poll(() => lags.get('default billing'), { timeout: 10_000 }).toBe(3)
   await app.get(TandemListeners).resume('billing')
-  await expect.poll(() => lags.get('default billing')).toBe(0)
+  await expect.poll(() => lags.get('default billing'), { timeout: 10_000 }).toBe(0)
   await app.close()
   open.length = 0
   lags.clear()
@@ -236,7 +236,7 @@ test('a listener of lag that throws is logged, and is told the next one', async 
     throw new Error('not ready')
   })
   await app.init()
-  await expect.poll(() => told).toBeGreaterThan(2)
+  await expect.poll(() => told, { timeout: 10_000 }).toBeGreaterThan(2)
 })
 
 test('a health check sees groups that listen, are paused, lag behind, and a broker that is gone', async () => {
