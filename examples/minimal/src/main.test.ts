@@ -8,7 +8,10 @@ const file = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 test('the program invoices the order that was committed, and not the one that was rolled back', {
   timeout: 60_000,
 }, () => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [file('../dist/main.js')], { encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [file('../dist/main.js')], {
+    encoding: 'utf8',
+    timeout: 50_000,
+  })
   expect(stderr).toBe('')
   const lines = stdout.trim().split('\n').toSorted()
   expect(lines).toEqual(['invoice for o-1', expect.stringMatching(/^refused, .* duplicate key/)])

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events'
 import { Injectable, Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { defineTopic, OnMessage, TandemModule, TandemTemplate } from '@tandemmq/nestjs'
@@ -12,6 +13,7 @@ const knex = createKnex({ client: 'pg', connection: postgres.url })
 await knex.schema.createTable('orders', (table) => table.string('id').primary())
 await new Outbox({ database: knex, nameServers: broker.address, group: 'shop' }).migrate()
 
+const invoices = new EventEmitter()
 const orders = defineTopic<{ id: string }>('orders')
 
 @Injectable()
@@ -32,6 +34,7 @@ class Billing {
   @OnMessage({ topic: orders, group: 'billing' })
   bill({ id }: { id: string }): void {
     console.log(`invoice for ${id}`)
+    invoices.emit('written')
   }
 }
 
@@ -43,9 +46,10 @@ class AppModule {}
 
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ['warn', 'error'] })
 const service = app.get(OrdersService)
+const written = once(invoices, 'written')
 await service.place('o-1')
 await service.place('o-1').catch((error: Error) => console.log(`refused, and nobody hears of it: ${error.message}`))
-await broker.settled()
+await written
 await app.close()
 await knex.destroy()
 await broker.close()

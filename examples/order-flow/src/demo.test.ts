@@ -52,10 +52,10 @@ async function nothingIsLeft(): Promise<void> {
 }
 
 test('a run with all its kills ends with every count right, --keep keeps it running, and nothing is left behind', {
-  timeout: 90_000,
+  timeout: 180_000,
 }, async () => {
   const run = start([...SMALL, '--keep'])
-  await expect.poll(() => run.output, { timeout: 80_000 }).toMatch(/Ctrl-C stops it all|WRONG|failed:/)
+  await expect.poll(() => run.output, { timeout: 160_000 }).toMatch(/Ctrl-C stops it all|WRONG|failed:/)
   expect(run.output).toMatch(/orders +killed with SIGKILL right after COMMIT/)
   expect(run.output).toMatch(/broker +killed with SIGKILL/)
   expect(run.output).toMatch(/stock +killed with SIGKILL/)
@@ -82,7 +82,7 @@ test('a run with all its kills ends with every count right, --keep keeps it runn
   await nothingIsLeft()
 })
 
-test('one order with another outcome than expected makes the exit code 1', { timeout: 90_000 }, async () => {
+test('one order with another outcome than expected makes the exit code 1', { timeout: 180_000 }, async () => {
   const input = join(folder, 'input')
   cpSync(inputFile({ input: undefined }, ''), input, { recursive: true })
   const outcomes = join(input, 'outcomes.csv')
@@ -95,17 +95,17 @@ test('one order with another outcome than expected makes the exit code 1', { tim
   await nothingIsLeft()
 })
 
-test('Ctrl-C in the middle ends everything', { timeout: 60_000 }, async () => {
+test('Ctrl-C in the middle ends everything', { timeout: 120_000 }, async () => {
   const run = start(SMALL)
-  await expect.poll(() => run.output, { timeout: 40_000 }).toMatch(/orders +started;/)
+  await expect.poll(() => run.output, { timeout: 80_000 }).toMatch(/orders +started;/)
   run.child.kill('SIGINT')
   expect(await run.ended, run.output).toBe(130)
   await nothingIsLeft()
 })
 
-test('--stay prints commands that work, shows what they lead to, and Ctrl-C ends it', { timeout: 60_000 }, async () => {
+test('--stay prints commands that work, shows what they lead to, and Ctrl-C ends it', { timeout: 120_000 }, async () => {
   const run = start(['--plain', '--stay'])
-  await expect.poll(() => run.output, { timeout: 40_000 }).toContain('Ctrl-C stops it all')
+  await expect.poll(() => run.output, { timeout: 80_000 }).toContain('Ctrl-C stops it all')
   const tandem = fileURLToPath(new URL('../../../packages/cli/bin/tandem.js', import.meta.url))
   const commands = [...run.output.matchAll(/^ +npx tandem (.+)$/gm)].map(([, line = '']) => line.replaceAll("'", ''))
   expect(commands.length).toBeGreaterThan(3)
@@ -118,7 +118,9 @@ test('--stay prints commands that work, shows what they lead to, and Ctrl-C ends
   for (const line of curlCommands(run.output)) answers.push(await asCurl(line))
   expect(answers.map(({ status }) => status)).toEqual([201, 201, 200, 200, 200, 200, 200, 200])
   expect(answers[3]?.body).toMatchObject({ id: 'A-2', status: 'paid', amount: '99.80' })
-  await expect.poll(async () => (await asCurl(curlCommands(run.output)[4] ?? '')).body).toEqual(['placed', 'paid'])
+  await expect
+    .poll(async () => (await asCurl(curlCommands(run.output)[4] ?? '')).body, { timeout: 10_000 })
+    .toEqual(['placed', 'paid'])
   await expect
     .poll(() => run.output, { timeout: 10_000 })
     .toMatch(/POST \/orders\/:id\/payment[^]+└─ enqueue orders paid/)

@@ -31,13 +31,17 @@ async function world(): Promise<OutboxWorld> {
 
 /** Until then somebody answers for halves of the process: those markers may go, the others may not. */
 async function answering<T>(here: OutboxWorld, until: Promise<T>): Promise<T> {
-  let isOver = false
-  const over = until.finally(() => (isOver = true))
-  while (!isOver) {
+  const over = until.then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  )
+  for (;;) {
     await here.ask()
-    await Promise.race([over, pause(20)])
+    const ended = await Promise.race([over, pause(20)])
+    if (ended === undefined) continue
+    if ('error' in ended) throw ended.error
+    return ended.value
   }
-  return over
 }
 
 test.each(['G0', 'G1', 'G2'])(

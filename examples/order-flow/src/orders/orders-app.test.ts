@@ -12,6 +12,8 @@ let broker: TestBroker
 let orders: INestApplication
 let stock: INestApplication
 
+const patiently = { timeout: 15_000 }
+
 beforeAll(async () => {
   broker = await startTestBroker({ clock: 'virtual' })
   database = await startTestDatabase({ prepare })
@@ -62,10 +64,10 @@ const order = (id: string, payment: 'card' | 'transfer', quantity = 2) => ({
 test('a price that stock changes is what an order costs', async () => {
   expect(await call(orders, 'POST', '/orders', order('T-1', 'card'))).toMatchObject({ status: 409 })
   expect(await call(stock, 'PUT', '/articles/TD-101/price', { cents: 4_990 })).toMatchObject({ status: 200 })
-  await expect.poll(async () => (await call(orders, 'GET', '/prices')).body).toEqual({ 'TD-101': 4_990 })
+  await expect.poll(async () => (await call(orders, 'GET', '/prices')).body, patiently).toEqual({ 'TD-101': 4_990 })
   const placed = await call(orders, 'POST', '/orders', order('T-1', 'card'))
   expect(placed).toMatchObject({ status: 201, body: { id: 'T-1', amount: '99.80' } })
-  await expect.poll(() => broker.sent('orders').map(({ tag }) => tag)).toEqual(['placed', 'paid'])
+  await expect.poll(() => broker.sent('orders').map(({ tag }) => tag), patiently).toEqual(['placed', 'paid'])
 })
 
 test.each([
@@ -97,7 +99,7 @@ test('an order by transfer that nobody pays is cancelled when its time is over',
     .poll(async () => {
       await broker.advance(3_000)
       return status()
-    })
+    }, patiently)
     .toBe('cancelled')
 })
 
