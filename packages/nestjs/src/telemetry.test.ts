@@ -35,7 +35,9 @@ class Work {
   }
 
   @OnMessage({ topic: 'prices', group: 'prices', mode: 'broadcasting' })
-  price(): void {}
+  async price(payload: { n: number }): Promise<void> {
+    await act(payload)
+  }
 }
 
 @Module({
@@ -202,6 +204,31 @@ test('events say what became of each message, on which connection', async () => 
     ['retried', 'billing', 1],
     ['deadLettered', 'billing', 2],
   ])
+})
+
+test('asking for later at the last attempt is told as the dead letter it becomes, a failure where nothing comes again as dropped', async () => {
+  const { app, broker } = await boot({ telemetry: { events: true } }, false)
+  const told: unknown[][] = []
+  for (const name of ['retried', 'deadLettered', 'dropped'] as const) {
+    app.get(TandemEvents).on(name, ({ group, message }) => told.push([name, group, message.attempt]))
+  }
+  await app.init()
+  act = () => {
+    throw new ReconsumeLater({ delayMs: 1_000 })
+  }
+  await broker.deliver('orders', { n: 1 })
+  await broker.settled()
+  await broker.advance(1_000)
+  await broker.settled()
+  expect(broker.sent('%DLQ%billing')).toHaveLength(1)
+  await broker.deliver('prices', { n: 1 })
+  await expect
+    .poll(() => told, { timeout: 10_000 })
+    .toEqual([
+      ['retried', 'billing', 1],
+      ['deadLettered', 'billing', 2],
+      ['dropped', 'prices', 1],
+    ])
 })
 
 test('events say how far behind each group is, also a paused one, and stop before the application ends', async () => {
