@@ -74,3 +74,16 @@ test('a test that is not there, and a file that is not there, are found', () => 
   expect(missing(line.replace(named?.name ?? '', 'no such test'))).toEqual([`${named?.file}: no such test`])
   expect(missing(line.replaceAll(named?.file ?? '', 'a/no-such.test.ts'))).toHaveLength(1)
 })
+
+test('every link inside docs/nestjs.md leads to a heading of it', () => {
+  const text = readFileSync(join(repositoryRoot, 'docs/nestjs.md'), 'utf8')
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9 -]/g, '')
+      .replaceAll(' ', '-'),
+  )
+  const links = [...text.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor = '']) => anchor)
+  expect(links.length).toBeGreaterThan(15)
+  expect(links.filter((anchor) => !headings.includes(anchor))).toEqual([])
+})

@@ -3,6 +3,7 @@ import type { AsyncMicroserviceOptions, MicroserviceOptions } from '@nestjs/micr
 import { tandemConnectionToken } from './inject.ts'
 import { ListenerDiscovery } from './listener-discovery.ts'
 import type { TandemConnection } from './tandem-connection.ts'
+import { TandemListeners } from './tandem-listeners.ts'
 import { TandemServer } from './tandem-server.ts'
 import type { TandemServerOptions } from './tandem-server.ts'
 import { TandemTransports } from './tandem-transports.ts'
@@ -41,9 +42,15 @@ export function connectTandem(app: INestApplication, options: ConnectTandemOptio
 /** For an application that is nothing but a microservice: `NestFactory.createMicroservice(AppModule, tandemStrategy())`. */
 export function tandemStrategy(options: TandemStrategyOptions = {}): AsyncMicroserviceOptions {
   return {
-    inject: [tokenOf(options), TandemTransports, ListenerDiscovery],
-    useFactory: (connection: TandemConnection, transports: TandemTransports, listeners: ListenerDiscovery) => ({
-      strategy: serverOf(connection, transports, listeners, options),
+    inject: [tokenOf(options), TandemTransports, ListenerDiscovery, TandemListeners],
+    useFactory: (
+      connection: TandemConnection,
+      transports: TandemTransports,
+      found: ListenerDiscovery,
+      listeners: TandemListeners,
+    ) => ({
+      // `app.close()` waits for the strategy before any hook runs: listeners must not go on fetching meanwhile.
+      strategy: serverOf(connection, transports, found, { ...options, closing: () => listeners.onModuleDestroy() }),
     }),
   }
 }
@@ -52,7 +59,7 @@ function serverOf(
   connection: TandemConnection,
   lifecycle: TandemTransports,
   listeners: ListenerDiscovery,
-  { defaultGroup, name, deserializer }: TandemStrategyOptions,
+  { defaultGroup, name, deserializer, closing }: TandemStrategyOptions & Pick<TandemServerOptions, 'closing'>,
 ): TandemServer {
   const server = new TandemServer({
     connection,
@@ -66,6 +73,7 @@ function serverOf(
     ...(defaultGroup === undefined ? {} : { defaultGroup }),
     ...(name === undefined ? {} : { name }),
     ...(deserializer === undefined ? {} : { deserializer }),
+    ...(closing === undefined ? {} : { closing }),
   })
   lifecycle.add(server)
   return server

@@ -105,7 +105,9 @@ test('listeners of one group share a topic by tag, each with a payload of its ow
   await tandem.send(cancelled, { id: 'o-1', reason: 'late' }, { tag: 'cancelled' })
   await tandem.send(created, { id: 'o-1', amount: 6 }, { tag: 'changed' })
   await tandem.send(created, { id: 'o-1', amount: 7 }, { tag: 'other' })
-  await expect.poll(() => heard.toSorted()).toEqual(['book o-1 5', 'book o-1 6', 'strike o-1 late'])
+  await expect
+    .poll(() => heard.toSorted(), { timeout: 10_000 })
+    .toEqual(['book o-1 5', 'book o-1 6', 'strike o-1 late'])
 })
 
 test('an ordered listener hears the messages of each key in the order they were sent', async () => {

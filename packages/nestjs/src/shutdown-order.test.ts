@@ -181,14 +181,15 @@ test.each([
     let isDraining = false
     running.transport.status.subscribe((status) => (isDraining ||= status === 'draining'))
     const ending = end(running)
-    await expect.poll(() => isDraining).toBe(true)
-    await lateMessage('handled')
-    gates.get('handler')?.()
+    await expect.poll(() => isDraining, { timeout: 10_000 }).toBe(true)
     if (!isAlone) {
-      await expect.poll(() => running.app.get(TandemListeners, { strict: false }).isEnding).toBe(true)
+      await expect
+        .poll(() => running.app.get(TandemListeners, { strict: false }).isEnding, { timeout: 10_000 })
+        .toBe(true)
       await lateMessage('listened')
-      gates.get('listener')?.()
     }
+    await lateMessage('handled')
+    for (const release of gates.values()) release()
     await ending
 
     expect(steps.filter(isWork).toSorted()).toEqual(

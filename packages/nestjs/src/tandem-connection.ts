@@ -104,10 +104,12 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
    */
   consumer(group: string, settings: ConsumerSettings, positions?: BroadcastOffsetStore): PushConsumer {
     const { consumer } = this.options.listeners ?? {}
-    const hooks = [...this.telemetry.eventHooks(settings.attemptsMax), ...(consumer?.hooks ?? [])]
-    const own = { ...consumer, ...settings, group, hooks }
-    const made = new PushConsumer({ broadcastOffsets: positions, ...this.shared(), ...own })
-    return this.telemetry.watch(made, own.mode === 'broadcasting')
+    const own = { ...consumer, ...settings, group }
+    const isBroadcasting = own.mode === 'broadcasting'
+    const told = { attemptsMax: own.attemptsMax, isBroadcasting }
+    const hooks = [...this.telemetry.eventHooks(told), ...(consumer?.hooks ?? [])]
+    const made = new PushConsumer({ broadcastOffsets: positions, ...this.shared(), ...own, hooks })
+    return this.telemetry.watch(made, isBroadcasting)
   }
 
   /** What remembers, in the listener's transaction, which messages `group` has handled; one per group and settings. */

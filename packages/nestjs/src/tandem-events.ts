@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { Logger } from '@nestjs/common'
 import type { OnApplicationBootstrap } from '@nestjs/common'
-import { ReconsumeLater, RejectMessage } from '@tandemmq/client'
+import { RejectMessage } from '@tandemmq/client'
 import type { CheckEvent, ClientHook, ConsumeEvent, SendEvent } from '@tandemmq/client'
 import type { OutboxStats } from '@tandemmq/outbox'
 
@@ -15,18 +15,26 @@ export interface TandemEventMap {
   sendFailed: [event: OnConnection<SendEvent>]
   /** A handler has ended well. */
   consumed: [event: OnConnection<ConsumeEvent>]
-  /** It failed or asked for later: the message comes again. */
+  /** It failed or asked for later, and has an attempt left: the message comes again. */
   retried: [event: OnConnection<ConsumeEvent>]
   /** It refused the message: a `RejectMessage`, a payload that could not be read or did not fit. Also told as `deadLettered`. */
   rejected: [event: OnConnection<ConsumeEvent>]
   /** It refused the message, or failed at its last attempt by what this process knows of the group's limit. */
   deadLettered: [event: OnConnection<ConsumeEvent>]
+  /** It failed in a broadcasting group, where nothing comes again. */
+  dropped: [event: OnConnection<ConsumeEvent>]
   /** A broker has asked about a half message of a `@TransactionListener`. */
   checkedBack: [event: OnConnection<CheckEvent>]
   /** Every `gaugeIntervalMs`, for each group of this process that shares its messages: how many are before it. */
   lag: [event: { readonly connection: string; readonly group: string; readonly lag: number }]
   /** As often: what the outbox of this process counts. */
   outbox: [event: OnConnection<OutboxStats>]
+}
+
+/** What is known of a consumer's group. */
+export interface ToldGroup {
+  attemptsMax?: number | undefined
+  isBroadcasting?: boolean
 }
 
 /** PushConsumerOptions.attemptsMax */
@@ -48,7 +56,7 @@ export class TandemEvents extends EventEmitter<TandemEventMap> implements OnAppl
   }
 
   /** What tells this emitter of the clients of a connection. */
-  hookOf(connection: string, attemptsMax = ATTEMPTS_MAX): ClientHook {
+  hookOf(connection: string, { attemptsMax = ATTEMPTS_MAX, isBroadcasting = false }: ToldGroup = {}): ClientHook {
     this.isFed = true
     return {
       afterSend: (event) => {
@@ -56,7 +64,7 @@ export class TandemEvents extends EventEmitter<TandemEventMap> implements OnAppl
       },
       afterConsume: (event) => {
         if (event.error instanceof RejectMessage) this.tell('rejected', event, connection)
-        this.tell(outcomeOf(event, attemptsMax), event, connection)
+        this.tell(isBroadcasting && !event.succeeded ? 'dropped' : outcomeOf(event, attemptsMax), event, connection)
       },
       afterCheck: (event) => {
         this.tell('checkedBack', event, connection)
@@ -74,6 +82,5 @@ export class TandemEvents extends EventEmitter<TandemEventMap> implements OnAppl
 function outcomeOf({ succeeded, error, message }: ConsumeEvent, attemptsMax: number) {
   if (succeeded) return 'consumed'
   if (error instanceof RejectMessage) return 'deadLettered'
-  if (error instanceof ReconsumeLater) return 'retried'
   return message.attempt >= attemptsMax ? 'deadLettered' : 'retried'
 }

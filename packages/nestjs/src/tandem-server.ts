@@ -36,6 +36,8 @@ export type TandemServerOptions = TransportConnection & {
   deserializer?: ConsumerDeserializer
   /** Tells the server when the application is up and when it ends. Given by `connectTandem` and `tandemStrategy`. */
   lifecycle?: TandemTransports
+  /** Called when the server begins to close: where that ends the application, whatever else fetches ends at the same time. */
+  closing?: () => void
   /** Groups that something else of this process consumes with, and its name. */
   groupsTaken?: () => ReadonlyMap<string, string>
 }
@@ -243,6 +245,7 @@ export class TandemServer extends Server<TandemServerEvents, TandemServerStatus>
 
   private async end(): Promise<void> {
     this._status$.next('draining')
+    this.options.closing?.()
     await this.closeConsumers()
     // One that was starting closes what it had begun only when it sees that we end.
     await this.starting?.catch(() => {})

@@ -35,7 +35,9 @@ class Work {
   }
 
   @OnMessage({ topic: 'prices', group: 'prices', mode: 'broadcasting' })
-  price(): void {}
+  async price(payload: { n: number }): Promise<void> {
+    await act(payload)
+  }
 }
 
 @Module({
@@ -204,6 +206,31 @@ test('events say what became of each message, on which connection', async () => 
   ])
 })
 
+test('asking for later at the last attempt is told as the dead letter it becomes, a failure where nothing comes again as dropped', async () => {
+  const { app, broker } = await boot({ telemetry: { events: true } }, false)
+  const told: unknown[][] = []
+  for (const name of ['retried', 'deadLettered', 'dropped'] as const) {
+    app.get(TandemEvents).on(name, ({ group, message }) => told.push([name, group, message.attempt]))
+  }
+  await app.init()
+  act = () => {
+    throw new ReconsumeLater({ delayMs: 1_000 })
+  }
+  await broker.deliver('orders', { n: 1 })
+  await broker.settled()
+  await broker.advance(1_000)
+  await broker.settled()
+  expect(broker.sent('%DLQ%billing')).toHaveLength(1)
+  await broker.deliver('prices', { n: 1 })
+  await expect
+    .poll(() => told, { timeout: 10_000 })
+    .toEqual([
+      ['retried', 'billing', 1],
+      ['deadLettered', 'billing', 2],
+      ['dropped', 'prices', 1],
+    ])
+})
+
 test('events say how far behind each group is, also a paused one, and stop before the application ends', async () => {
   const { app, broker } = await boot({ telemetry: { events: true, gaugeIntervalMs: 5 } }, false)
   const lags = new Map<string, number>()
@@ -211,15 +238,15 @@ test('events say how far behind each group is, also a paused one, and stop befor
   await app.init()
   const names = ['billing', 'prices', 'stock', 'totals'].map((group) => `default ${group}`)
   await expect
-    .poll(() => [...lags].toSorted())
+    .poll(() => [...lags].toSorted(), { timeout: 10_000 })
     .toEqual(names.flatMap((name) => (name.includes('prices') ? [] : [[name, 0]])))
   await broker.deliver('orders', { n: 0 })
   await broker.settled()
   await app.get(TandemListeners).pause('billing')
   for (const n of [1, 2, 3]) await broker.deliver('orders', { n })
-  await expect.poll(() => lags.get('default billing')).toBe(3)
+  await expect.poll(() => lags.get('default billing'), { timeout: 10_000 }).toBe(3)
   await app.get(TandemListeners).resume('billing')
-  await expect.poll(() => lags.get('default billing')).toBe(0)
+  await expect.poll(() => lags.get('default billing'), { timeout: 10_000 }).toBe(0)
   await app.close()
   open.length = 0
   lags.clear()
@@ -236,7 +263,7 @@ test('a listener of lag that throws is logged, and is told the next one', async 
     throw new Error('not ready')
   })
   await app.init()
-  await expect.poll(() => told).toBeGreaterThan(2)
+  await expect.poll(() => told, { timeout: 10_000 }).toBeGreaterThan(2)
 })
 
 test('a health check sees groups that listen, are paused, lag behind, and a broker that is gone', async () => {

@@ -1,7 +1,7 @@
 import { TandemError } from '@tandemmq/client'
 import type { ClientHook, ConsumedMessage, MessageHandler, OutgoingMessage, PushConsumer } from '@tandemmq/client'
 import type { Messages } from '@tandemmq/outbox'
-import type { TandemEvents } from './tandem-events.ts'
+import type { TandemEvents, ToldGroup } from './tandem-events.ts'
 import { loadOpenTelemetry, Tracing } from './tracing.ts'
 import type { OpenTelemetry } from './tracing.ts'
 
@@ -57,10 +57,10 @@ export class Telemetry {
     return this.tracing === undefined ? this.eventHooks() : [this.tracing.hook, ...this.eventHooks()]
   }
 
-  /** For a consumer. @param attemptsMax of its group, where the options say it */
-  eventHooks(attemptsMax?: number): ClientHook[] {
+  /** For a consumer. @param group what the options say of it */
+  eventHooks(group?: ToldGroup): ClientHook[] {
     const isTold = this.options.events === true && this.events !== undefined
-    return isTold ? [this.events.hookOf(this.connection, attemptsMax)] : []
+    return isTold ? [this.events.hookOf(this.connection, group)] : []
   }
 
   enqueued<M extends OutgoingMessage>(message: M): M {

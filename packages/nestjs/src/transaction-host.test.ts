@@ -292,7 +292,7 @@ test('an @Idempotent handler answers a request when its transaction has committe
     code: 'REQUEST_FAILED',
   })
   expect(await notes('a-2')).toBe(0)
-  await expect.poll(() => announced('noted').length).toBe(3)
+  await expect.poll(() => announced('noted').length, { timeout: 10_000 }).toBe(3)
 })
 
 test('a pool of pg from the container does the same on a connection of its own', async () => {

@@ -121,14 +121,14 @@ test('observe sees each message of a controller as an operation of our protocol,
   await broker.settled()
   expect(heard).toEqual(['reserve 3 stock'])
   expect(broker.sent('%DLQ%stock')).toHaveLength(1)
-  await expect.poll(() => finished.length).toBe(3)
+  await expect.poll(() => finished.length, { timeout: 10_000 }).toBe(3)
   const seen = finished.map(({ protocol, operationId, errorClass }) => [protocol, operationId, errorClass])
   expect(seen.toSorted((one, other) => String(one).localeCompare(String(other)))).toEqual([
     ['tandemmq', 'orders', undefined],
     ['tandemmq', 'orders', 'RejectMessage'],
     ['tandemmq', 'stock.level', undefined],
   ])
-  await expect.poll(() => batches).toBeGreaterThan(0)
+  await expect.poll(() => batches, { timeout: 10_000 }).toBeGreaterThan(0)
 })
 
 test('listeners, template, health and pause work behind its proxies', async () => {

@@ -81,7 +81,7 @@ test('terminus answers 200 with the groups while they listen, and 503 with the p
 test('terminus answers 503 while a group is further behind than is allowed', async () => {
   hold = new Promise((resolve) => (release = resolve))
   for (const id of ['o-1', 'o-2']) await broker.deliver('orders', id)
-  await expect.poll(async () => (await asked()).status).toBe(503)
+  await expect.poll(async () => (await asked()).status, { timeout: 10_000 }).toBe(503)
   expect((await asked()).tandem).toMatchObject({ problems: ['group billing is 2 messages behind'] })
   release()
   await broker.settled()
