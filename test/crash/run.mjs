@@ -1,6 +1,6 @@
 // The crash tests at length: `npm run crash -- --seed 2` (the laboratory of test/crash/lab, all of it follows from the seed),
 // `npm run crash:broker -- --kills 50 --seed 7`, `npm run crash:outbox -- --rounds 10`,
-// `npm run crash:outbox -- chaos --minutes 10` (also: controls; matrix or failover --rounds 20; drain --rows 1000000;
+// `npm run crash:outbox -- chaos --minutes 10` (also: controls; snapshot --minutes 20; matrix or failover --rounds 20; drain --rows 1000000;
 // model, with --traces the ways to the violations),
 // `npm run crash:outbox -- chaos --minutes 10 --nameserver HOST:PORT` (a cluster that runs already, Apache's too),
 // `npm run powercut -- --cycles 500`, `npm run chaos -- --minutes 10`,
@@ -26,6 +26,7 @@ const tests = {
   'outbox failover': { files: ['test/crash/outbox/outbox-failover.test.ts'], defaults: { rounds: '20' } },
   'outbox matrix': { files: ['test/crash/outbox/outbox-matrix.test.ts'], defaults: { rounds: '20' } },
   'outbox model': { files: ['test/crash/outbox/model'], defaults: { full: '1' } },
+  'outbox snapshot': { files: ['test/crash/outbox/old-snapshot.test.ts'], defaults: { minutes: '20' } },
   'outbox drain': { files: ['test/crash/outbox-drain.test.ts'], defaults: { rows: '1000000' } },
   chaos: {
     files: ['test/crash/chaos.test.ts'],

@@ -56,7 +56,7 @@ function senderWith(over: Partial<HalfSender>): HalfSender {
     start: (check) => real.start(check),
     close: () => real.close(),
     prepare: (message, options) => real.prepare(message, options),
-    endMany: (halves, decision) => real.endMany(halves, decision),
+    endMany: (ends) => real.endMany(ends),
     pendingOf: (ids) => real.pendingOf(ids),
     send: (message) => real.send(message),
     ...over,

@@ -106,8 +106,8 @@ write(
 )
 write(
   'articles.csv',
-  'sku,title,on_hand',
-  articles.map(([sku, title, , onHand]) => [sku, title, onHand].join(',')),
+  'sku,title,on_hand,price',
+  articles.map(([sku, title, price, onHand]) => [sku, title, onHand, euro(price)].join(',')),
 )
 write('orders.csv', 'id,placed_at,customer,items,amount,payment', orders)
 write('outcomes.csv', 'id,outcome', outcomes)

@@ -1,10 +1,13 @@
-import { collectChecks, isRight, showChecks } from './demo/checks.ts'
-import { readDeadLetters } from './demo/dead-letters.ts'
+import { type Check, collectChecks, isRight, showChecks } from './demo/checks.ts'
+import { comeToRest } from './demo/come-to-rest.ts'
+import { redriveDeadLetters } from './demo/dead-letters.ts'
 import { expectedOutcomes } from './demo/input.ts'
+import { lookAround } from './demo/look-around.ts'
 import { type DemoOptions, parseOptions, usage } from './demo/options.ts'
 import { Scenes } from './demo/scenes.ts'
+import { showRequests, showTrace } from './demo/show-trace.ts'
 import { Timeline } from './demo/timeline.ts'
-import { lookAround } from './demo/look-around.ts'
+import { WebScene, webOutcomes } from './demo/web-scene.ts'
 import { World } from './demo/world.ts'
 
 const TAIL_LINES = 15
@@ -16,9 +19,10 @@ async function main(options: DemoOptions): Promise<number> {
   const world = new World(options, stop.signal)
   const timeline = new Timeline(options.plain)
   try {
-    const isRightRun = await play(world, timeline)
-    if (options.keep) {
+    const isRightRun = options.stay ? await open(world, timeline) : await play(world, timeline)
+    if (options.keep || options.stay) {
       console.log(lookAround(world).join('\n'))
+      showRequests(world.traces)
       await new Promise((resolve) => {
         if (stop.signal.aborted) resolve(undefined)
         stop.signal.addEventListener('abort', resolve)
@@ -39,18 +43,27 @@ async function main(options: DemoOptions): Promise<number> {
   }
 }
 
+/** The whole story. @returns whether every count is right */
 async function play(world: World, timeline: Timeline): Promise<boolean> {
   const outcomes = expectedOutcomes(world.options)
-  const scenes = new Scenes(world, timeline, outcomes)
+  const webScene = new WebScene(world, timeline)
+  const scenes = new Scenes(world, timeline, webScene, outcomes)
   await scenes.setUp()
   const cutOff = await scenes.killServices()
-  const withoutBroker = await scenes.killBroker()
-  await scenes.letThemFinish()
-  for (const { order, reason } of await readDeadLetters(world, 'stock')) {
-    timeline.say('stock', `dead letter ${order}: ${reason || '(this broker keeps no reason)'}`)
-  }
-  const checks = await collectChecks(world, outcomes, { cutOff, withoutBroker })
-  console.log(`\n${showChecks(checks).join('\n')}\n`)
+  const broker = await scenes.killBroker()
+  for (const [id, outcome] of webOutcomes) outcomes.set(id, outcome)
+  const web = await webScene.play()
+  await comeToRest(world, timeline, outcomes)
+  const letters = await redriveDeadLetters(world, timeline)
+  const trace = await showTrace(world, timeline, web.traceId)
+  const story = { cutOff, ...broker, web, ...letters, trace, healthy: await webScene.healthy() }
+  return report(world, timeline, await collectChecks(world, outcomes, story))
+}
+
+function report(world: World, timeline: Timeline, checks: readonly Check[]): boolean {
+  console.log(`${showChecks(checks).join('\n')}\n`)
+  if (!world.isTandemMQ)
+    console.log('Not checked: events in order, which this broker does not promise for transactions.')
   const wrong = checks.filter((check) => !isRight(check))
   console.log(
     wrong.length === 0
@@ -58,6 +71,15 @@ async function play(world: World, timeline: Timeline): Promise<boolean> {
       : `${wrong.length} of ${checks.length} counts are WRONG.`,
   )
   return wrong.length === 0
+}
+
+/** No story: everything runs, and every request over HTTP is shown as a trace. */
+async function open(world: World, timeline: Timeline): Promise<boolean> {
+  const webScene = new WebScene(world, timeline)
+  await new Scenes(world, timeline, webScene, new Map()).setUp()
+  await Promise.all([world.startService('orders').ready(), world.startService('orders-2').ready()])
+  timeline.say('demo', 'two processes of orders take orders')
+  return true
 }
 
 let options: DemoOptions | undefined

@@ -185,6 +185,11 @@ export class TransactionProducer extends ProducerBase {
     return this.#endBatches.endMany(ends, options)
   }
 
+  /** Names of the brokers that a message of this topic may go to, by the route in use; empty when none has been asked for yet. */
+  brokersOf(topic: string): readonly string[] {
+    return [...(this.core.routes.find(topic)?.brokers.keys() ?? [])]
+  }
+
   #afterEnd({ prepared, decision }: TransactionEnd, outcome: TransactionOutcome | undefined, error: unknown): void {
     this.hooks?.afterEnd({ group: this.group, prepared, decision, outcome, fromCheck: false, error })
   }

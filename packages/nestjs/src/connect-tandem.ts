@@ -1,14 +1,16 @@
 import type { INestApplication, INestMicroservice, InjectionToken, Type } from '@nestjs/common'
 import type { AsyncMicroserviceOptions, MicroserviceOptions } from '@nestjs/microservices'
+import { tandemConnectionToken } from './inject.ts'
 import { ListenerDiscovery } from './listener-discovery.ts'
-import { TandemConnection } from './tandem-connection.ts'
+import type { TandemConnection } from './tandem-connection.ts'
 import { TandemServer } from './tandem-server.ts'
 import type { TandemServerOptions } from './tandem-server.ts'
 import { TandemTransports } from './tandem-transports.ts'
+import { DEFAULT_CONNECTION } from './tokens.ts'
 
 /** Which connection of the application carries its controllers' handlers, and how. */
 export interface TandemStrategyOptions extends Pick<TandemServerOptions, 'defaultGroup' | 'name' | 'deserializer'> {
-  /** Provider of the connection. Default: that of `TandemModule`. */
+  /** Provider of the connection. Default: that of `TandemModule.forRoot({ name })`, without a `name` the unnamed one. */
   token?: InjectionToken<TandemConnection>
 }
 
@@ -55,7 +57,12 @@ function serverOf(
   const server = new TandemServer({
     connection,
     lifecycle,
-    groupsTaken: () => new Map(listeners.find().map((listener) => [listener.options.group, listener.name])),
+    groupsTaken: () => {
+      const own = listeners
+        .find()
+        .filter(({ options }) => (options.connection ?? DEFAULT_CONNECTION) === connection.name)
+      return new Map(own.map((listener) => [listener.options.group, listener.name]))
+    },
     ...(defaultGroup === undefined ? {} : { defaultGroup }),
     ...(name === undefined ? {} : { name }),
     ...(deserializer === undefined ? {} : { deserializer }),
@@ -64,6 +71,6 @@ function serverOf(
   return server
 }
 
-function tokenOf({ token }: TandemStrategyOptions): Type<TandemConnection> {
-  return (token ?? TandemConnection) as Type<TandemConnection>
+function tokenOf({ token, name }: TandemStrategyOptions): Type<TandemConnection> {
+  return (token ?? tandemConnectionToken(name)) as Type<TandemConnection>
 }

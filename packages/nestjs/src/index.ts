@@ -49,6 +49,6 @@ export type {
 } from './tandem-server.ts'
 export { TandemTemplate } from './tandem-template.ts'
 export { TANDEM_OPTIONS, TANDEM_OVERRIDES, TANDEM_TRANSPORT, tandemOptionsToken, tandemTransport } from './tokens.ts'
-export type { TypedHandler, TypedListenerOptions } from './typed-listener.ts'
+export type { AddedHandler, TypedHandler, TypedListenerOptions } from './typed-listener.ts'
 export type { TelemetryOptions } from './telemetry.ts'
 export type { OpenTelemetry } from './tracing.ts'

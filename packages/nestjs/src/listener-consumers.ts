@@ -1,6 +1,6 @@
 import { ForbiddenException, Inject, Injectable, UnauthorizedException } from '@nestjs/common'
 import { RejectMessage, systemClock, TandemError } from '@tandemmq/client'
-import type { BroadcastOffsetStore, ConsumedMessage } from '@tandemmq/client'
+import type { BroadcastOffsetStore, ConsumedMessage, Filter, MessageHandler } from '@tandemmq/client'
 import { isObservable, lastValueFrom } from 'rxjs'
 import { replyOf, tellingAskers } from './ask.ts'
 import { BatchCollector } from './batch-collector.ts'
@@ -14,6 +14,7 @@ import { ListenerInvoker } from './listener-invoker.ts'
 import type { Invocation } from './listener-invoker.ts'
 import type { ConsumerPlan, ConsumerSettings, PlannedListener } from './listener-plan.ts'
 import { messageHandlerOf, reasonOf } from './outcome.ts'
+import { routedByTag } from './tag-routes.ts'
 import type { TandemConnection } from './tandem-connection.ts'
 
 /** What handles the messages of a listener: a decorated method, or a function that was added at run time. */
@@ -38,9 +39,9 @@ export class ListenerConsumers {
   ): MadeConsumer {
     const consumer = connection.consumer(plan.group, settingsOf(plan), positions)
     const collectors: BatchCollector[] = []
-    for (const listener of plan.listeners) {
-      const { tags, sql, topic, batch } = listener.options
-      const selector = sql === undefined ? (tags === undefined ? '*' : { tags: [...tags] }) : { sql }
+    const handlerOf = (listener: PlannedListener<ListenerTarget>): MessageHandler => {
+      const { name, options } = listener
+      const { batch } = options
       let invoke = this.invocationOf(connection, listener)
       if (batch !== undefined) {
         const { concurrencyMax = CONCURRENCY_MAX } = plan.settings
@@ -49,9 +50,13 @@ export class ListenerConsumers {
         collectors.push(collector)
         invoke = collector.join
       }
-      const { name, options } = listener
-      const run = { name, options, invoke, ...this.port(connection) }
-      consumer.subscribe(topic, selector, tellingAskers(connection, messageHandlerOf(run)))
+      return tellingAskers(connection, messageHandlerOf({ name, options, invoke, ...this.port(connection) }))
+    }
+    for (const [topic, listeners] of byTopic(plan.listeners)) {
+      const routes = listeners.map((listener) => ({ tags: listener.options.tags, handler: handlerOf(listener) }))
+      const [only] = routes
+      const handler = only !== undefined && routes.length === 1 ? only.handler : routedByTag(routes)
+      consumer.subscribe(topic, selectorOf(listeners), handler)
     }
     return { consumer, ending: () => collectors.forEach((collector) => collector.ending()) }
   }
@@ -89,6 +94,23 @@ export class ListenerConsumers {
     if (timeoutMs !== undefined) invoke = withDeadline(timeoutMs, this.port(connection), invoke)
     return invoke
   }
+}
+
+/** A group has one subscription per topic; those who share it have tags of their own. */
+function byTopic<L extends PlannedListener<unknown>>(listeners: readonly L[]): Map<string, L[]> {
+  const topics = new Map<string, L[]>()
+  for (const listener of listeners) {
+    const { topic } = listener.options
+    topics.set(topic, [...(topics.get(topic) ?? []), listener])
+  }
+  return topics
+}
+
+function selectorOf(listeners: readonly PlannedListener<unknown>[]): Filter {
+  const [sql] = listeners.flatMap(({ options }) => options.sql ?? [])
+  if (sql !== undefined) return { sql }
+  const tags = listeners.flatMap(({ options }) => options.tags ?? [])
+  return tags.length === 0 ? '*' : { tags }
 }
 
 function clockOf({ options }: TandemConnection) {

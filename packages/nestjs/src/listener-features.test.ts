@@ -5,7 +5,7 @@ import type { TestingModule } from '@nestjs/testing'
 import { TestBroker } from '@tandemmq/testing'
 import { useTestBroker } from '@tandemmq/testing/nest'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { OnMessage, TandemModule, TandemTemplate } from './index.ts'
+import { defineTopic, OnMessage, TandemModule, TandemTemplate } from './index.ts'
 
 const silent = { log: () => {}, warn: () => {}, error: () => {} }
 const heard: string[] = []
@@ -13,8 +13,21 @@ let running = 0
 let runningMax = 0
 let narrowCalls = 0
 
+const created = defineTopic<{ id: string; amount: number }>('events')
+const cancelled = defineTopic<{ id: string; reason: string }>('events')
+
 @Injectable()
 class Listeners {
+  @OnMessage({ topic: created, group: 'ledger', tags: ['created', 'changed'] })
+  book({ id, amount }: { id: string; amount: number }): void {
+    heard.push(`book ${id} ${amount}`)
+  }
+
+  @OnMessage({ topic: cancelled, group: 'ledger', tags: ['cancelled'] })
+  strike({ id, reason }: { id: string; reason: string }): void {
+    heard.push(`strike ${id} ${reason}`)
+  }
+
   @OnMessage({ topic: 'orders', group: 'europe', sql: "region = 'eu'" })
   europe(@Payload('id') id: string): void {
     heard.push(`europe ${id}`)
@@ -85,6 +98,14 @@ test('a listener in lease mode hears the messages of its tags once', async () =>
   await tandem.send({ topic: 'orders', tag: 'leased', body: { id: 'o-3' } })
   await tandem.send({ topic: 'orders', tag: 'other', body: { id: 'o-4' } })
   await expect.poll(() => heard).toEqual(['leasing o-3'])
+})
+
+test('listeners of one group share a topic by tag, each with a payload of its own type', async () => {
+  await tandem.send(created, { id: 'o-1', amount: 5 }, { tag: 'created' })
+  await tandem.send(cancelled, { id: 'o-1', reason: 'late' }, { tag: 'cancelled' })
+  await tandem.send(created, { id: 'o-1', amount: 6 }, { tag: 'changed' })
+  await tandem.send(created, { id: 'o-1', amount: 7 }, { tag: 'other' })
+  await expect.poll(() => heard.toSorted()).toEqual(['book o-1 5', 'book o-1 6', 'strike o-1 late'])
 })
 
 test('an ordered listener hears the messages of each key in the order they were sent', async () => {

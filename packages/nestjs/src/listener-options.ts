@@ -8,8 +8,8 @@ export interface ListenerOptions {
   /** Name of the `TandemModule.forRoot({ name, … })` it listens to. Default: the one without a name. */
   connection?: string
   /**
-   * Consumer group: every group gets each message once. One group has one subscription per topic, in all processes;
-   * two listeners of one group on the same topic fail the boot.
+   * Consumer group: every group gets each message once. One group has one subscription per topic, in all processes; several
+   * listeners of one group may share a topic when each names tags of its own, else they fail the boot.
    */
   group: string
   /** Only messages with one of these tags; left out: all. Not together with `sql`. */

@@ -21,7 +21,7 @@ test('listeners of one group share one consumer, each other group has its own', 
 
 test.each([
   ['the same tags', { tags: ['created'] }, { tags: ['created'] }],
-  ['other tags', { tags: ['created'] }, { tags: ['paid'] }],
+  ['a shared tag', { tags: ['created', 'paid'] }, { tags: ['refunded', 'paid'] }],
   ['all and some tags', {}, { tags: ['paid'] }],
   ['a filter and tags', { sql: 'a = 1' }, { tags: ['paid'] }],
 ])('two listeners of one group on one topic fail the boot: %s', (_, a, b) => {
@@ -31,6 +31,12 @@ test.each([
       message: expect.stringMatching(/A\.onMessage.*B\.pay.*billing/),
     }),
   )
+})
+
+test('listeners of one group may share a topic when each has tags of its own', () => {
+  const [shared, ...others] = plan(listener('A', { tags: ['created'] }), listener('B', { tags: ['paid', 'refunded'] }))
+  expect(others).toEqual([])
+  expect(shared?.listeners.map(({ name }) => name)).toEqual(['A', 'B'])
 })
 
 test.each([

@@ -66,12 +66,12 @@ function checkBatch(name: string, options: ListenerOptions, { sizeMax, waitMs = 
 }
 
 function checkTogether(plan: ConsumerPlan<unknown>, listener: PlannedListener<unknown>): void {
-  const twin = plan.listeners.find(({ options }) => options.topic === listener.options.topic)
+  const twin = plan.listeners.find(({ options }) => canBothHear(options, listener.options))
   if (twin !== undefined) {
     refuse(
       `${twin.name} (${selectorText(twin.options)}) and ${listener.name} (${selectorText(listener.options)}) both listen to ` +
         `topic ${listener.options.topic} in group ${plan.group}; a group has one subscription per topic: give one of them ` +
-        'another group, or let one listener take all tags and branch on the tag',
+        'another group, or each tags of its own',
     )
   }
   const unlike = plan.listeners.find(({ options }) => options.batch?.sizeMax !== listener.options.batch?.sizeMax)
@@ -79,6 +79,12 @@ function checkTogether(plan: ConsumerPlan<unknown>, listener: PlannedListener<un
     refuse(`${unlike.name} and ${listener.name} share group ${plan.group} but not the same batch.sizeMax`)
   }
   checkSettings(plan.listeners, listener)
+}
+
+/** Listeners of one group that share a topic do so by tag. */
+function canBothHear(one: ListenerOptions, other: ListenerOptions): boolean {
+  if (one.topic !== other.topic) return false
+  return one.tags === undefined || other.tags === undefined || one.tags.some((tag) => other.tags?.includes(tag))
 }
 
 type Named = Pick<PlannedListener<unknown>, 'name' | 'options'>

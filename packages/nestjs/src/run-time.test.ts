@@ -78,7 +78,7 @@ test('a paused group gets nothing, waits for what runs, and goes on where it was
   expect(heard).toEqual(['billing running'])
   expect(listeners.groups()).toContainEqual({
     ...{ connection: 'default', group: 'billing' },
-    ...{ topics: ['orders'], isPaused: true },
+    ...{ topics: ['orders'], mode: 'clustering', isPaused: true },
   })
   await listeners.pause('billing')
   await listeners.resume('billing')

@@ -106,7 +106,8 @@ export class TandemConnection implements OnModuleInit, OnApplicationShutdown {
     const { consumer } = this.options.listeners ?? {}
     const hooks = [...this.telemetry.eventHooks(settings.attemptsMax), ...(consumer?.hooks ?? [])]
     const own = { ...consumer, ...settings, group, hooks }
-    return this.telemetry.watch(new PushConsumer({ broadcastOffsets: positions, ...this.shared(), ...own }))
+    const made = new PushConsumer({ broadcastOffsets: positions, ...this.shared(), ...own })
+    return this.telemetry.watch(made, own.mode === 'broadcasting')
   }
 
   /** What remembers, in the listener's transaction, which messages `group` has handled; one per group and settings. */

@@ -1,5 +1,7 @@
 import { Global, Module } from '@nestjs/common'
 import { DiscoveryModule, MetadataScanner } from '@nestjs/core'
+import { Gauges } from './gauges.ts'
+import { GroupLag } from './group-lag.ts'
 import { IdempotentInterceptor } from './idempotent.ts'
 import { ListenerConsumers } from './listener-consumers.ts'
 import { ListenerDiscovery } from './listener-discovery.ts'
@@ -25,6 +27,8 @@ import { TransactionListeners } from './transaction-listeners.ts'
     TandemConnections,
     IdempotentInterceptor,
     { provide: TandemEvents, useFactory: ({ events }: TandemConnections) => events, inject: [TandemConnections] },
+    GroupLag,
+    Gauges,
     TandemHealthIndicator,
     TandemListeners,
     TransactionListeners,

@@ -3,6 +3,7 @@ import { Logger } from '@nestjs/common'
 import type { OnApplicationBootstrap } from '@nestjs/common'
 import { ReconsumeLater, RejectMessage } from '@tandemmq/client'
 import type { CheckEvent, ClientHook, ConsumeEvent, SendEvent } from '@tandemmq/client'
+import type { OutboxStats } from '@tandemmq/outbox'
 
 /** What happened, and on which connection of the application. */
 export type OnConnection<E> = E & { readonly connection: string }
@@ -16,10 +17,16 @@ export interface TandemEventMap {
   consumed: [event: OnConnection<ConsumeEvent>]
   /** It failed or asked for later: the message comes again. */
   retried: [event: OnConnection<ConsumeEvent>]
+  /** It refused the message: a `RejectMessage`, a payload that could not be read or did not fit. Also told as `deadLettered`. */
+  rejected: [event: OnConnection<ConsumeEvent>]
   /** It refused the message, or failed at its last attempt by what this process knows of the group's limit. */
   deadLettered: [event: OnConnection<ConsumeEvent>]
   /** A broker has asked about a half message of a `@TransactionListener`. */
   checkedBack: [event: OnConnection<CheckEvent>]
+  /** Every `gaugeIntervalMs`, for each group of this process that shares its messages: how many are before it. */
+  lag: [event: { readonly connection: string; readonly group: string; readonly lag: number }]
+  /** As often: what the outbox of this process counts. */
+  outbox: [event: OnConnection<OutboxStats>]
 }
 
 /** PushConsumerOptions.attemptsMax */
@@ -48,6 +55,7 @@ export class TandemEvents extends EventEmitter<TandemEventMap> implements OnAppl
         this.tell(event.error === undefined ? 'sent' : 'sendFailed', event, connection)
       },
       afterConsume: (event) => {
+        if (event.error instanceof RejectMessage) this.tell('rejected', event, connection)
         this.tell(outcomeOf(event, attemptsMax), event, connection)
       },
       afterCheck: (event) => {

@@ -1,11 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common'
-import type { OnApplicationShutdown } from '@nestjs/common'
-import { Admin, systemClock } from '@tandemmq/client'
+import { systemClock } from '@tandemmq/client'
 import type { OutboxStats } from '@tandemmq/outbox'
+import { GroupLag } from './group-lag.ts'
 import type { TandemConnection } from './tandem-connection.ts'
 import { TandemConnections } from './tandem-connections.ts'
 import { TandemListeners } from './tandem-listeners.ts'
-import { DEFAULT_CONNECTION } from './tokens.ts'
 
 /** What counts as healthy. */
 export interface HealthOptions {
@@ -36,6 +35,7 @@ export interface GroupHealth {
   silentMs: number | undefined
   queues: number
   runningHandlers: number
+  /** Messages before the group, with `lagMax`; none of a broadcasting group. */
   lag?: number
 }
 
@@ -45,17 +45,19 @@ export interface GroupHealth {
  * `health.check([() => tandem.isHealthy('tandem')])`.
  */
 @Injectable()
-export class TandemHealthIndicator implements OnApplicationShutdown {
+export class TandemHealthIndicator {
   private readonly connections: TandemConnections
   private readonly listeners: TandemListeners
-  private readonly admins = new Map<string, Admin>()
+  private readonly lag: GroupLag
 
   constructor(
     @Inject(TandemConnections) connections: TandemConnections,
     @Inject(TandemListeners) listeners: TandemListeners,
+    @Inject(GroupLag) lag: GroupLag,
   ) {
     this.connections = connections
     this.listeners = listeners
+    this.lag = lag
   }
 
   /**
@@ -66,10 +68,6 @@ export class TandemHealthIndicator implements OnApplicationShutdown {
     const connection = this.connections.get(options.connection)
     const details = connection.enabled ? await this.look(connection, options) : off
     return { [key]: details } as Record<K, HealthDetails>
-  }
-
-  async onApplicationShutdown(): Promise<void> {
-    await Promise.all([...this.admins.values()].map((admin) => admin.close()))
   }
 
   private async look(connection: TandemConnection, options: HealthOptions): Promise<HealthDetails> {
@@ -86,43 +84,26 @@ export class TandemHealthIndicator implements OnApplicationShutdown {
   private async groupsOf(connection: TandemConnection, withLag: boolean): Promise<Record<string, GroupHealth>> {
     const now = (connection.options.client?.clock ?? systemClock).now()
     const groups: Record<string, GroupHealth> = {}
-    for (const { group, isPaused, connection: name } of this.listeners.groups()) {
+    // They keep their positions to themselves.
+    const broadcasting = new Set<string>()
+    for (const { group, isPaused, mode, connection: name } of this.listeners.groups()) {
       const state = isPaused ? 'paused' : 'stopped'
-      if (name !== (connection.name ?? DEFAULT_CONNECTION)) continue
+      if (name !== connection.name) continue
+      if (mode === 'broadcasting') broadcasting.add(group)
       groups[group] = { state, connected: false, silentMs: undefined, queues: 0, runningHandlers: 0 }
     }
     for (const consumer of connection.telemetry.consumers) {
+      if (connection.telemetry.broadcasting.has(consumer)) broadcasting.add(consumer.group)
       const { isConnected, lastAnswerAt, queues, runningHandlers } = consumer.stats()
       const silentMs = lastAnswerAt === 0 ? undefined : Math.max(0, Math.round(now - lastAnswerAt))
       groups[consumer.group] = { state: 'listening', connected: isConnected, silentMs, queues, runningHandlers }
     }
     if (withLag) {
-      for (const [group, health] of Object.entries(groups)) health.lag = await this.lagOf(connection, group)
+      for (const [group, health] of Object.entries(groups)) {
+        if (!broadcasting.has(group)) health.lag = await this.lag.of(connection, group)
+      }
     }
     return groups
-  }
-
-  /** Messages before the group, NaN when the broker cannot say. */
-  private async lagOf(connection: TandemConnection, group: string): Promise<number> {
-    try {
-      const progress = await (await this.adminOf(connection)).progress(group)
-      return progress.reduce(
-        (sum, { committedOffset, maxOffset }) => sum + Number(maxOffset - (committedOffset ?? 0n)),
-        0,
-      )
-    } catch {
-      return Number.NaN
-    }
-  }
-
-  private async adminOf({ name, options }: TandemConnection): Promise<Admin> {
-    let admin = this.admins.get(name)
-    if (admin === undefined) {
-      admin = new Admin({ ...options.client, nameServers: options.nameServers })
-      this.admins.set(name, admin)
-    }
-    await admin.start()
-    return admin
   }
 }
 

@@ -137,7 +137,7 @@ test('a consumer that cannot start fails the boot and is closed again', async ()
 })
 
 test('listeners that contradict each other fail the boot even where nothing is started', async () => {
-  @MessageListener({ topic: 'orders', group: 'billing', tags: ['paid'] })
+  @MessageListener({ topic: 'orders', group: 'billing', tags: ['paid', 'created'] })
   class Contradiction {
     onMessage(): void {}
   }

@@ -9,9 +9,12 @@ import type { Invocation } from './listener-invoker.ts'
 import type { ListenerOptions } from './listener-options.ts'
 import { planConsumers } from './listener-plan.ts'
 import type { ConsumerPlan, PlannedListener } from './listener-plan.ts'
+import type { TandemBatchContext } from './tandem-batch-context.ts'
 import type { TandemConnection } from './tandem-connection.ts'
 import { TandemConnections } from './tandem-connections.ts'
 import { DEFAULT_CONNECTION } from './tokens.ts'
+import { namedOptions } from './typed-listener.ts'
+import type { AddedHandler, TypedBatchOptions, TypedListenerOptions } from './typed-listener.ts'
 
 type Plan = ConsumerPlan<ListenerTarget>
 type Planned = PlannedListener<ListenerTarget>
@@ -21,6 +24,7 @@ export interface ListeningGroup {
   connection: string
   group: string
   topics: string[]
+  mode: NonNullable<ListenerOptions['mode']>
   isPaused: boolean
 }
 
@@ -80,7 +84,9 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
   groups(): ListeningGroup[] {
     return [...this.running].map(([key, { plan, isPaused }]) => {
       const [connection] = JSON.parse(key) as [string]
-      return { connection, group: plan.group, topics: plan.listeners.map(({ options }) => options.topic), isPaused }
+      const { group, listeners, settings } = plan
+      const topics = topicsOf(listeners)
+      return { connection, group, topics, mode: settings.mode ?? 'clustering', isPaused }
     })
   }
 
@@ -100,12 +106,26 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
 
   /**
    * A listener from now on. Joining a group that listens already restarts its consumer: running handlers end first.
-   * @param handler called with payload and context; guards, interceptors and pipes do not see it
+   * @param handler called with payload and context; guards, interceptors and pipes do not see it. With a topic of `defineTopic`
+   *   one that does not fit it does not compile.
    * @throws {TandemError} LISTENER_INVALID when it contradicts the others; NOT_STARTED when the application is ending or the
    * connection is off; whatever the client throws, and then it is not added
    */
-  async add(options: ListenerOptions, handler: Invocation): Promise<void> {
-    const listener: Planned = { name: `added for ${options.topic}`, options, handler }
+  async add<Out>(
+    options: TypedBatchOptions<Out>,
+    handler: AddedHandler<NoInfer<Out>[], void, TandemBatchContext>,
+  ): Promise<void>
+  async add<Out, Reply>(
+    options: TypedListenerOptions<Out, Reply> & { batch?: never },
+    handler: AddedHandler<NoInfer<Out>, NoInfer<Reply>>,
+  ): Promise<void>
+  async add(options: ListenerOptions, handler: Invocation): Promise<void>
+  async add(
+    given: ListenerOptions | TypedListenerOptions<unknown, unknown>,
+    handler: Invocation | AddedHandler<never, unknown, never>,
+  ): Promise<void> {
+    const options = namedOptions(given)
+    const listener: Planned = { name: `added for ${options.topic}`, options, handler: handler as Invocation }
     const { group, connection } = options
     this.refuseUnstarted(group, connection)
     const plan = this.planOf([...this.all(), listener], group, connection) as Plan
@@ -119,7 +139,7 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
   }
 
   /**
-   * Ends the listeners of a group, or only the one of `topic`. Resolves when running handlers have ended.
+   * Ends the listeners of a group, or only those of `topic`. Resolves when running handlers have ended.
    * @throws {TandemError} LISTENER_INVALID when there is no such listener
    */
   async remove(group: string, topic?: string, connection?: string): Promise<void> {
@@ -204,8 +224,7 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
       this.running.delete(key)
       throw error
     }
-    const topics = plan.listeners.map(({ options }) => options.topic)
-    this.logger.log(`group ${plan.group} listens to ${topics.join(', ')}`)
+    this.logger.log(`group ${plan.group} listens to ${topicsOf(plan.listeners).join(', ')}`)
   }
 
   private async changeTo(plan: Plan, name: string | undefined): Promise<void> {
@@ -233,6 +252,10 @@ export class TandemListeners implements OnApplicationBootstrap, OnModuleDestroy,
       if (result.status === 'rejected') this.logger.error('stopping a listener failed', result.reason)
     }
   }
+}
+
+function topicsOf(listeners: readonly Planned[]): string[] {
+  return [...new Set(listeners.map(({ options }) => options.topic))]
 }
 
 function keyOf(group: string, connection: string = DEFAULT_CONNECTION): string {

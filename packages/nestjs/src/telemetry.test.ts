@@ -3,9 +3,9 @@ import { Test } from '@nestjs/testing'
 import type { TestingModule } from '@nestjs/testing'
 import { TestBroker } from '@tandemmq/testing'
 import { useTestBroker } from '@tandemmq/testing/nest'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { OnMessage, ReconsumeLater, RejectMessage, TandemContext, TandemEvents } from './index.ts'
-import { TandemHealthIndicator, TandemListeners, TandemModule, TandemTemplate } from './index.ts'
+import { TandemConnection, TandemHealthIndicator, TandemListeners, TandemModule, TandemTemplate } from './index.ts'
 import type { TandemModuleOptions } from './index.ts'
 import { FakeTelemetry } from './telemetry-test-kit.ts'
 import { Telemetry } from './telemetry.ts'
@@ -33,6 +33,9 @@ class Work {
   level(): number {
     return 7
   }
+
+  @OnMessage({ topic: 'prices', group: 'prices', mode: 'broadcasting' })
+  price(): void {}
 }
 
 @Module({
@@ -56,6 +59,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   for (const app of open.splice(0)) await app.close()
+  vi.doUnmock('@opentelemetry/api')
 })
 
 test('a send inside a span, its handling and what the handler sends are one trace, parent by parent', async () => {
@@ -118,12 +122,13 @@ test('a batch is linked with its messages, and what is enqueued carries the cont
   const telemetry = new Telemetry({ tracing: otel }, undefined, 'default')
   await telemetry.ready()
   const [one, two] = otel.inSpan('POST', () =>
-    ['1', '2'].map((body) => telemetry.enqueued({ topic: 'orders', body, properties: { region: 'eu' } })),
+    ['1', '2'].map((body) => telemetry.enqueued({ topic: 'orders', tag: 'paid', body, properties: { region: 'eu' } })),
   )
   expect(one?.properties).toMatchObject({ region: 'eu', traceparent: expect.any(String) })
   expect(otel.named('enqueue orders').map(({ parentId }) => parentId)).toEqual(
     Array.from({ length: 2 }, () => otel.named('POST')[0]?.spanId),
   )
+  expect(otel.named('enqueue orders')[0]?.attributes).toMatchObject({ 'messaging.rocketmq.message.tag': 'paid' })
   const messages = [one, two].map((message) => ({ topic: 'orders', properties: message?.properties }))
   expect(
     telemetry.batch(
@@ -155,6 +160,9 @@ test('without telemetry a message keeps its properties and nothing is added to t
 })
 
 test('tracing without the package fails the boot and names it', async () => {
+  vi.doMock('@opentelemetry/api', () => {
+    throw new Error('not installed')
+  })
   const { app } = await boot({ telemetry: { tracing: true } }, false)
   await expect(app.init()).rejects.toThrow('@opentelemetry/api')
   // Nest 11 repeats what failed the boot.
@@ -167,7 +175,7 @@ test('events say what became of each message, on which connection', async () => 
   const events = app.get(TandemEvents)
   const told: unknown[][] = []
   events.on('sent', ({ message, connection }) => told.push(['sent', message.topic, connection]))
-  for (const name of ['consumed', 'retried', 'deadLettered'] as const) {
+  for (const name of ['consumed', 'retried', 'rejected', 'deadLettered'] as const) {
     events.on(name, ({ group, message }) => told.push([name, group, message.attempt]))
   }
   await app.init()
@@ -189,10 +197,46 @@ test('events say what became of each message, on which connection', async () => 
   await broker.advance(10_000) // delay level 3, the first retry's
   await broker.settled()
   expect(told).toEqual([
+    ['rejected', 'billing', 1],
     ['deadLettered', 'billing', 1],
     ['retried', 'billing', 1],
     ['deadLettered', 'billing', 2],
   ])
+})
+
+test('events say how far behind each group is, also a paused one, and stop before the application ends', async () => {
+  const { app, broker } = await boot({ telemetry: { events: true, gaugeIntervalMs: 5 } }, false)
+  const lags = new Map<string, number>()
+  app.get(TandemEvents).on('lag', ({ connection, group, lag }) => lags.set(`${connection} ${group}`, lag))
+  await app.init()
+  const names = ['billing', 'prices', 'stock', 'totals'].map((group) => `default ${group}`)
+  await expect
+    .poll(() => [...lags].toSorted())
+    .toEqual(names.flatMap((name) => (name.includes('prices') ? [] : [[name, 0]])))
+  await broker.deliver('orders', { n: 0 })
+  await broker.settled()
+  await app.get(TandemListeners).pause('billing')
+  for (const n of [1, 2, 3]) await broker.deliver('orders', { n })
+  await expect.poll(() => lags.get('default billing')).toBe(3)
+  await app.get(TandemListeners).resume('billing')
+  await expect.poll(() => lags.get('default billing')).toBe(0)
+  await app.close()
+  open.length = 0
+  lags.clear()
+  const looked = vi.spyOn(app.get(TandemConnection), 'state')
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  expect([lags.size, looked.mock.calls.length]).toEqual([0, 0])
+})
+
+test('a listener of lag that throws is logged, and is told the next one', async () => {
+  const { app } = await boot({ telemetry: { events: true, gaugeIntervalMs: 5 } }, false)
+  let told = 0
+  app.get(TandemEvents).on('lag', () => {
+    told++
+    throw new Error('not ready')
+  })
+  await app.init()
+  await expect.poll(() => told).toBeGreaterThan(2)
 })
 
 test('a health check sees groups that listen, are paused, lag behind, and a broker that is gone', async () => {

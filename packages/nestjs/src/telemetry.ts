@@ -11,12 +11,16 @@ export interface TelemetryOptions {
   tracing?: boolean | OpenTelemetry
   /** True: `TandemEvents` is told of every message. Default false. */
   events?: boolean
+  /** With `events`: pause between two `lag` and `outbox` events, ms. Default 15,000. */
+  gaugeIntervalMs?: number
 }
 
 /** What looks on at one connection, and the consumers it has. */
 export class Telemetry {
   /** Open ones. */
   readonly consumers = new Set<PushConsumer>()
+  /** Those of them that broadcast. */
+  readonly broadcasting = new WeakSet<PushConsumer>()
   private readonly options: TelemetryOptions
   private readonly events: TandemEvents | undefined
   private readonly connection: string
@@ -74,8 +78,9 @@ export class Telemetry {
   }
 
   /** The consumer, known while it is open and with a span around each handler. */
-  watch(consumer: PushConsumer): PushConsumer {
+  watch(consumer: PushConsumer, isBroadcasting: boolean): PushConsumer {
     this.consumers.add(consumer)
+    if (isBroadcasting) this.broadcasting.add(consumer)
     const close = consumer.close.bind(consumer)
     consumer.close = () => close().finally(() => this.consumers.delete(consumer))
     const subscribe = consumer.subscribe.bind(consumer)

@@ -61,7 +61,7 @@ export class Tracing {
   readonly hook: ClientHook = {
     beforeSend: (event) => {
       const { message, kind, messageId, bodyBytes } = event
-      const span = this.startSend(kind === 'reply' ? 'reply' : 'send', message.topic, message.properties)
+      const span = this.startSend(kind === 'reply' ? 'reply' : 'send', message, message.properties)
       span.setAttribute('messaging.message.id', messageId)
       span.setAttribute('messaging.message.body.size', bodyBytes)
       this.sends.set(event, span)
@@ -77,7 +77,7 @@ export class Tracing {
   /** The message of a transaction with the context of who enqueues it. */
   enqueued<M extends OutgoingMessage>(message: M): M {
     const properties = { ...message.properties }
-    this.startSend('enqueue', message.topic, properties).end()
+    this.startSend('enqueue', message, properties).end()
     return { ...message, properties }
   }
 
@@ -104,9 +104,11 @@ export class Tracing {
     return this.inside(span, this.api.ROOT_CONTEXT, work)
   }
 
-  private startSend(operation: string, topic: string, carrier: Record<string, string>): Span {
+  private startSend(operation: string, message: OutgoingMessage, carrier: Record<string, string>): Span {
+    const { topic, tag } = message
     const active = this.api.context.active()
-    const attributes = common(operation, topic)
+    const tagged = tag === undefined || tag === '' ? {} : { 'messaging.rocketmq.message.tag': tag }
+    const attributes = { ...common(operation, topic), ...tagged }
     const span = this.tracer.startSpan(`${operation} ${topic}`, { kind: PRODUCER, attributes }, active)
     this.api.propagation.inject(this.api.trace.setSpan(active, span), carrier)
     return span

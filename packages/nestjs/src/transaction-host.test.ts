@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Inject, Injectable, Logger, Module } from '@nestjs/common'
+import { Controller, Inject, Injectable, Logger, Module } from '@nestjs/common'
+import type { INestApplication, INestMicroservice } from '@nestjs/common'
 import { Payload } from '@nestjs/microservices'
 import { Test } from '@nestjs/testing'
-import type { TestingModule } from '@nestjs/testing'
 import { Admin } from '@tandemmq/client'
 import { Outbox } from '@tandemmq/outbox'
 import { startTestDatabase, TestBroker } from '@tandemmq/testing'
@@ -13,14 +13,19 @@ import type { Knex } from 'knex'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import {
+  connectTandem,
   Idempotent,
   InjectTandem,
   OnMessage,
+  TandemEvent,
+  TandemContext,
   TandemListeners,
   TandemModule,
+  TandemRequest,
   TandemTemplate,
   tandemToken,
 } from './index.ts'
+import type { TandemServerEvents } from './index.ts'
 
 const silent = { log: () => {}, warn: () => {}, error: () => {} }
 const KNEX = Symbol('KNEX')
@@ -70,10 +75,36 @@ class Listeners {
   }
 }
 
+@Controller()
+class Handlers {
+  constructor(@Inject(TandemTemplate) private readonly tandem: TandemTemplate) {}
+
+  @TandemEvent('told', { group: 'tellers' })
+  @Idempotent()
+  told(@Payload('id') id: string): Promise<void> {
+    return this.note(id)
+  }
+
+  @Idempotent()
+  @TandemRequest('asked', { group: 'askers' })
+  async asked(@Payload('id') id: string): Promise<string> {
+    await this.note(id)
+    return `noted ${id}`
+  }
+
+  private async note(id: string): Promise<void> {
+    handled.push(id)
+    await this.tandem.currentTransaction()?.('notes').insert({ id })
+    this.tandem.enqueue({ topic: 'noted', body: { id } })
+    if (fail) throw new Error('behind the effect')
+  }
+}
+
 let database: TestDatabase
 let knex: Knex
 let pool: pg.Pool
-let app: TestingModule
+let app: INestApplication
+let transport: INestMicroservice
 let broker: TestBroker
 let tandem: TandemTemplate
 let host: TransactionHost
@@ -98,11 +129,14 @@ beforeAll(async () => {
       TransactionHost,
       Listeners,
     ],
+    controllers: [Handlers],
   })
   class AppModule {}
   const builder = Test.createTestingModule({ imports: [AppModule] }).setLogger(silent)
-  app = await useTestBroker(builder, { clock: 'virtual' }).compile()
+  app = (await useTestBroker(builder, { clock: 'virtual' }).compile()).createNestApplication({ logger: false })
+  transport = connectTandem(app)
   await app.init()
+  await app.startAllMicroservices()
   Logger.overrideLogger(false)
   broker = app.get(TestBroker)
   tandem = app.get(TandemTemplate)
@@ -218,6 +252,47 @@ test('an @Idempotent listener that fails takes effect, memory and messages back,
   expect(handled).toEqual(['q-2', 'q-2'])
   expect(await notes('q-2')).toBe(1)
   expect(announced('answers')).toEqual([{ id: 'q-1' }, { id: 'q-2' }])
+})
+
+test('an @Idempotent handler of a controller has effect and messages once per message, however often it is delivered', async () => {
+  const consumed: number[] = []
+  transport.on<TandemServerEvents>('consumed', (context: TandemContext) => {
+    if (context.getTopic() === 'told') consumed.push(1)
+  })
+  await broker.deliver('told', { id: 't-1' })
+  await broker.settled()
+  const admin = new Admin({ nameServers: broker.address })
+  await admin.start()
+  await admin.resetOffset('tellers', 'told', 'first')
+  await admin.close()
+  await expect.poll(() => consumed.length, { timeout: 10_000 }).toBe(2)
+  expect(handled).toEqual(['t-1'])
+  expect(await notes('t-1')).toBe(1)
+  expect(announced('noted')).toEqual([{ id: 't-1' }])
+})
+
+test('an @Idempotent handler that fails takes effect, memory and messages back, and the retry has them', async () => {
+  fail = true
+  await broker.deliver('told', { id: 't-2' })
+  await broker.settled()
+  expect([await notes('t-2'), announced('noted').length]).toEqual([0, 1])
+  fail = false
+  await broker.advance(10_000)
+  await broker.settled()
+  expect(handled).toEqual(['t-2', 't-2'])
+  expect(await notes('t-2')).toBe(1)
+  expect(announced('noted')).toEqual([{ id: 't-1' }, { id: 't-2' }])
+})
+
+test('an @Idempotent handler answers a request when its transaction has committed, and with why when it has not', async () => {
+  expect((await tandem.request({ topic: 'asked', body: { id: 'a-1' } })).text()).toBe('noted a-1')
+  expect(await notes('a-1')).toBe(1)
+  fail = true
+  await expect(tandem.request({ topic: 'asked', body: { id: 'a-2' } })).rejects.toMatchObject({
+    code: 'REQUEST_FAILED',
+  })
+  expect(await notes('a-2')).toBe(0)
+  await expect.poll(() => announced('noted').length).toBe(3)
 })
 
 test('a pool of pg from the container does the same on a connection of its own', async () => {

@@ -1,5 +1,5 @@
 import type { ConsumerDeserializer, MessageHandler as NestHandler } from '@nestjs/microservices'
-import { ReconsumeLater, RejectMessage, TandemError } from '@tandemmq/client'
+import { conform, ReconsumeLater, RejectMessage } from '@tandemmq/client'
 import type { ConsumedMessage, MessageHandler, Producer } from '@tandemmq/client'
 import { Logger } from '@nestjs/common'
 import { isObservable, lastValueFrom, tap } from 'rxjs'
@@ -8,6 +8,7 @@ import { messageHandlerOf } from './outcome.ts'
 import { payloadOf } from './payload.ts'
 import { packetError, rpcErrorOf, wantsPackets } from './rpc-packets.ts'
 import type { ReplyPacket } from './rpc-packets.ts'
+import { routedByTag } from './tag-routes.ts'
 import type { TandemContext } from './tandem-context.ts'
 import type { TransportHandler } from './transport-plan.ts'
 
@@ -25,27 +26,15 @@ const logger = new Logger('TandemServer')
 
 /** What one subscription does with a message: the handler of its tag runs, and decides about it as a listener does. */
 export function deliveryHandler(handlers: readonly Handler[], port: DeliveryPort): MessageHandler {
-  const byTag = new Map<string, MessageHandler>()
-  let other: MessageHandler | undefined
-  for (const handler of handlers) {
-    const run = runOf(handler, port)
-    const { tags } = handler.options
-    if (tags === undefined) other = run
-    else for (const tag of tags) byTag.set(tag, run)
-  }
-  return (message, delivery) => {
-    const handler = byTag.get(message.tag) ?? other
-    if (handler !== undefined) return handler(message, delivery)
-    // A retry of what an earlier version subscribed to: another process may know it, else it ends as a dead letter.
-    throw new TandemError('SUBSCRIPTION_NOT_EXIST', `tag ${message.tag} of topic ${message.topic} has no handler here`)
-  }
+  return routedByTag(handlers.map((handler) => ({ tags: handler.options.tags, handler: runOf(handler, port) })))
 }
 
 function runOf(handler: Handler, port: DeliveryPort): MessageHandler {
+  // The body is read and checked in `invoke`, where an asker can still be told that it could not.
+  const { schema: _schema, ...options } = handler.options
   return messageHandlerOf({
     name: handler.name,
-    // The body is read in `invoke`, where an asker can still be told that it could not.
-    options: { ...handler.options, payload: () => undefined },
+    options: { ...options, payload: () => undefined },
     invoke: (_, context) => invoke(handler, port, context),
     isPayloadRefusal: (context, error) => failureOf(context)?.isRefusal === true && !isOutcome(error),
     reply: (message, packet) => reply(port, message, packet as ReplyPacket),
@@ -91,13 +80,17 @@ async function invoke(handler: Handler, port: DeliveryPort, context: TandemConte
 async function payloadFrom({ options }: Handler, port: DeliveryPort, message: ConsumedMessage): Promise<unknown> {
   try {
     const payload = payloadOf(message, options.payload)
-    if (port.deserializer === undefined) return payload
+    if (port.deserializer === undefined) return await checked(options, payload)
     const packet = await port.deserializer.deserialize(payload, { topic: message.topic, message })
-    return packet.data
+    return await checked(options, packet.data)
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
     throw new RejectMessage(`payload cannot be read: ${text}`, { cause: error })
   }
+}
+
+function checked({ schema }: Handler['options'], payload: unknown): unknown {
+  return schema === undefined ? payload : conform(schema, payload, 'payload')
 }
 
 /** Waits for the end of what the handler returned. An event may emit without end of memory: only its last value is kept. */

@@ -1,6 +1,6 @@
 import type { InjectionToken } from '@nestjs/common'
 import { isTopic } from '@tandemmq/client'
-import type { Topic } from '@tandemmq/client'
+import type { AnyTopic, Topic } from '@tandemmq/client'
 import type { Observable } from 'rxjs'
 import type { BatchOptions, LateListenerOptions, ListenerOptions } from './listener-options.ts'
 import type { TandemBatchContext } from './tandem-batch-context.ts'
@@ -35,6 +35,12 @@ export type TypedHandler<Out, Reply, Context = TandemContext> =
   | ((payload: Out, context: Context) => ListenerResult<Reply>)
   | ((context: Context, payload: Out) => ListenerResult<Reply>)
 
+/** What `TandemListeners.add` takes for a typed topic. */
+export type AddedHandler<Out, Reply, Context = TandemContext> = (
+  payload: Out,
+  context: Context,
+) => ListenerResult<Reply>
+
 /** Decorates a method that takes `Out` and the context, and returns `Reply`. */
 export type TypedMethodDecorator<Out, Reply, Context = TandemContext> = <
   Handler extends TypedHandler<Out, Reply, Context>,
@@ -59,13 +65,18 @@ export type AnyListenerOptions =
 
 /** Any options as the rest of the package knows them: the topic by its name, its schema beside it. */
 export function plainOptions(options: AnyListenerOptions): ListenerOptions | LateListenerOptions {
-  return typeof options === 'function' ? (get) => named(options(get)) : named(options)
+  return typeof options === 'function' ? (get) => namedOptions(options(get)) : namedOptions(options)
 }
 
-function named(options: ListenerOptions | TypedListenerOptions<unknown, unknown>): ListenerOptions {
+/** The same for options that are known. */
+export function namedOptions(options: ListenerOptions | TypedListenerOptions<unknown, unknown>): ListenerOptions {
   const { topic, ...others } = options
-  if (!isTopic(topic)) return options as ListenerOptions
-  return { ...(topic.schema !== undefined && { schema: topic.schema }), payload: 'json', ...others, topic: topic.name }
+  return isTopic(topic) ? { ...readingOf(topic), ...others, topic: topic.name } : (options as ListenerOptions)
+}
+
+/** How a body of the topic becomes what the handler gets. */
+export function readingOf({ schema }: AnyTopic): Pick<ListenerOptions, 'schema' | 'payload'> {
+  return { ...(schema !== undefined && { schema }), payload: 'json' }
 }
 
 export type BatchMethodDecorator<Out> = TypedMethodDecorator<Out[], void, TandemBatchContext>

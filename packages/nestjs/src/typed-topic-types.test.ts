@@ -6,8 +6,16 @@ import type { TestBroker } from '@tandemmq/testing'
 import { of } from 'rxjs'
 import type { Observable } from 'rxjs'
 import { expect, test } from 'vitest'
-import { defineTopic, MessageListener, OnMessage, ReconsumeLater, RejectMessage } from './index.ts'
-import type { TandemBatchContext, TandemContext, TandemTemplate, Topic } from './index.ts'
+import {
+  defineTopic,
+  MessageListener,
+  OnMessage,
+  ReconsumeLater,
+  RejectMessage,
+  TandemEvent,
+  TandemRequest,
+} from './index.ts'
+import type { TandemBatchContext, TandemContext, TandemListeners, TandemTemplate, Topic } from './index.ts'
 
 // What must not compile carries @ts-expect-error, so the type check fails where one of these mistakes compiles.
 
@@ -206,6 +214,97 @@ export class TalkingListener {
   onMessage(_order: Order): string {
     return 'done'
   }
+}
+
+export class FittingController {
+  @TandemEvent(orders, { group })
+  async whole(@Payload() given: Order, @Ctx() context: TandemContext): Promise<void> {
+    if (given.amount < 0) throw new RejectMessage(context.getTopic())
+  }
+
+  @TandemEvent(orders, { group })
+  converted({ currency }: { currency: string }): void {
+    currency satisfies string
+  }
+
+  @TandemEvent(orders, { group })
+  streamed(_order: Order): Observable<unknown> {
+    return of(1)
+  }
+
+  @TandemRequest(stockLevel, { group })
+  async level(_order: Order): Promise<{ level: number }> {
+    return { level: 7 }
+  }
+
+  @TandemRequest(stockLevel, { group })
+  levels(_order: Order): Observable<{ level: number }> {
+    return of({ level: 7 }, { level: 8 })
+  }
+
+  @TandemEvent(orders as Topic<never, never, void>, { group })
+  part(@Payload('id') _id: string): void {}
+
+  @TandemEvent('orders', { group })
+  untyped(_order: Payment): string {
+    return 'by name nothing is known'
+  }
+}
+
+export class MisfittingController {
+  // @ts-expect-error wrong payload: the amount is a number
+  @TandemEvent(orders, { group })
+  amount(_order: { id: string; amount: string }): void {}
+
+  // @ts-expect-error wrong topic: a payment is no order
+  @TandemEvent(payments, { group })
+  other(_order: Order): void {}
+
+  // @ts-expect-error wrong outcome: returned it would consume the message; it is to be thrown
+  @TandemEvent(orders, { group })
+  returned(_order: Order): ReconsumeLater {
+    return new ReconsumeLater({ delayMs: 5_000 })
+  }
+
+  // @ts-expect-error wrong topic: who asks for the level would wait in vain
+  @TandemEvent(stockLevel, { group })
+  unanswered(_order: Order): void {}
+
+  // @ts-expect-error wrong outcome: the reply has a level
+  @TandemRequest(stockLevel, { group })
+  left(_order: Order): { left: number } {
+    return { left: 7 }
+  }
+
+  // @ts-expect-error wrong topic: nobody asks for an answer to an event
+  @TandemRequest(orders, { group })
+  event(_order: Order): void {}
+}
+
+/** Compiled, never run. */
+export async function adders(listeners: TandemListeners): Promise<void> {
+  await listeners.add({ topic: orders, group }, ({ currency }, context) => {
+    currency satisfies string
+    context satisfies TandemContext
+  })
+  await listeners.add({ topic: stockLevel, group }, async () => ({ level: 7 }))
+  const batch = { sizeMax: 10 }
+  await listeners.add({ topic: orders, group, batch }, async (many, context) => {
+    many satisfies Order[]
+    context satisfies TandemBatchContext
+  })
+  await listeners.add({ topic: 'orders', group }, (payload) => payload)
+
+  // @ts-expect-error wrong payload: the amount is a number
+  await listeners.add({ topic: orders, group }, (_order: { id: string; amount: string }) => {})
+  // @ts-expect-error wrong topic: a payment is no order
+  await listeners.add({ topic: payments, group }, (_order: Order) => {})
+  // @ts-expect-error wrong payload: a batch is an array
+  await listeners.add({ topic: orders, group, batch }, (_order: Order) => {})
+  // @ts-expect-error wrong outcome: nobody gets this value
+  await listeners.add({ topic: orders, group }, () => 'done')
+  // @ts-expect-error wrong outcome: the reply has a level
+  await listeners.add({ topic: stockLevel, group }, () => ({ left: 7 }))
 }
 
 test('a topic without a schema has its type only', () => {

@@ -9,6 +9,9 @@ function isAway(error: unknown): boolean {
   return AWAY.has(codeOf(error))
 }
 
+/** As {@link isAway}, of one topic: name servers forget the route of a broker that does not come back. */
+const isAwayFor = (error: unknown): boolean => isAway(error) || codeOf(error) === 'ROUTE_NOT_FOUND'
+
 /** The broker said no and would again: the message is at fault, not the way to the broker. */
 export function isRefusal(error: unknown): boolean {
   return (error as { retryable?: unknown } | null)?.retryable === false && !OURSELVES.has(codeOf(error))
@@ -24,7 +27,7 @@ const OPEN_FIRST_MS = 1_000
 const OPEN_LAST_MS = 30_000
 
 /**
- * Keeps transactions from waiting for a broker that is away. States: closed (everybody may try); open (nobody, until
+ * Keeps transactions from waiting for one broker that is away. States: closed (everybody may try); open (nobody, until
  * `openUntil`); then the first to ask is the probe: its success closes, its failure opens for twice as long.
  */
 export class CircuitBreaker {
@@ -40,6 +43,11 @@ export class CircuitBreaker {
 
   get isOpen(): boolean {
     return this.#openMs > 0
+  }
+
+  /** Nothing failed since the last success. */
+  get isCalm(): boolean {
+    return this.#failures === 0
   }
 
   /** True at most once per open period while the broker is away. */
@@ -60,7 +68,7 @@ export class CircuitBreaker {
 
   /** A failed attempt; only one that says the broker is away counts. */
   report(error: unknown): void {
-    if (isAway(error)) this.#failed()
+    if (isAwayFor(error)) this.#failed()
     else if (isRefusal(error)) this.succeeded()
   }
 

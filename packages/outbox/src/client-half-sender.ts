@@ -6,9 +6,9 @@ import type {
   CheckAnswer,
   CheckedDomain,
   CheckedMessage,
-  Decision,
   EndOutcome,
   Half,
+  HalfEnd,
   HalfMessage,
   HalfSender,
 } from './half-sender.ts'
@@ -58,9 +58,9 @@ export class ClientHalfSender implements HalfSender {
     return { opaque: await this.#producer.prepare(message, { timeoutMs: options.timeoutMs, transactionId }) }
   }
 
-  async endMany(halves: readonly Half[], decision: Decision): Promise<EndOutcome[]> {
-    const ends = halves.map(({ opaque }) => ({ prepared: opaque as PreparedMessage, decision }))
-    const results = await this.#producer.endMany(ends)
+  async endMany(ends: readonly HalfEnd[]): Promise<EndOutcome[]> {
+    const prepared = ends.map(({ half, decision }) => ({ prepared: half.opaque as PreparedMessage, decision }))
+    const results = await this.#producer.endMany(prepared)
     const failed = results.find((result) => result.status === 'rejected')
     if (failed !== undefined && results.every((result) => result.status === 'rejected')) throw failed.reason
     return results.map((result) => (result.status === 'fulfilled' ? result.value : 'pending'))
@@ -72,6 +72,10 @@ export class ClientHalfSender implements HalfSender {
 
   givenUpOf(transactionIds: readonly string[], domainId: string): Promise<readonly string[]> {
     return this.#givenUp.of(transactionIds, domainId)
+  }
+
+  brokersOf(topic: string): readonly string[] {
+    return this.#producer.brokersOf(topic)
   }
 
   send(message: OutgoingMessage): Promise<unknown> {

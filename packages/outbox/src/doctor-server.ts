@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg'
 import type { Finding } from './doctor.ts'
-import { TIMELINE } from './migrate.ts'
+import { readDomain, whyForeign, whyPromoted } from './domain.ts'
 import type { Schema } from './schema.ts'
 
 const VERSION_MIN = 140_000
@@ -87,35 +87,19 @@ export async function findPoolerFaults(client: PoolClient): Promise<Finding[]> {
 
 /** Two databases that answer for one domain give contradictory answers. */
 export async function findClusterFaults(client: PoolClient, schema: Schema): Promise<Finding[]> {
-  const findings: Finding[] = []
-  const { rows } = await client.query<{ domain_id: string; system_identifier: string | null; timeline: string | null }>(
-    `select domain_id, system_identifier, timeline from ${schema.domain}`,
-  )
-  const domain = rows[0]
+  const domain = await readDomain(client, schema)
   if (domain === undefined) {
     return [{ level: 'error', check: 'schema', detail: `${schema.domain} is empty: this database has no domain` }]
   }
-  const adopt = 'if the other one is gone for good, run tandem outbox migrate --adopt-cluster'
-  const here = await ask(client, 'select system_identifier::text as value from pg_control_system()')
-  if (here === undefined || domain.system_identifier === null) {
-    const detail = `copies of this database cannot be told apart: ${here === undefined ? 'the role may not call pg_control_system()' : 'the cluster is not noted, run tandem outbox migrate --adopt-cluster'}`
+  const findings: Finding[] = []
+  const { noted, here } = domain
+  if (here.cluster === undefined || noted.cluster === undefined) {
+    const detail = `copies of this database in other clusters cannot be told apart: ${here.cluster === undefined ? 'the role may not call pg_control_system()' : 'the cluster is not noted, run tandem outbox migrate --adopt-cluster'}`
     findings.push({ level: 'warning', check: 'clusterUnknown', detail })
-  } else if (here !== domain.system_identifier) {
-    const detail = `domain ${domain.domain_id} belongs to cluster ${domain.system_identifier}, this is ${here}; ${adopt}`
-    findings.push({ level: 'error', check: 'clone', detail })
   }
-  const timeline = await ask(client, `select ${TIMELINE} as value`)
-  if (timeline !== undefined && domain.timeline !== null && timeline !== domain.timeline) {
-    const detail = `timeline ${timeline} instead of ${domain.timeline}: a standby or a copy has been promoted; ${adopt}`
-    findings.push({ level: 'warning', check: 'promoted', detail })
-  }
+  const foreign = whyForeign(domain)
+  if (foreign !== undefined) findings.push({ level: 'error', check: 'clone', detail: foreign })
+  const promoted = whyPromoted(domain)
+  if (promoted !== undefined) findings.push({ level: 'warning', check: 'promoted', detail: promoted })
   return findings
-}
-
-/** undefined when the role or the server cannot say. */
-async function ask(client: PoolClient, text: string): Promise<string | undefined> {
-  return client.query<{ value: string }>(text).then(
-    ({ rows }) => rows[0]?.value,
-    () => undefined,
-  )
 }

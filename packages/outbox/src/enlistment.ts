@@ -1,4 +1,5 @@
 import type { ClientBase, QueryResult } from 'pg'
+import { outcomeOfError } from './commit-outcome.ts'
 import type { Control } from './control-statement.ts'
 import { failpoints } from './failpoint.ts'
 import type { MarkerCleaner } from './marker-cleaner.ts'
@@ -31,7 +32,6 @@ export interface EnlistmentParts {
   cleaner: MarkerCleaner
   settler: Settler
   relay: Pick<Relay, 'forward'>
-  breaker: { readonly isOpen: boolean }
   clock: Clock
   selfCheckTimeoutMs: number
   counts: { committed: number; rolledBack: number; fallbacks: number; inDoubt: number }
@@ -155,13 +155,31 @@ export class Enlistment {
 
   async #prepare(text: string): Promise<QueryResult> {
     await this.#prepareCommit()
-    const results = await this.tap.send(joined(SYNCHRONOUS_COMMIT, text)).catch(async (error: unknown) => {
-      this.#finish({ status: 'inDoubt', error })
-      throw error
-    })
-    const result = results.at(-1) as QueryResult
-    this.#finish({ status: result.command.startsWith('PREPARE') ? 'prepared' : 'inDoubt' })
-    return result
+    let command = ''
+    try {
+      const result = (await this.tap.send(joined(SYNCHRONOUS_COMMIT, text))).at(-1) as QueryResult
+      command = result.command
+      if (command === 'PREPARE') {
+        this.#finish({ status: 'prepared' })
+        return result
+      }
+    } catch (error) {
+      if (outcomeOfError(error) === 'rolledBack') {
+        // Over after most errors, e.g. with max_prepared_transactions = 0; open and aborted after a slip of the pen.
+        await this.tap.query('rollback').catch(() => (this.isBroken = true))
+        throw this.#rolledBackAtPrepare(sqlState(error) === ABORTED ? rolledBack(SWALLOWED, error) : error)
+      }
+      this.isBroken = true
+      const detail = `PREPARE TRANSACTION of ${this.scope.transactionId} was not answered: ${messageOf(error)}; look into pg_prepared_xacts`
+      throw this.#fail('inDoubt', new OutboxError('TRANSACTION_IN_DOUBT', detail, { cause: error }))
+    }
+    throw this.#rolledBackAtPrepare(rolledBack(`PREPARE TRANSACTION was answered ${command}`))
+  }
+
+  #rolledBackAtPrepare(error: unknown): unknown {
+    this.#parts.counts.rolledBack++
+    this.#endHalves()
+    return this.#fail('rolledBack', error)
   }
 
   /** Everything a COMMIT needs to be right; when something is missing, ROLLBACK instead. */
@@ -242,7 +260,7 @@ export class Enlistment {
   }
 
   #committed(result: QueryResult = COMMITTED): QueryResult {
-    const { counts, cleaner, breaker, relay, settler } = this.#parts
+    const { counts, cleaner, relay, settler } = this.#parts
     counts.committed++
     const { scope } = this
     const { transactionId } = scope
@@ -253,7 +271,7 @@ export class Enlistment {
     if (scope.isForwarded) {
       counts.fallbacks++
       this.#endHalves(deleteMarker)
-      if (!breaker.isOpen) relay.forward(scope.rows)
+      relay.forward(scope.rows)
     } else if (scope.halves.length > 0) {
       settler.add(transactionId, scope.halves, 'commit', deleteMarker)
     } else {

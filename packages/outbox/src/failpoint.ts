@@ -1,5 +1,5 @@
 /**
- * Points at which the crash tests end, freeze or fail this process (spec: P0..P15 of the half path).
+ * Points at which the crash tests end, freeze or fail this process (spec: P0..P15 of the half path, G0..G2 of the sweeper).
  * TANDEM_FAILPOINT='P7:kill,P11:throw@3': at P7 SIGKILL, at the third P11 an error. Actions: kill, stop (SIGSTOP), throw.
  */
 export interface Failpoints {
@@ -25,7 +25,7 @@ const actions: Record<string, (point: string) => void> = {
 export function parseFailpoints(text: string, act: Act = (action, point) => actions[action]?.(point)): Failpoints {
   const armed = new Map<string, Armed>()
   for (const part of text.split(',')) {
-    const [, point, action, hits] = /^(P\d{1,2}):(kill|stop|throw)(?:@([1-9]\d*))?$/.exec(part.trim()) ?? []
+    const [, point, action, hits] = /^(P\d{1,2}|G[012]):(kill|stop|throw)(?:@([1-9]\d*))?$/.exec(part.trim()) ?? []
     if (point === undefined || action === undefined)
       throw new Error(`TANDEM_FAILPOINT: "${part}" is not point:action[@n]`)
     armed.set(point, { action, hitsLeft: Number(hits ?? 1) })

@@ -21,6 +21,8 @@ export class FakeBroker {
   conflicts = 0
   /** Nobody answers. */
   away = false
+  /** Topics of brokers that do not answer. */
+  readonly awayTopics = new Set<string>()
   /** Ends are lost on their way. */
   loseEnds = false
   /** Called before a half is stored; its promise delays the store. */
@@ -41,10 +43,11 @@ export class FakeBroker {
         if (check !== undefined) this.#checkers.delete(check)
       },
       prepare: (message, options) => this.#prepare(message, options.timeoutMs),
-      endMany: async (halves, decision) => {
+      endMany: async (ends) => {
         this.#requireHere()
+        this.log.push(`ends ${ends.length}`)
         if (this.loseEnds) throw new OutboxError('REQUEST_TIMEOUT', 'the end was lost')
-        return halves.map((half) => this.end(half.opaque as StoredHalf, decision))
+        return ends.map(({ half, decision }) => this.end(half.opaque as StoredHalf, decision))
       },
       pendingOf: async (ids) => {
         this.#requireHere()
@@ -53,7 +56,7 @@ export class FakeBroker {
         return ids.filter((id) => pending.has(id))
       },
       send: async (message) => {
-        this.#requireHere()
+        this.#requireHere(message.topic)
         const key = `${message.topic} ${message.dedupKey}`
         if (this.#seen.has(key)) return
         this.#seen.set(key, 'message')
@@ -62,13 +65,14 @@ export class FakeBroker {
     }
   }
 
-  #requireHere(): void {
-    if (this.away) throw new OutboxError('CONNECT_FAILED', 'the broker is away')
+  #requireHere(topic = ''): void {
+    if (topic !== '') this.log.push(`tried ${topic}`)
+    if (this.away || this.awayTopics.has(topic)) throw new OutboxError('CONNECT_FAILED', 'the broker is away')
   }
 
   async #prepare(message: HalfMessage, timeoutMs: number): Promise<Half> {
     this.log.push('half')
-    this.#requireHere()
+    this.#requireHere(message.topic)
     await this.beforeHalf?.(message)
     // The dedup window of the real broker covers half messages and plain ones alike.
     const key = `${message.topic} ${message.dedupKey}`

@@ -42,6 +42,12 @@ export interface Half {
   readonly opaque: unknown
 }
 
+/** What has been decided about a half. */
+export interface HalfEnd {
+  readonly half: Half
+  readonly decision: Decision
+}
+
 /** The broker as the outbox sees it; all there is to replace in a test. */
 export interface HalfSender {
   /**
@@ -55,8 +61,8 @@ export interface HalfSender {
    * whose `retryable` is false the broker certainly has not, after any other one it may.
    */
   prepare(message: HalfMessage, options: { timeoutMs: number }): Promise<Half>
-  /** One request per broker and call; the outcomes in the order of `halves`. Rejects when a broker did not answer. */
-  endMany(halves: readonly Half[], decision: Decision): Promise<EndOutcome[]>
+  /** One request per broker and call; the outcomes in the order of `ends`. Rejects when no broker answered. */
+  endMany(ends: readonly HalfEnd[]): Promise<EndOutcome[]>
   /** Those of `transactionIds` any broker still holds a pending half of; rejects unless every broker answered. */
   pendingOf(transactionIds: readonly string[]): Promise<readonly string[]>
   /**
@@ -64,6 +70,8 @@ export interface HalfSender {
    * it has given up after too many checks. It commits such a half only if an END still comes.
    */
   givenUpOf?(transactionIds: readonly string[], domainId: string): Promise<readonly string[]>
+  /** Names of the brokers that messages of this topic may go to now; empty when nobody knows yet. */
+  brokersOf?(topic: string): readonly string[]
   /** An ordinary message, for the relay; the dedup key makes repeats harmless. */
   send(message: OutgoingMessage): Promise<unknown>
 }

@@ -180,6 +180,69 @@ describe.each(Object.keys(drivers))('%s', (name) => {
     expect([await world.orders(), world.delivered()]).toEqual([['o-1'], ['o-1']])
   })
 
+  test('S3: who prepares inside the callback reads that COMMIT PREPARED decides, and by which name to find it', async () => {
+    const outbox = await world.outbox()
+    const prepared = place(outbox, 'o-1', "prepare transaction 'two'")
+    await expect(prepared).rejects.toThrow('the callback prepared the transaction: COMMIT PREPARED decides')
+    expect(outbox.stats()).toMatchObject({ running: 0, committed: 0, rolledBack: 0, anomalies: 0 })
+    expect(world.broker.halves.map((half) => half.fate)).toEqual(['pending'])
+    await world.rows("rollback prepared 'two'")
+  })
+
+  test.each([
+    ['a name in use', "prepare transaction 'two'", '42710'],
+    ['a slip of the pen', 'prepare transaction two', '42601'],
+  ])('S3: a refused PREPARE TRANSACTION (%s) rolls back, and the caller reads its SQLSTATE', async (_, sql, code) => {
+    const outbox = await world.outbox()
+    await world.rows("begin; create table held (x int); prepare transaction 'two'")
+    await expect(place(outbox, 'o-1', sql)).rejects.toMatchObject({ code })
+    await expect.poll(() => world.broker.halves.map((half) => half.fate)).toEqual(['rolledBack'])
+    expect(outbox.stats()).toMatchObject({ rolledBack: 1, inDoubt: 0 })
+    await Promise.all(Array.from({ length: 10 }, (_value, n) => place(outbox, `after-${n}`)))
+    await world.rows("rollback prepared 'two'")
+    await world.quiesce()
+    expect(await world.orders()).toHaveLength(10)
+    expect(world.delivered()).toEqual(await world.orders())
+  })
+
+  test('S3: PREPARE TRANSACTION after a swallowed error is a rollback, with or without messages', async () => {
+    const outbox = await world.outbox()
+    for (const isSending of [true, false]) {
+      const swallowed = outbox.transaction(async (trx, messages) => {
+        await driver.insert(trx, 'o-1')
+        if (isSending) messages.send({ topic: 'orders', body: 'o-1' })
+        await driver.fail(trx).catch(() => {})
+        await driver.query(trx, "prepare transaction 'two'")
+      })
+      await expect(swallowed).rejects.toMatchObject({ code: 'TRANSACTION_ROLLED_BACK' })
+    }
+    await expect.poll(() => world.broker.halves.map((half) => half.fate)).toEqual(['rolledBack'])
+    expect(await world.rows('select gid from pg_prepared_xacts')).toEqual([])
+    await place(outbox, 'after')
+    await world.quiesce()
+    expect(world.delivered()).toEqual(['after'])
+  })
+
+  test('S3: PREPARE TRANSACTION whose answer is lost leaves it in doubt, and says where to look', async () => {
+    const outbox = await world.outbox()
+    await standbys('nobody')
+    const placed = place(outbox, 'o-1', "prepare transaction 'two'")
+    placed.catch(() => {})
+    const waiting = `select pid from pg_stat_activity where wait_event = 'SyncRep' and datname = current_database()`
+    await expect.poll(async () => (await world.rows(waiting)).length, { timeout: 5_000 }).toBe(1)
+    await world.rows(`select pg_terminate_backend(pid) from (${waiting}) w`)
+    await expect(placed).rejects.toMatchObject({
+      code: 'TRANSACTION_IN_DOUBT',
+      message: expect.stringContaining('look into pg_prepared_xacts'),
+    })
+    await standbys('')
+    expect(world.broker.halves.map((half) => half.fate)).toEqual(['pending'])
+    expect(await world.rows('select gid from pg_prepared_xacts')).toEqual([{ gid: 'two' }])
+    await world.rows("commit prepared 'two'")
+    await world.quiesce()
+    expect([await world.orders(), world.delivered()]).toEqual([['o-1'], ['o-1']])
+  })
+
   test('S3: ROLLBACK PREPARED rolls its message back', async () => {
     const outbox = await world.outbox({ selfCheckTimeoutMs: 300 })
     await place(outbox, 'o-1', "prepare transaction 'two'").catch(() => {})
@@ -188,6 +251,29 @@ describe.each(Object.keys(drivers))('%s', (name) => {
     expect([await world.orders(), world.delivered()]).toEqual([[], []])
     expect(world.broker.halves.map((half) => half.fate)).toEqual(['rolledBack'])
   })
+})
+
+test('S3: who joined and prepares reads the answer of Postgres; messages are over, COMMIT PREPARED delivers them', async () => {
+  const world = new World(await startTestDatabase({ prepare }), drivers['pg'] as Driver)
+  const outbox = await world.outbox()
+  const client = await world.pool.connect()
+  await client.query('begin')
+  await client.query("insert into orders values ('o-1')")
+  const messages = outbox.join(client)
+  messages.send({ topic: 'orders', body: 'o-1' })
+  expect((await client.query("prepare transaction 'two'")).command).toBe('PREPARE')
+  expect(() => messages.send({ topic: 'orders', body: 'late' })).toThrow(/ILLEGAL_OPERATION/)
+  expect(await world.broker.checkBack()).toEqual(['unknown'])
+  await client.query("commit prepared 'two'")
+  expect(await world.broker.checkBack()).toEqual(['commit'])
+  // The next transaction on the connection is another one.
+  await client.query('begin')
+  outbox.join(client).send({ topic: 'orders', body: 'o-2' })
+  await client.query('commit')
+  client.release()
+  await world.quiesce()
+  expect(world.delivered()).toEqual(['o-1', 'o-2'])
+  await world.close()
 })
 
 const verdict = (state: Verdict['state'], nowMs: number): Resolver =>

@@ -14,6 +14,7 @@ export type {
   DomainAnswer,
   EndOutcome,
   Half,
+  HalfEnd,
   HalfMessage,
   HalfSender,
 } from './half-sender.ts'

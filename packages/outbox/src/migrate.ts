@@ -1,14 +1,21 @@
 import type { Database, QueryClient } from './database.ts'
 import { failure, ownPool, rowsOf } from './database.ts'
+import { noteHome, takeNewDomain } from './domain.ts'
 import { migrations } from './migrations.ts'
+import { OutboxError } from './outbox-error.ts'
 import type { Schema } from './schema.ts'
 
 export interface MigrateOptions {
   /**
-   * Takes note that the tables now live in another Postgres cluster (dump and restore, logical switchover). Only when the
-   * old one is gone for good: two databases that answer for one domain give contradictory answers. Default false.
+   * Takes note that the tables now live in another database or Postgres cluster (dump and restore, logical switchover). Only when
+   * the old one is gone for good: two databases that answer for one domain give contradictory answers. Default false.
    */
   adoptCluster?: boolean
+  /**
+   * Gives a copy (CREATE DATABASE … TEMPLATE, a restored dump, a promoted clone) a domain of its own, while the original goes on
+   * living. Waiting messages in its outbox table are the original's to send: they become dead messages here. Default false.
+   */
+  newDomain?: boolean
 }
 
 /**
@@ -17,6 +24,9 @@ export interface MigrateOptions {
  * @returns the version after the run
  */
 export async function migrate(client: QueryClient, schema: Schema, options: MigrateOptions = {}): Promise<number> {
+  const { adoptCluster = false, newDomain = false } = options
+  if (adoptCluster && newDomain)
+    throw new OutboxError('OPTION_INVALID', 'migrate: either adoptCluster or newDomain, a database has one domain')
   await client.query('begin isolation level read committed')
   try {
     await client.query(`select pg_advisory_xact_lock(hashtextextended('tandemmq migrate ${schema.name}', 0))`)
@@ -28,7 +38,8 @@ export async function migrate(client: QueryClient, schema: Schema, options: Migr
       await client.query(sql)
       await client.query(`insert into ${schema.migration} (version) values (${index + 1})`)
     }
-    if (current < 2 || options.adoptCluster === true) await noteCluster(client, schema)
+    if (newDomain) await takeNewDomain(client, schema)
+    if (current < 2 || adoptCluster || newDomain) await noteHome(client, schema)
     const committed = await client.query('commit')
     if (rowsOf(committed).command !== 'COMMIT') throw failure('migrate', new Error('the transaction was rolled back'))
     return Math.max(current, all.length)
@@ -53,22 +64,6 @@ async function createHistory(client: QueryClient, schema: Schema): Promise<void>
   await client.query(
     `create table ${schema.migration} (version int primary key, at timestamptz not null default clock_timestamp())`,
   )
-}
-
-/** A promoted standby begins a new one. */
-export const TIMELINE = 'substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)'
-
-/** Remembers which cluster this is, where the role may know: a copy elsewhere must not answer for it. */
-async function noteCluster(client: QueryClient, schema: Schema): Promise<void> {
-  await client.query('savepoint cluster')
-  try {
-    await client.query(`update ${schema.domain} set timeline = ${TIMELINE}`)
-    await client.query(
-      `update ${schema.domain} set system_identifier = (select system_identifier from pg_control_system())`,
-    )
-  } catch {
-    await client.query('rollback to savepoint cluster')
-  }
 }
 
 /** Runs the migrations on one connection of a user's database. */

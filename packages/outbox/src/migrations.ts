@@ -1,9 +1,10 @@
 import { second } from './migration-2.ts'
+import { domainHome } from './migration-domain.ts'
 import type { Schema } from './schema.ts'
 
 /** Applied in order, each once; a published one is never edited. Version = index + 1. */
 export function migrations(schema: Schema): string[] {
-  return [first(schema), second(schema)]
+  return [first(schema), second(schema), domainHome(schema)]
 }
 
 function first(schema: Schema): string {

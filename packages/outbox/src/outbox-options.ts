@@ -79,6 +79,8 @@ export interface OutboxStats {
   inDoubt: number
   /** Check-backs answered for the broker. */
   checks: number
-  /** The broker is away: transactions go straight to the outbox table. */
+  /** A broker is away: transactions with messages to it go straight to the outbox table. */
   circuitOpen: boolean
+  /** Which: the names of its brokers for each route that is cut off, or `topic <name>` where no route is known. */
+  circuitsOpen: readonly string[]
 }

@@ -23,7 +23,7 @@ export interface OutboxRow {
 
 /**
  * Writes messages into the outbox table inside the user's transaction. Rows of one group key are written under a lock
- * on that key, held until COMMIT, so that their ids follow the order of the commits.
+ * on that key, held until COMMIT, so that their ids follow the order of the commits. The transaction must hold none of these locks yet.
  * @param leaseMs how long other processes leave the rows without a group key to this one
  */
 export async function insertRows(
@@ -60,14 +60,26 @@ values ${places.join(',')} returning id, tx_id, n, topic, group_key, headers, bo
   return rows
 }
 
+const SAVEPOINT = 'tandem_outbox_keys'
+
 /**
  * True when messages of one of these keys wait in the table: later ones must queue behind them. Waits for transactions that
- * are just writing such rows, and those that come later wait for this one.
+ * are just writing such rows, and those that come later wait for this one, until its end or {@link letGoOfKeys}.
  */
 export async function hasRowsOf(client: QueryClient, schema: Schema, groupKeys: readonly string[]): Promise<boolean> {
   const found = `select exists (select from ${schema.outbox} where group_key in (${groupKeys.map(literal).join(',')})) as yes`
-  const results = await client.query(`${locks('pg_advisory_xact_lock_shared', schema, groupKeys)}; ${found}`)
+  const results = await client.query(
+    `savepoint ${SAVEPOINT}; ${locks('pg_advisory_xact_lock_shared', schema, groupKeys)}; ${found}`,
+  )
   return rowsOf(results).rows[0]?.['yes'] === true
+}
+
+/**
+ * Gives back what {@link hasRowsOf} has locked, before {@link insertRows} wants it for itself: two transactions of one key that each
+ * waited for the other to let go would be a deadlock. Undoes nothing else, if nothing was written in between.
+ */
+export async function letGoOfKeys(client: QueryClient): Promise<void> {
+  await client.query(`rollback to savepoint ${SAVEPOINT}; release savepoint ${SAVEPOINT}`)
 }
 
 /**

@@ -3,17 +3,23 @@ import { outcomeOfTag } from './commit-outcome.ts'
 import { OutboxError, sqlState } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
 import type { Schema } from './schema.ts'
-import { SYNCHRONOUS_COMMIT } from './schema.ts'
+import { literal, SYNCHRONOUS_COMMIT } from './schema.ts'
 
 /** A claim holds at most so many bytes of messages, and one message more. */
 const BATCH_BYTES = 4 * 1_048_576
 /** Keys in one claim: each costs several probes of an index, its further rows next to nothing. */
 const KEYS_MAX = 250
+/** Steps through the keys in one claim that finds nothing: behind those, next time. */
+const STEPS_MAX = 40
 const ROWS_COUNTED_MAX = 100_000
 const HISTORY_MAX = 10
-const FREE = '(o.lease_until is null or o.lease_until < clock_timestamp())'
+/** A lease that ends later than any that is taken is one of a clock that has stepped back since. */
+const FREE = `(o.lease_until is null or o.lease_until < clock_timestamp() or o.lease_until > clock_timestamp() + interval '2 minutes')`
 const SIZE = 'octet_length(o.body) + coalesce(octet_length(o.headers), 0)'
 const RETURNED = 'o.id, o.tx_id, o.n, o.topic, o.group_key, o.headers, o.body, o.attempts'
+
+/** Which rows are wanted: those of all topics but some, or of some alone. */
+export type Topics = { readonly except: readonly string[] } | { readonly only: readonly string[] }
 
 /** The outbox table as the relay uses it: claims by lease, and what becomes of claimed rows. */
 export class OutboxTable {
@@ -31,17 +37,21 @@ export class OutboxTable {
   }
 
   /** Rows without a group key, whose order nobody asked for. */
-  async claimFree(rowsMax: number): Promise<OutboxRow[]> {
+  async claimFree(rowsMax: number, topics: Topics = ALL): Promise<OutboxRow[]> {
+    const { outbox } = this.#schema
+    // One row of a topic is looked for from the start: the place is that of the others.
+    const isProbe = 'only' in topics
     for (;;) {
-      const { outbox } = this.#schema
+      const after = isProbe ? '0' : this.#afterId
       const rows = await this.#claim<OutboxRow>(
         `with free as (
   select o.id, ${SIZE} as size from ${outbox} o
-  where o.group_key is null and o.id > $2 and ${FREE} order by o.id limit $1 for update skip locked)
+  where o.group_key is null and o.id > $2 and ${FREE}${among(topics)} order by o.id limit $1 for update skip locked)
 ${this.#lease('free')}`,
-        [rowsMax, this.#afterId],
+        [rowsMax, after],
       )
       const sorted = byId(rows)
+      if (isProbe) return sorted
       const last = sorted.at(-1)
       const fromStart = this.#afterId === '0'
       this.#afterId = last?.id ?? '0'
@@ -54,18 +64,18 @@ ${this.#lease('free')}`,
    * Runs of rows that share a group key, each from the first row of its key on and without a gap. The first row is the
    * lock: who has it has the key, so a key's rows are never in two hands.
    */
-  async claimRuns(rowsMax: number): Promise<OutboxRow[]> {
-    for (let wraps = 0; ; ) {
+  async claimRuns(rowsMax: number, topics: Topics = ALL): Promise<OutboxRow[]> {
+    for (let wraps = 0, step = 1; ; step++) {
       const after = this.#afterKey
       const rows = await this.#claim<OutboxRow & { id: string | null; last_key: string | null }>(
-        this.#runs(after === undefined ? 'group_key is not null' : 'group_key > $2'),
+        this.#runs(after === undefined ? 'group_key is not null' : 'group_key > $2', topics),
         after === undefined ? [rowsMax] : [rowsMax, after],
       )
       const claimed = rows.filter((row) => row.id !== null)
       // Keys whose first row is in other hands are passed by; those behind them may be free.
       this.#afterKey = rows[0]?.last_key ?? undefined
       if (this.#afterKey === undefined) wraps += after === undefined ? 2 : 1
-      if (claimed.length > 0 || wraps > 1) return byId(claimed)
+      if (claimed.length > 0 || wraps > 1 || step === STEPS_MAX) return byId(claimed)
     }
   }
 
@@ -95,16 +105,16 @@ ${this.#lease('free')}`,
   }
 
   /** The keys are walked through the index, one probe for each, however many rows a key has. */
-  #runs(from: string): string {
+  #runs(from: string, topics: Topics): string {
     const { outbox } = this.#schema
     return `with recursive keys as (
   (select group_key, id from ${outbox} where ${from} order by group_key, id limit 1)
   union all
   select n.group_key, n.id from keys k cross join lateral (
     select group_key, id from ${outbox} where group_key > k.group_key order by group_key, id limit 1) n),
-heads as (select group_key, id from keys limit least($1, ${KEYS_MAX})),
+heads as (select group_key, id from keys limit ${KEYS_MAX}),
 locked as (
-  select o.id, o.group_key from ${outbox} o join heads h on h.id = o.id where ${FREE} order by o.id for update of o skip locked),
+  select o.id, o.group_key from ${outbox} o join heads h on h.id = o.id where ${FREE}${among(topics)} order by o.id limit $1 for update of o skip locked),
 run as (
   select r.id, r.size, bool_and(r.free) over (partition by l.id order by r.id) as whole
   from locked l cross join lateral (
@@ -185,6 +195,12 @@ select id, tx_id, n, topic, group_key, deliver_at, headers, body, least(attempts
 }
 
 const ignore = (): void => undefined
+const ALL: Topics = { except: [] }
+
+function among(topics: Topics): string {
+  const [names, test] = 'only' in topics ? [topics.only, 'in'] : [topics.except, 'not in']
+  return names.length === 0 ? '' : ` and o.topic ${test} (${names.map(literal).join(',')})`
+}
 const entry = (text: string): string =>
   `(to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || ' ' || ${text}::text)`
 const clean = (text: string): string => text.replaceAll('\0', '').slice(0, 500)

@@ -1,6 +1,6 @@
 import type { ClientBase, Pool } from 'pg'
 import { CheckAnswers } from './check-answers.ts'
-import { CircuitBreaker } from './circuit-breaker.ts'
+import { CircuitBreakers } from './circuit-breakers.ts'
 import { ClientHalfSender } from './client-half-sender.ts'
 import type { Database, TransactionOf } from './database.ts'
 import { checkDatabase, ownPool } from './database.ts'
@@ -51,7 +51,7 @@ export class Outbox<D extends Database = Database> {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #sender: HalfSender
-  readonly #breaker: CircuitBreaker
+  readonly #breakers: CircuitBreakers
   readonly #transactions = new Set<Promise<unknown>>()
   readonly #counts = { anomalies: 0 }
   #parts: Parts<D> | undefined
@@ -65,8 +65,9 @@ export class Outbox<D extends Database = Database> {
     this.#schema = new Schema(options.schema ?? 'tandem')
     this.#clock = options.clock ?? systemClock
     this.#logger = options.logger ?? silent
-    this.#breaker = new CircuitBreaker(this.#clock)
-    this.#sender = options.producer ?? new ClientHalfSender({ ...options, logger: this.#logger })
+    const sender = options.producer ?? new ClientHalfSender({ ...options, logger: this.#logger })
+    this.#sender = sender
+    this.#breakers = new CircuitBreakers({ clock: this.#clock, brokersOf: (topic) => sender.brokersOf?.(topic) ?? [] })
   }
 
   /**
@@ -101,6 +102,7 @@ export class Outbox<D extends Database = Database> {
         idleInTransactionTimeoutMs: options.idleInTransactionTimeoutMs ?? 10_000,
         transactionTimeoutMs: options.transactionTimeoutMs ?? 240_000,
       })
+      if (found.warning !== undefined) this.#logger.warn(found.warning)
       const parts = this.#assemble(pool, found.domainId, found.settings)
       const { answers } = parts
       await this.#sender.start((message) => answers.checkMessage(message), answers)
@@ -119,7 +121,7 @@ export class Outbox<D extends Database = Database> {
     const onAnomaly = (text: string): void => this.#anomaly(text)
     const shared = {
       ...{ pool, schema: this.#schema, clock: this.#clock, logger: this.#logger },
-      ...{ sender: this.#sender, breaker: this.#breaker, domainId, onAnomaly },
+      ...{ sender: this.#sender, breakers: this.#breakers, domainId, onAnomaly },
     }
     const resolver = new Resolver(shared)
     const cleaner = new MarkerCleaner(shared)
@@ -196,7 +198,8 @@ export class Outbox<D extends Database = Database> {
       outboxRows: relay?.rows ?? 0,
       running,
       timelineChanges: timeline?.changes ?? 0,
-      circuitOpen: this.#breaker.isOpen,
+      circuitOpen: this.#breakers.isOpen,
+      circuitsOpen: this.#breakers.open,
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg'
+import { readDomain, whyForeign, whyPromoted } from './domain.ts'
 import { migrations } from './migrations.ts'
 import { versionOf } from './migrate.ts'
 import { databaseError, OutboxError } from './outbox-error.ts'
@@ -8,6 +9,8 @@ export interface Probe {
   domainId: string
   /** SET LOCAL statements for every transaction, as far as this server knows them. synchronous_commit travels with COMMIT. */
   settings: string
+  /** What somebody should know although it need not be wrong. */
+  warning?: string
 }
 
 export interface ProbeOptions {
@@ -30,7 +33,7 @@ export async function probe(pool: Pool, schema: Schema, options: ProbeOptions): 
       )
     }
     await checkRights(pool, schema)
-    return { domainId: await domainOf(pool, schema), settings: await settingsOf(pool, options) }
+    return { ...(await domainOf(pool, schema)), settings: await settingsOf(pool, options) }
   } catch (error) {
     throw databaseError(error, `schema ${schema.name}`)
   }
@@ -57,24 +60,14 @@ async function checkRights(pool: Pool, schema: Schema): Promise<void> {
   if (lack !== undefined) throw new OutboxError('NO_PERMISSION', `role ${lack.role} lacks ${lack.missing}`)
 }
 
-/** A dump restored elsewhere brings the domain with it: two clusters must not answer for one. */
-async function domainOf(pool: Pool, schema: Schema): Promise<string> {
-  const { rows } = await pool.query<{ domain_id: string; system_identifier: string | null }>(
-    `select domain_id, system_identifier from ${schema.domain}`,
-  )
-  const domain = rows[0]
+/** A copy brings the domain with it: two databases must not answer for one. */
+async function domainOf(pool: Pool, schema: Schema): Promise<Pick<Probe, 'domainId' | 'warning'>> {
+  const domain = await readDomain(pool, schema)
   if (domain === undefined) throw new OutboxError('SCHEMA_MISSING', `${schema.domain} is empty`)
-  const here = await pool.query<{ id: string }>('select system_identifier as id from pg_control_system()').then(
-    (result) => result.rows[0]?.id,
-    () => undefined,
-  ) // Not every role may ask.
-  if (domain.system_identifier !== null && here !== undefined && domain.system_identifier !== here) {
-    throw new OutboxError(
-      'DOMAIN_MISMATCH',
-      `domain ${domain.domain_id} belongs to cluster ${domain.system_identifier}, this is ${here}; when the other one is gone for good, run migrate({ adoptCluster: true })`,
-    )
-  }
-  return domain.domain_id
+  const foreign = whyForeign(domain)
+  if (foreign !== undefined) throw new OutboxError('DOMAIN_MISMATCH', foreign)
+  const warning = whyPromoted(domain)
+  return { domainId: domain.id, ...(warning === undefined ? {} : { warning }) }
 }
 
 async function settingsOf(pool: Pool, options: ProbeOptions): Promise<string> {

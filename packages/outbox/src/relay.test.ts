@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { startTestDatabase } from '@tandemmq/testing/database'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { CircuitBreaker } from './circuit-breaker.ts'
+import { CircuitBreakers } from './circuit-breakers.ts'
 import { DeadMessages } from './dead-messages.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
 import type { OutgoingMessage } from './foundation.ts'
@@ -63,9 +63,9 @@ const anomalies: string[] = []
 
 function relay(send: Send, options: { attemptsMax?: number } = {}): Relay {
   const sender = { ...new FakeBroker().sender(), send }
-  const breaker = new CircuitBreaker(systemClock)
+  const breakers = new CircuitBreakers({ clock: systemClock })
   const made = new Relay({
-    ...{ pool, schema, sender, breaker, logger, attemptsMax: 20, intervalMs: 5 },
+    ...{ pool, schema, sender, breakers, logger, attemptsMax: 20, intervalMs: 5 },
     ...options,
     clock: systemClock,
     onAnomaly: (text) => void anomalies.push(text),
@@ -124,14 +124,30 @@ test('a key whose first message fails waits behind it, other keys and messages w
 })
 
 test('keys in other hands are passed by, however many they are', async () => {
-  await write(...Array.from({ length: 25 }, (_, n) => ({ body: `x${n}`, orderBy: `k${10 + n}` })))
+  await write(...Array.from({ length: 255 }, (_, n) => ({ body: `x${n}`, orderBy: `k${100 + n}` })))
   const mine = new OutboxTable(pool, schema, 30_000)
   const other = new OutboxTable(pool, schema, 30_000)
-  const held = await other.claimRuns(20)
-  expect(held).toHaveLength(20)
+  const held = await other.claimRuns(1_000)
+  expect(held).toHaveLength(250)
   const claim = async () => (await mine.claimRuns(3)).map((row) => row.group_key)
-  expect([await claim(), await claim(), await claim()]).toEqual([['k30'], ['k31', 'k32', 'k33'], ['k34']])
+  expect([await claim(), await claim()]).toEqual([
+    ['k350', 'k351', 'k352'],
+    ['k353', 'k354'],
+  ])
   expect(await claim()).toEqual([])
+})
+
+test('keys whose first message is of a topic that waits are passed by, and one of them is the probe', async () => {
+  const of = (topic: string) => (n: number) => ({ body: `${topic}${n}`, topic, orderBy: `k${topic}${100 + n}` })
+  await write(...Array.from({ length: 260 }, (_, n) => of('away')(n)), of('near')(1), { body: 'free', topic: 'away' })
+  await write({ body: 'behind', topic: 'near', orderBy: 'kaway100' })
+  const table = new OutboxTable(pool, schema, 30_000)
+  const bodies = (rows: { body: Buffer }[]): string[] => rows.map(({ body }) => String(body))
+  expect(bodies(await table.claimRuns(1_000, { except: ['away'] }))).toEqual(['near1'])
+  expect(await table.claimFree(1_000, { except: ['away'] })).toEqual([])
+  expect(bodies(await table.claimFree(1, { only: ['away'] }))).toEqual(['free'])
+  expect(bodies(await table.claimRuns(1, { only: ['away'] }))).toEqual(['away0'])
+  expect(await table.claimRuns(1, { only: ['other'] })).toEqual([])
 })
 
 test('a run is claimed from the first row of its key without a gap, or not at all', async () => {

@@ -1,13 +1,13 @@
 import type { Pool } from 'pg'
-import type { CircuitBreaker } from './circuit-breaker.ts'
 import { isOfMessage, isRefusal } from './circuit-breaker.ts'
+import type { CircuitBreakers } from './circuit-breakers.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { sleep } from './foundation.ts'
 import type { HalfSender } from './half-sender.ts'
 import { forwardOf } from './message.ts'
 import { messageOf } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
-import { OutboxTable } from './outbox-table.ts'
+import { OutboxTable, type Topics } from './outbox-table.ts'
 import type { RowCap } from './row-cap.ts'
 import { RowRemover } from './row-remover.ts'
 import type { Schema } from './schema.ts'
@@ -16,7 +16,7 @@ export interface RelayOptions {
   pool: Pool
   schema: Schema
   sender: HalfSender
-  breaker: CircuitBreaker
+  breakers: CircuitBreakers
   clock: Clock
   logger: Logger
   /** Pause after a look that found nothing. */
@@ -39,15 +39,22 @@ const DIRECT_BYTES_MAX = 8 * 1_048_576
 const AWAY_MS = 1_000
 const BACKOFF_FIRST_MS = 500
 const BACKOFF_LAST_MS = 60_000
+/** Named in a claim as those of brokers that are away. */
+const TOPICS_MAX = 5_000
 const MEASURE_MS = 1_000
 /** An empty table is given back to the disk when its files are larger, and again only after a minute. */
 const TRUNCATE_BYTES = 786_432
 const TRUNCATE_MS = 60_000
 
-interface Claim {
+interface Rows {
   free: readonly OutboxRow[]
   /** Each in the order of its key. */
   runs: readonly OutboxRow[][]
+}
+
+interface Claim extends Rows {
+  /** One row to each broker that is away and may be back. */
+  probes: readonly Rows[]
   /** Monotonic time after which nothing more of a run is sent. */
   until: number
 }
@@ -96,13 +103,14 @@ export class Relay {
 
   /** Publishes rows this process has just committed, from memory. What fails stays for the loop. */
   forward(rows: readonly OutboxRow[]): void {
-    const direct = rows.filter((row) => row.group_key === null)
+    const sendable = rows.filter(({ topic }) => !this.#options.breakers.isOpenFor(topic))
+    const direct = sendable.filter((row) => row.group_key === null)
     const bytes = direct.reduce((sum, row) => sum + row.body.length, 0)
-    if (direct.length < rows.length) this.wake()
+    if (direct.length < sendable.length) this.wake()
     // The loop finds them when their lease is over.
     if (direct.length === 0 || this.#directBytes + bytes > DIRECT_BYTES_MAX) return
     this.#directBytes += bytes
-    const work = this.#publish(direct, [])
+    const work = this.#publish({ free: direct, runs: [] })
       .catch((error: unknown) => this.#options.logger.warn(`rows stay in the outbox for now: ${messageOf(error)}`))
       .finally(() => {
         this.#directBytes -= bytes
@@ -135,7 +143,7 @@ export class Relay {
         void batch.then(() => batches.delete(batch))
       }
       const hasRoom = typeof claim === 'object' && batches.size < BATCHES
-      if (hasRoom && !this.#options.breaker.isOpen) continue
+      if (hasRoom && claim.free.length + claim.runs.length > 0) continue
       const moved = batches.size > 0 ? await Promise.race(batches) : 0
       if (moved === 0) await this.#pause()
     }
@@ -156,29 +164,45 @@ export class Relay {
   }
 
   async #claim(): Promise<Claim | 0> {
-    const { breaker, clock } = this.#options
+    const { breakers, clock } = this.#options
     await this.#measure()
-    if (breaker.isOpen && !breaker.allows()) return 0
-    const rowsMax = breaker.isOpen ? 1 : ROWS_PER_BATCH
     const until = clock.monotonic() + SEND_MS
-    const free = await this.#table.claimFree(rowsMax)
-    const keyed = free.length < rowsMax || !breaker.isOpen ? await this.#table.claimRuns(rowsMax) : []
-    return free.length + keyed.length === 0 ? 0 : { free, runs: groups(keyed, (row) => row.group_key), until }
+    const away = breakers.isOpen ? breakers.openTopics() : []
+    const except = away.flatMap(({ topics }) => topics).slice(0, TOPICS_MAX)
+    const { free, runs } = await this.#claimRows(ROWS_PER_BATCH, { except })
+    const probes: Rows[] = []
+    for (const { topics, breaker } of away) {
+      // A probe nobody has a row for would keep a transaction from being it.
+      if (this.rows > 0 && breaker.allows()) probes.push(await this.#claimRows(1, { only: topics }))
+    }
+    const found = [{ free, runs }, ...probes].some((rows) => rows.free.length + rows.runs.length > 0)
+    return found ? { free, runs, probes, until } : 0
   }
 
-  async #forward({ free, runs, until }: Claim): Promise<number> {
-    const settled = await this.#publish(free, runs, until)
+  async #claimRows(rowsMax: number, topics: Topics): Promise<Rows> {
+    const free = await this.#table.claimFree(rowsMax, topics)
+    const keyed = rowsMax > 1 || free.length === 0 ? await this.#table.claimRuns(rowsMax, topics) : []
+    return { free, runs: groups(keyed, (row) => row.group_key) }
+  }
+
+  async #forward({ free, runs, probes, until }: Claim): Promise<number> {
+    const work = probes.map((rows) => this.#publish(rows, until, true))
+    const settled = await Promise.all([this.#publish({ free, runs }, until), ...work])
     // What was sent is deleted before another claim could find its lease over.
     await this.#remover.flush()
-    return settled
+    return settled.reduce((sum, count) => sum + count, 0)
   }
 
   /** @returns how many rows are settled */
-  async #publish(free: readonly OutboxRow[], runs: readonly OutboxRow[][], until = Infinity): Promise<number> {
+  async #publish({ free, runs }: Rows, until = Infinity, isProbe = false): Promise<number> {
+    const { breakers, clock } = this.#options
     const done: string[] = []
     const dead: Failure[] = []
     const later: Failure[] = []
     const unsent: string[] = []
+    const held: string[] = []
+    // The claim has passed by the topics that were known to be away.
+    const mustWait = ({ topic }: OutboxRow): boolean => !isProbe && breakers.holds(topic)
     const send = async (row: OutboxRow): Promise<boolean> => {
       const failure = await this.#send(row)
       if (failure === undefined) done.push(row.id)
@@ -188,28 +212,30 @@ export class Relay {
     }
     const sendInOrder = async (run: readonly OutboxRow[]): Promise<void> => {
       for (const [at, row] of run.entries()) {
-        const inTime = this.#options.clock.monotonic() < until
-        if (inTime && (await send(row))) continue
-        for (const rest of run.slice(inTime ? at + 1 : at)) unsent.push(rest.id)
+        const isSent = clock.monotonic() < until && !mustWait(row)
+        if (isSent && (await send(row))) continue
+        for (const rest of run.slice(isSent ? at + 1 : at)) unsent.push(rest.id)
         return
       }
     }
-    await Promise.all([...free.map(send), ...runs.map(sendInOrder)])
-    if (done.length > 0) this.#options.breaker.succeeded()
+    const sendOrHold = (row: OutboxRow): unknown => (mustWait(row) ? held.push(row.id) : send(row))
+    await Promise.all([...free.map(sendOrHold), ...runs.map(sendInOrder)])
     this.#remover.add(done)
     for (const { row, reason } of dead) await this.#bury(row, messageOf(reason))
     await this.#postpone(later)
     await this.#table.postpone(unsent, 0)
+    await this.#table.postpone(held, AWAY_MS)
     return done.length + dead.length
   }
 
   async #send(row: OutboxRow): Promise<Failure | undefined> {
-    const { sender, breaker } = this.#options
+    const { sender, breakers } = this.#options
     try {
       await sender.send(forwardOf(row, row.tx_id, row.n))
+      breakers.succeeded(row.topic)
       return undefined
     } catch (reason) {
-      if (!isRefusal(reason)) breaker.report(reason)
+      if (!isRefusal(reason)) breakers.report(row.topic, reason)
       return { row, reason }
     }
   }

@@ -68,7 +68,8 @@ export class ResolverService {
     const pool = await ownPool(this.#options.database, CONNECTIONS)
     try {
       const limits = { idleInTransactionTimeoutMs: 10_000, transactionTimeoutMs: 240_000 }
-      const { domainId } = await probe(pool, this.#schema, limits)
+      const { domainId, warning } = await probe(pool, this.#schema, limits)
+      if (warning !== undefined) this.#logger.warn(warning)
       const { deadlineMs, clock = systemClock } = this.#options
       const resolver = new Resolver({
         ...{ pool, schema: this.#schema, logger: this.#logger, domainId, clock },

@@ -1,4 +1,5 @@
 import type { Pool, PoolClient, QueryResult } from 'pg'
+import { AT_HOME } from './domain.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { messageOf, sqlState } from './outbox-error.ts'
 import type { Schema } from './schema.ts'
@@ -179,7 +180,7 @@ export class Resolver {
     return `begin isolation level read committed read write; set local lock_timeout='${lockTimeoutMs}ms';
 ${SYNCHRONOUS_COMMIT};
 insert into ${schema.tx} as t (tx_id, state) select k, 'R' from unnest('{${keys.join(',')}}'::uuid[]) k, ${schema.domain}
-where domain_id='${domainId}' on conflict (tx_id) do update set checks=t.checks+1
+where domain_id='${domainId}' and ${AT_HOME} on conflict (tx_id) do update set checks=t.checks+1
 returning tx_id, state, extract(epoch from clock_timestamp())*1000 as now_ms; commit`
   }
 }

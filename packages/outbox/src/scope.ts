@@ -1,7 +1,9 @@
 import type { QueryResult } from 'pg'
-import { type CircuitBreaker, isRefusal } from './circuit-breaker.ts'
+import { isRefusal } from './circuit-breaker.ts'
+import type { CircuitBreakers } from './circuit-breakers.ts'
 import type { CommitOutcome } from './commit-outcome.ts'
 import { outcomeOfError, outcomeOfTag } from './commit-outcome.ts'
+import { AT_HOME } from './domain.ts'
 import { failpoints } from './failpoint.ts'
 import type { Clock, OutgoingMessage } from './foundation.ts'
 import type { Half, HalfSender } from './half-sender.ts'
@@ -10,7 +12,7 @@ import type { RecordedMessage } from './message.ts'
 import { halfOf, isDelayed, recordMessage } from './message.ts'
 import { OutboxError, sqlState } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
-import { hasRowsOf, insertRows } from './outbox-rows.ts'
+import { hasRowsOf, insertRows, letGoOfKeys } from './outbox-rows.ts'
 import type { RowCap } from './row-cap.ts'
 import { Savepoints } from './savepoints.ts'
 import type { Schema } from './schema.ts'
@@ -24,7 +26,7 @@ export interface ScopeContext {
   schema: Schema
   domainId: string
   sender: HalfSender
-  breaker: CircuitBreaker
+  breakers: CircuitBreakers
   clock: Clock
   halfTimeoutMs: number
   /** SET LOCAL statements of every transaction. */
@@ -75,7 +77,8 @@ export class TransactionScope {
   #marker: Promise<void> | undefined
   #xid = ''
   #open = true
-  #useHalves: boolean
+  #useHalves = true
+  #holdsKeys = false
 
   /** @param isJoined somebody else issued BEGIN, perhaps on another database */
   constructor(context: ScopeContext, transactionId: string, mode: Mode, isJoined = false) {
@@ -83,7 +86,6 @@ export class TransactionScope {
     this.transactionId = transactionId
     this.#mode = mode
     this.isJoined = isJoined
-    this.#useHalves = context.breaker.allows()
     let attach!: (tap: StatementTap) => void
     this.#attached = new Promise((resolve) => (attach = resolve))
     this.attach = (tap) => {
@@ -113,7 +115,7 @@ export class TransactionScope {
   #markerStatement(): string {
     const { schema, domainId } = this.#context
     const mine = this.isJoined
-      ? ` select '${this.transactionId}' from ${schema.domain} where domain_id='${domainId}'`
+      ? ` select '${this.transactionId}' from ${schema.domain} where domain_id='${domainId}' and ${AT_HOME}`
       : ` values ('${this.transactionId}')`
     return `insert into ${schema.tx} (tx_id)${mine} returning xid::text, date_part('epoch', at)*1000 as at_ms`
   }
@@ -153,8 +155,14 @@ export class TransactionScope {
     this.savepoints.run(() => {
       const numbered = { ...recorded, n: this.#recorded.length }
       this.#recorded.push(numbered)
-      if (this.#mode === 'eager' && this.#useHalves && !isDelayed(numbered)) this.#sendHalf(numbered)
+      if (this.#mode === 'eager' && this.#usesHalves(numbered)) this.#sendHalf(numbered)
     })
+  }
+
+  /** One message that has to take the table takes the whole transaction with it. */
+  #usesHalves(message: RecordedMessage): boolean {
+    this.#useHalves &&= !isDelayed(message) && this.#context.breakers.allows(message.topic)
+    return this.#useHalves
   }
 
   /** Never before the marker is acknowledged: such a half could neither be asked for nor fenced while we live. */
@@ -177,20 +185,20 @@ export class TransactionScope {
   }
 
   #prepare(message: RecordedMessage): Promise<Sent> {
-    const { sender, breaker, domainId, halfTimeoutMs } = this.#context
+    const { sender, breakers, domainId, halfTimeoutMs } = this.#context
     const sending = sender.prepare(halfOf(message, this.transactionId, domainId), { timeoutMs: halfTimeoutMs })
     failpoints?.hit('P3')
     return sending.then(
       (half): Sent => {
         failpoints?.hit('P4')
-        breaker.succeeded()
+        breakers.succeeded(message.topic)
         if (this.onLateHalf === undefined) this.halves.push(half)
         else this.onLateHalf(half)
         failpoints?.hit('P5')
         return this.#answered({ half })
       },
       (error: unknown): Sent => {
-        breaker.report(error)
+        breakers.report(message.topic, error)
         return this.#answered({ error })
       },
     )
@@ -209,13 +217,18 @@ export class TransactionScope {
     this.savepoints.releaseAll()
     this.#open = false
     if (this.#recorded.length === 0) return
-    if (this.#recorded.some(isDelayed)) this.#useHalves = false
+    const { breakers } = this.#context
+    if (this.#mode === 'late') {
+      const topics = new Set(this.#recorded.map(({ topic }) => topic))
+      this.#useHalves = !this.#recorded.some(isDelayed) && [...topics].every((topic) => breakers.allows(topic))
+    }
     const client = await this.#attached
     const { schema } = this.#context
     await this.#marker
     if (!this.hasMarker) this.#noteMarker(await client.send(this.#markerStatement()))
     const keys = [...new Set(this.#recorded.flatMap(({ fields }) => fields.orderBy ?? []))]
-    const queued = keys.length > 0 && (await hasRowsOf(client, schema, keys))
+    this.#holdsKeys = keys.length > 0 && this.#useHalves
+    const queued = this.#holdsKeys && (await hasRowsOf(client, schema, keys))
     if (this.#mode === 'late' && this.#useHalves && !queued) {
       this.#unanswered += this.#recorded.length
       for (const message of this.#recorded) this.#pending.push(this.#prepare(message))
@@ -238,16 +251,17 @@ export class TransactionScope {
    * half of this key back, also one still on its way. Exactly one copy is left.
    */
   async #fallBack(): Promise<void> {
-    const { schema, rowLeaseMs, cap } = this.#context
+    const { schema, rowLeaseMs, cap, breakers } = this.#context
     cap?.add(this.#recorded.length)
     const client = await this.#attached
+    if (this.#holdsKeys) await letGoOfKeys(client)
     // No half was sent: nothing to flag.
     if (this.#pending.length > 0) {
       const flagged = await client.pass(`update ${schema.tx} set state='F' where tx_id='${this.transactionId}'`)
       if (flagged.rowCount !== 1)
         throw new OutboxError('TRANSACTION_ROLLED_BACK', 'the marker of this transaction is gone')
     }
-    const leaseMs = this.#context.breaker.isOpen ? 0 : rowLeaseMs
+    const leaseMs = this.#recorded.some(({ topic }) => breakers.isOpenFor(topic)) ? 0 : rowLeaseMs
     this.rows = await insertRows(client, schema, this.transactionId, this.#recorded, leaseMs)
   }
 

@@ -56,28 +56,24 @@ export class Settler {
     while (this.#queue.length > 0) {
       const batch = this.#queue
       this.#queue = []
-      await Promise.all((['commit', 'rollback'] as const).map((decision) => this.#end(batch, decision)))
+      await this.#end(batch)
     }
   }
 
-  async #end(batch: Settlement[], decision: Decision): Promise<void> {
-    const settlements = batch.filter((settlement) => settlement.decision === decision)
-    if (settlements.length === 0) return
+  async #end(batch: readonly Settlement[]): Promise<void> {
     try {
-      const answer = this.#options.sender.endMany(
-        settlements.flatMap(({ halves }) => halves),
-        decision,
-      )
+      const ends = batch.flatMap(({ halves, decision }) => halves.map((half) => ({ half, decision })))
+      const answer = this.#options.sender.endMany(ends)
       failpoints?.hit('P12')
       const outcomes = await answer
       failpoints?.hit('P13')
       let at = 0
-      for (const settlement of settlements) {
+      for (const settlement of batch) {
         this.#acknowledge(settlement, outcomes.slice(at, at + settlement.halves.length))
         at += settlement.halves.length
       }
     } catch (error) {
-      for (const settlement of settlements) this.#retry(settlement, messageOf(error))
+      for (const settlement of batch) this.#retry(settlement, messageOf(error))
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg'
+import { failpoints } from './failpoint.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { sleep } from './foundation.ts'
 import type { HalfSender } from './half-sender.ts'
@@ -77,7 +78,10 @@ export class Sweeper {
       const keys = await this.#pick(after, this.#markerAgeMs)
       if (keys.length === 0) break
       after = keys.at(-1) ?? after
-      deleted += await this.#delete(await this.#settled(keys, after))
+      failpoints?.hit('G0')
+      const settled = await this.#settled(keys, after)
+      failpoints?.hit('G1')
+      deleted += await this.#delete(settled)
     }
     return deleted + (await this.#deleteTombstones())
   }
@@ -129,7 +133,9 @@ export class Sweeper {
   async #delete(keys: string[]): Promise<number> {
     if (keys.length === 0) return 0
     const { schema, pool } = this.#options
-    const result = await pool.query(`delete from ${schema.tx} where tx_id = any($1::uuid[]) and state <> 'R'`, [keys])
+    const deleting = pool.query(`delete from ${schema.tx} where tx_id = any($1::uuid[]) and state <> 'R'`, [keys])
+    failpoints?.hit('G2')
+    const result = await deleting
     return result.rowCount ?? 0
   }
 

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg'
 import type { Clock, Logger } from './foundation.ts'
 import { sleep } from './foundation.ts'
+import { TIMELINE } from './domain.ts'
 import { messageOf } from './outbox-error.ts'
 
 export interface TimelineWatchOptions {
@@ -20,7 +21,7 @@ interface Look {
   standbys: string
 }
 
-const LOOK = `select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline,
+const LOOK = `select ${TIMELINE} as timeline,
   current_setting('synchronous_standby_names') as standbys`
 
 /**

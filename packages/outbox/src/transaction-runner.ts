@@ -13,7 +13,7 @@ import { isOutside } from './statement-tap.ts'
 import { newTransactionId } from './transaction-id.ts'
 
 export interface TransactionRunnerOptions<D extends Database>
-  extends Omit<EnlistmentParts, 'counts' | 'running' | 'breaker' | 'clock'> {
+  extends Omit<EnlistmentParts, 'counts' | 'running' | 'clock'> {
   database: D
   mode: Mode
   context: ScopeContext
@@ -34,8 +34,8 @@ export class TransactionRunner<D extends Database> {
 
   constructor(options: TransactionRunnerOptions<D>) {
     this.#options = options
-    const { breaker, clock } = options.context
-    this.#parts = { ...options, breaker, clock, counts: this.counts, running: this.running }
+    const { clock } = options.context
+    this.#parts = { ...options, clock, counts: this.counts, running: this.running }
   }
 
   #scope(mode: Mode = this.#options.mode, isJoined = false): TransactionScope {

@@ -32,6 +32,23 @@ test('preparation runs once and every database of that template has its result',
   expect(runs).toBe(1)
 })
 
+test('outbox tables of a template get a domain of their own in every database made of it', async () => {
+  const here = '(select oid from pg_database where datname = current_database())'
+  const prepare = async (url: string) => {
+    await query(
+      url,
+      `create schema shop; create table shop.domain (domain_id uuid, database_oid oid);
+      insert into shop.domain values (gen_random_uuid(), ${here})`,
+    )
+  }
+  await using a = await startTestDatabase({ prepare })
+  await using b = await startTestDatabase({ prepare })
+  const found = [a, b].map(({ url }) => query(url, `select domain_id, database_oid = ${here} as home from shop.domain`))
+  const [inA, inB] = (await Promise.all(found)).flat() as { domain_id: string; home: boolean }[]
+  expect([inA?.home, inB?.home]).toEqual([true, true])
+  expect(inA?.domain_id).not.toBe(inB?.domain_id)
+})
+
 test('closing drops the database even while somebody is connected', async () => {
   const db = await startTestDatabase()
   const client = new pg.Client({ connectionString: db.url })

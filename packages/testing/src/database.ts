@@ -9,7 +9,8 @@ const SERVER_VARIABLE = 'TANDEMMQ_TEST_POSTGRES'
 export interface TestDatabaseOptions {
   /**
    * Run once per process on a template database (migrations, reference data); every database started with the same
-   * function is a copy of it, which takes about 30 ms however long the preparation took.
+   * function is a copy of it, which takes about 30 ms however long the preparation took. Outbox tables in it get a domain of
+   * their own in every copy: two databases of one domain would answer for each other's transactions.
    */
   prepare?: (url: string) => Promise<void>
 }
@@ -23,7 +24,13 @@ export interface TestDatabase extends AsyncDisposable {
   close(): Promise<void>
 }
 
-const templates = new Map<(url: string) => Promise<void>, Promise<string>>()
+interface Template {
+  readonly name: string
+  /** Schemas with the tables of an outbox. */
+  readonly outboxes: readonly string[]
+}
+
+const templates = new Map<(url: string) => Promise<void>, Promise<Template>>()
 let server: Promise<string> | undefined
 
 /**
@@ -35,11 +42,14 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
   server ??= startServer()
   server.catch(() => (server = undefined))
   const admin = await server
-  const template = options.prepare === undefined ? 'template1' : await templateOf(admin, options.prepare)
+  const plain: Template = { name: 'template1', outboxes: [] }
+  const template = options.prepare === undefined ? plain : await templateOf(admin, options.prepare)
   const name = `tandem_${randomBytes(6).toString('hex')}`
-  await create(admin, name, template)
+  await create(admin, name, template.name)
+  if (template.outboxes.length > 0) await execute(withDatabase(admin, name), template.outboxes.map(ownDomain).join(';'))
   let dropped: Promise<void> | undefined
-  const close = (): Promise<void> => (dropped ??= execute(admin, `drop database if exists ${name} with (force)`))
+  const close = (): Promise<void> =>
+    (dropped ??= execute(admin, `drop database if exists ${name} with (force)`).then(() => {}))
   return { url: withDatabase(admin, name), name, close, [Symbol.asyncDispose]: close }
 }
 
@@ -58,20 +68,30 @@ async function startServer(): Promise<string> {
   return url
 }
 
-function templateOf(admin: string, prepare: (url: string) => Promise<void>): Promise<string> {
+function templateOf(admin: string, prepare: (url: string) => Promise<void>): Promise<Template> {
   let template = templates.get(prepare)
   if (template === undefined) {
     template = (async () => {
       const name = `tandem_template_${randomBytes(6).toString('hex')}`
       await create(admin, name, 'template1')
-      await prepare(withDatabase(admin, name))
-      return name
+      const url = withDatabase(admin, name)
+      await prepare(url)
+      const found = await execute(url, OUTBOXES)
+      return { name, outboxes: found.map((row) => String(row['schema'])) }
     })()
     templates.set(prepare, template)
     template.catch(() => templates.delete(prepare))
   }
   return template
 }
+
+const OUTBOXES = `select table_schema as schema from information_schema.columns
+where table_name = 'domain' and column_name = 'database_oid'`
+
+/** As `tandem outbox migrate --new-domain` does it. */
+const ownDomain = (schema: string): string =>
+  `update "${schema}".domain set domain_id = gen_random_uuid(),
+  database_oid = (select oid from pg_database where datname = current_database())`
 
 function withDatabase(url: string, name: string): string {
   const result = new URL(url)
@@ -83,7 +103,8 @@ function withDatabase(url: string, name: string): string {
 async function create(admin: string, name: string, template: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await execute(admin, `create database ${name} template ${template}`)
+      await execute(admin, `create database ${name} template ${template}`)
+      return
     } catch (error) {
       const busy = error instanceof TandemError && (error.cause as { code?: string }).code === '55006'
       if (!busy || attempt === 50) throw error
@@ -92,12 +113,13 @@ async function create(admin: string, name: string, template: string): Promise<vo
   }
 }
 
-async function execute(url: string, sql: string): Promise<void> {
+/** @returns the rows of a single statement */
+async function execute(url: string, sql: string): Promise<readonly Record<string, unknown>[]> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
   client.on('error', () => {})
   try {
     await client.connect()
-    await client.query(sql)
+    return (await client.query<Record<string, unknown>>(sql)).rows
   } catch (cause) {
     throw new TandemError('DATABASE_UNAVAILABLE', `${sql}: ${(cause as Error).message}`, { cause })
   } finally {

@@ -74,7 +74,7 @@ export class ChaosWorld implements AsyncDisposable {
   }
 
   async #prepare(): Promise<void> {
-    this.#pool = new pg.Pool({ connectionString: this.#urlBy(this.#front), max: 2, connectionTimeoutMillis: 5_000 })
+    this.#pool = new pg.Pool({ connectionString: this.#urlBy(this.#front), max: 2, connectionTimeoutMillis: 20_000 })
     this.#pool.on('error', () => {})
     await new Outbox({ database: this.#pool, nameServers: this.brokerAddress, group: this.#group }).migrate()
     await createTables(this.#pool)

@@ -27,7 +27,8 @@ const SETTLE_MS_MAX = 30_000
 export async function runControls(designs: readonly Design[], seed: number, crashes: number): Promise<ControlResult> {
   // What was never flushed must be lost with the crash: nobody else flushes.
   const postgres = { wal_writer_delay: '10s', autovacuum: 'off' }
-  const mix = { slow: 0, ordered: 0, delayed: 0 }
+  // Only a swallowed error in eager mode makes a ghost of an unread tag: often enough that no run is without.
+  const mix = { slow: 0, ordered: 0, delayed: 0, swallow: 0.2 }
   const broker = { transactionTimeoutMs: 1_000 }
   const random = new SeededRandom(seed)
   await using world = await ChaosWorld.start({ random, designs, workers: WORKERS, mix, postgres, broker })

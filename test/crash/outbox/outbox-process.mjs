@@ -33,11 +33,10 @@ const producer = {
   start: async () => {},
   close: async () => {},
   prepare: async (message, options) => ({ opaque: await ask('prepare', wire(message), options) }),
-  endMany: (halves, decision) =>
+  endMany: (ends) =>
     ask(
       'endMany',
-      halves.map((half) => half.opaque),
-      decision,
+      ends.map(({ half, decision }) => ({ half: half.opaque, decision })),
     ),
   pendingOf: (ids) => ask('pendingOf', ids),
   send: (message) => ask('send', wire(message)),
@@ -51,6 +50,7 @@ const outbox = new Outbox({
   idleInTransactionTimeoutMs: 400,
   selfCheckTimeoutMs: 10_000,
   relayIntervalMs: 50,
+  ...JSON.parse(process.env.OUTBOX_OPTIONS ?? '{}'),
 })
 await outbox.start()
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { Outbox } from '@tandemmq/outbox'
+import { type Decision, Outbox } from '@tandemmq/outbox'
 import pg from 'pg'
 import { expect } from 'vitest'
 import { FakeBroker, type StoredHalf } from '../../../packages/outbox/src/fake-broker-test-kit.ts'
@@ -35,9 +35,10 @@ export class OutboxWorld {
     this.#pool.on('error', () => {})
   }
 
-  start(failpoint: string, driver: string, prefix: string, transactions: number): void {
+  /** @param options of its outbox, over the usual ones */
+  start(failpoint: string, driver: string, prefix: string, transactions: number, options: object = {}): void {
     const child = fork(program, [this.#url, driver, prefix, String(transactions)], {
-      env: { ...process.env, TANDEM_FAILPOINT: failpoint },
+      env: { ...process.env, TANDEM_FAILPOINT: failpoint, OUTBOX_OPTIONS: JSON.stringify(options) },
       execArgv: [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })
@@ -65,8 +66,9 @@ export class OutboxWorld {
       }
       case 'endMany':
         return sender.endMany(
-          (first as number[]).map((index) => ({ opaque: this.broker.halves[index] })),
-          second,
+          (first as { half: number; decision: Decision }[]).map(({ half, decision }) => {
+            return { half: { opaque: this.broker.halves[half] }, decision }
+          }),
         )
       case 'pendingOf':
         return sender.pendingOf(first)

@@ -31,6 +31,8 @@ export const pathRows: readonly PathRow[] = [
       [outbox('resolver'), 'another domain is not answered and leaves no tombstone'],
       [outbox('resolver'), 'a server that cannot write gives no answer'],
       [outbox('migrate'), 'a dump restored into another cluster is refused until somebody adopts it'],
+      [outbox('domain'), 'a copy of the database inside its cluster is refused'],
+      [outbox('domain'), 'asked about the original, a copy under a running process'],
     ],
   },
   { id: 'C8', tests: [[here('other-paths'), 'C8: without its synchronous standby nobody is answered']] },
@@ -42,7 +44,13 @@ export const pathRows: readonly PathRow[] = [
       [outbox('outbox'), 'a deferred constraint that fails at COMMIT rejects with its SQLSTATE'],
     ],
   },
-  { id: 'S1', tests: [[outbox('join'), 'S1: rolled back to a savepoint older than the join']] },
+  {
+    id: 'S1',
+    tests: [
+      [outbox('join'), 'S1: rolled back to a savepoint older than the join'],
+      [here('outbox-scope'), 'S1: killed at %s'],
+    ],
+  },
   { id: 'S2', tests: [[here('two-brokers'), 'S2: two messages on two brokers']] },
   {
     id: 'S3',
@@ -69,14 +77,19 @@ export const pathRows: readonly PathRow[] = [
     id: 'G0',
     tests: [
       [outbox('outbox'), 'the sweeper leaves the marker of a half that is still pending, however old'],
+      [here('sweeper-kills'), '%s: a sweeper killed there, or standing there while others answer for its halves'],
+      [here('sweeper-kills'), 'G1: a broker killed between the question and the deletion'],
       [here('outbox-chaos'), 'what was committed arrives once, nothing else does'],
     ],
   },
   { id: 'G3', tests: [[outbox('outbox'), 'the sweeper deletes nothing while a broker does not answer']] },
   {
     id: 'G4',
-    tests: [[here('other-paths'), 'G4: a process whose clock is %s hours off']],
-    open: 'a database clock that steps back',
+    tests: [
+      [here('other-paths'), 'G4: a process whose clock is %s hours off'],
+      [here('database-clock'), 'G4: a database clock that steps by %s'],
+      [here('database-clock'), 'G4: a marker swept before the clock stepped back 5 minutes'],
+    ],
   },
   { id: 'G5', tests: [[outbox('in-doubt'), 'G5: a marker found absent 5 minutes after its insert']] },
   { id: 'I0', tests: [[here('inbox-kill'), 'I0 to I4: consumers, Postgres and broker killed at any moment']] },
@@ -90,9 +103,11 @@ export const pathRows: readonly PathRow[] = [
   { id: 'X3', tests: [[here('outbox-failover'), 'X3: failover to an asynchronous standby that lags']] },
   {
     id: 'X4',
-    tests: [[here('outbox-matrix'), '%s: every point ends as the table requires']],
-    open: 'pgbouncer itself',
+    tests: [
+      [here('outbox-scope'), 'X4: through pgbouncer with transaction pooling'],
+      [here('outbox-scope'), 'X4: pgbouncer killed while the process stands at %s'],
+    ],
   },
-  { id: 'X5', tests: [], open: 'logical switchover with lag' },
-  { id: 'X6', tests: [], open: 'an old snapshot held for 10 minutes under load' },
+  { id: 'X5', tests: [[here('logical-switchover'), 'X5: after a logical switchover with lag']] },
+  { id: 'X6', tests: [[here('old-snapshot'), 'X6: under an old snapshot a transaction finds its marker']] },
 ]

@@ -142,6 +142,50 @@ test.each([
   TEST_MS_MAX,
 )
 
+test(
+  'of two brokers one dies: transactions to the other keep the half path, those to the dead one take the table until it returns',
+  async () => {
+    using folder = temporaryDirectory('two-brokers')
+    await using db = await startTestDatabase({ prepare: prepareOrders })
+    await using pair = await startPair(folder.path, 'one another')
+    const { nameServers } = pair
+    await using pool = closing(new pg.Pool({ connectionString: db.url, max: 4 }))
+    await using outbox = new Outbox({ database: pool.pool, nameServers, group: 'orders', halfTimeoutMs: 5_000 })
+    await outbox.start()
+    let placed = 0
+    const place = (n: number): Promise<void> =>
+      outbox.transaction(async (trx, messages) => {
+        await trx.query('insert into orders values ($1, 1)', [`o-${++placed}`])
+        messages.send({ topic: TOPICS[n] ?? '', body: String(placed) })
+      })
+    for (const n of [0, 1, 0, 1]) await place(n)
+    expect(outbox.stats()).toMatchObject({ fallbacks: 0, committed: 4 })
+    await pair.kill(1)
+    await until(async () => {
+      await place(1)
+      return outbox.stats().circuitOpen
+    }, SETTLE_MS_MAX)
+    expect(outbox.stats().circuitsOpen).toEqual(['broker-1'])
+    const before = outbox.stats()
+    for (let n = 0; n < 10; n++) await place(0)
+    expect(outbox.stats()).toMatchObject({ fallbacks: before.fallbacks, committed: before.committed + 10 })
+    const [toDead, toLiving] = [2 + before.committed - 4 + 10, 12]
+    for (let n = 0; n < 10; n++) await place(1)
+    expect(outbox.stats()).toMatchObject({ fallbacks: before.fallbacks + 10, circuitsOpen: ['broker-1'] })
+    const count = async (n: number): Promise<number> =>
+      new Set(await textsIn(nameServers, TOPICS[n] ?? '').catch((): string[] => [])).size
+    await until(async () => (await count(0)) === toLiving, SETTLE_MS_MAX)
+    await pair.start(1)
+    await until(async () => (await count(1)) === toDead, SETTLE_MS_MAX)
+    await until(async () => !outbox.stats().circuitOpen, SETTLE_MS_MAX)
+    await place(1)
+    await until(async () => (await count(1)) === toDead + 1, SETTLE_MS_MAX)
+    expect((await textsIn(nameServers, TOPICS[1])).length).toBe(toDead + 1)
+    expect(outbox.stats()).toMatchObject({ anomalies: 0, fallbacks: before.fallbacks + 10 })
+  },
+  TEST_MS_MAX,
+)
+
 function closing(pool: pg.Pool): AsyncDisposable & { pool: pg.Pool } {
   pool.on('error', () => {})
   return { pool, [Symbol.asyncDispose]: () => pool.end() }

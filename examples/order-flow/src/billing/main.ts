@@ -1,4 +1,4 @@
 import { runService } from '../shared/run-service.ts'
-import { BillingModule } from './billing.module.ts'
+import { BillingAppModule } from './billing-app.module.ts'
 
-await runService(BillingModule)
+await runService(BillingAppModule)

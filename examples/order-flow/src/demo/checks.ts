@@ -1,9 +1,9 @@
-import { readDeadLetters } from './dead-letters.ts'
 import type { Outcome } from './input.ts'
 import { column } from './observe.ts'
-import type { Story } from './scenes.ts'
-import { PAYMENT_TIME_MS } from '../orders/payment-time.ts'
-import type { World } from './world.ts'
+import { foundPaths, tracePaths } from './show-trace.ts'
+import type { Story } from './story.ts'
+import { ordersProcesses, refusedOverHttp } from './web-scene.ts'
+import { services, type World } from './world.ts'
 
 /** One line of the final table: these ids should be there, those are. */
 export interface Check {
@@ -20,51 +20,80 @@ export async function collectChecks(world: World, outcomes: Map<string, Outcome>
   const rows = (sql: string): Promise<string[]> => column(knex, sql)
   const shipped = await rows('select order_id from shipments')
   const billed = await rows('select order_id from invoices')
-  const arrivals = (what: string, paid: string[]): Check[] => checkArrivals(what, paid, outcomes, { shipped, billed })
+  const shippable = story.isRedriven ? ids('paid', 'poison') : ids('paid')
+  const arrivals = (what: string, paid: string[]): Check[] => checkArrivals(what, paid, shippable, { shipped, billed })
   const creditReason = `reason like '%above the credit%'`
+  const invalid = await rows(`select id from rejected_orders where not ${creditReason}`)
+  const overCredit = await rows(`select id from rejected_orders where ${creditReason}`)
   const checks: Check[] = [
     check('orders paid', ids('paid', 'poison'), await rows(`select id from orders where status = 'paid'`)),
-    check('  shipped by stock', ids('paid'), shipped),
+    check('  shipped by stock', shippable, shipped),
     check('  billed by billing', ids('paid', 'poison'), billed),
-    check(
-      '  dead letters of stock',
-      ids('poison'),
-      (await readDeadLetters(world, 'stock')).map(({ order }) => order),
-    ),
-    check('refused: invalid', ids('invalid'), await rows(`select id from rejected_orders where not ${creditReason}`)),
-    check(
-      'refused: above credit',
-      ids('over-credit'),
-      await rows(`select id from rejected_orders where ${creditReason}`),
-    ),
+    check('  dead letters of stock', ids('poison'), story.deadLetters),
+    check('refused: invalid', ids('invalid'), invalid),
+    check('refused: above credit', ids('over-credit'), overCredit),
     check('unpaid, cancelled', ids('cancelled'), await rows(`select id from orders where status = 'cancelled'`)),
     check('  letters about it', ids('cancelled'), await rows('select order_id from cancellation_letters')),
-    check('  cancelled too early', [], await rows(tooEarly)),
+    check('  cancelled too early', [], await rows(tooEarly(world.paymentTimeMs))),
     ...arrivals('cut off after COMMIT', story.cutOff),
     check('left: outbox rows', [], await rows(undelivered)),
     check('credit booked wrongly', [], await rows(wrongCredit)),
+    ...checkWeb(story),
   ]
+  if (world.isTandemMQ) checks.push(check('events in order', journalOf(outcomes), await rows(journal)))
   if (!world.ownsBroker) return checks
   const open = await world.admin.transactions()
   const halves = open.map(({ keys }) => keys)
-  return [...checks, ...arrivals('taken without broker', story.withoutBroker), check('left: half messages', [], halves)]
+  return [
+    ...checks,
+    ...arrivals('taken without broker', story.withoutBroker),
+    check('health page meanwhile', ['503'], story.healthWithoutBroker),
+    check('left: half messages', [], halves),
+  ]
 }
 
+/** HTTP, request and reply, broadcast, traces, health. */
+function checkWeb({ web, trace, healthy }: Story): Check[] {
+  const bothProcesses = ordersProcesses.map((process) => `${process}: ${web.newCents}`)
+  return [
+    check('refused over HTTP', refusedOverHttp, web.refused),
+    check('price heard by each process', bothProcesses, web.pricesHeard),
+    check('trace: ways of one tree', tracePaths, foundPaths(trace)),
+    check('health pages at the end', [...services], healthy),
+  ]
+}
+
+/** `O-1001: placed paid`, for every order that came to be. */
+function journalOf(outcomes: ReadonlyMap<string, Outcome>): string[] {
+  return [...outcomes].flatMap(([id, outcome]) => {
+    if (outcome === 'cancelled') return `${id}: placed cancelled`
+    return outcome === 'paid' || outcome === 'poison' ? `${id}: placed paid` : []
+  })
+}
+
+const journal = `select order_id || ': ' || string_agg(event, ' ' order by id) from journal group by order_id`
 const undelivered = 'select id::text from tandem.outbox union all select id::text from tandem.outbox_dead'
-const tooEarly = `select id from orders where cancelled_at < placed_at + interval '${PAYMENT_TIME_MS} ms'`
+const tooEarly = (paymentTimeMs: number): string =>
+  `select id from orders where cancelled_at < placed_at + interval '${paymentTimeMs} ms'`
 const wrongCredit = `select c.id from customers c left join orders o on o.customer = c.id and o.status = 'paid'
   group by c.id having c.booked <> coalesce(sum(o.amount), 0)`
 
-/** Of some paid orders: have they arrived in both services? Stock can ship no poison order, whenever it was taken. */
+/** Of some paid orders: have they arrived in both services? Stock ships those of `shippable`, whenever they were taken. */
 export function checkArrivals(
   what: string,
   paid: string[],
-  outcomes: ReadonlyMap<string, Outcome>,
+  shippable: string[],
   { shipped, billed }: { shipped: string[]; billed: string[] },
 ): Check[] {
-  const stockable = paid.filter((id) => outcomes.get(id) !== 'poison')
   const among = (found: string[]): string[] => found.filter((id) => paid.includes(id))
-  return [check(`${what}: shipped`, stockable, among(shipped)), check(`${what}: billed`, paid, among(billed))]
+  return [
+    check(
+      `${what}: shipped`,
+      shippable.filter((id) => paid.includes(id)),
+      among(shipped),
+    ),
+    check(`${what}: billed`, paid, among(billed)),
+  ]
 }
 
 function check(what: string, expected: string[], found: string[]): Check {

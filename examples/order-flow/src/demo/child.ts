@@ -13,7 +13,7 @@ export interface ChildOptions {
   environment?: Record<string, string>
   /** Everything it prints is appended here. */
   logFile: string
-  /** It serves when it prints this; default: when it sends the message `ready`. */
+  /** It serves when it prints this; default: when it sends a message with its URL. */
   readyLine?: RegExp
 }
 
@@ -26,6 +26,7 @@ export class Child {
   readonly #logFile: string
   readonly #ready: Promise<RegExpMatchArray | undefined>
   #printed = ''
+  #url = ''
   #stopping = false
 
   constructor(options: ChildOptions) {
@@ -55,6 +56,11 @@ export class Child {
   /** Ended although nobody wanted it to. */
   get hasFailed(): boolean {
     return !this.isRunning && !this.#stopping
+  }
+
+  /** Where it serves HTTP, once it is ready. */
+  get url(): string {
+    return this.#url
   }
 
   get pid(): number | undefined {
@@ -109,7 +115,10 @@ export class Child {
       appendFileSync(this.#logFile, '')
       this.#process.stdout?.on('data', onOutput)
       this.#process.stderr?.on('data', onOutput)
-      this.#process.on('message', (message) => message === 'ready' && settle())
+      this.#process.on('message', ({ url }: { url: string }) => {
+        this.#url = url
+        settle()
+      })
       void this.ended.then((how) => {
         clearTimeout(timer)
         fail(`it ended (${how})`)

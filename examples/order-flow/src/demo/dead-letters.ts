@@ -1,27 +1,50 @@
-import { PullConsumer } from '@tandemmq/client'
+import type { DeadLetter } from '@tandemmq/client'
+import type { Order } from '../shared/order.ts'
+import { column } from './observe.ts'
+import type { Story } from './story.ts'
+import type { Timeline } from './timeline.ts'
 import type { World } from './world.ts'
 
-export interface DeadLetter {
-  order: string
-  reason: string
+/** Shows what stock gave up, buys what was missing, and sends the messages back. */
+export async function redriveDeadLetters(
+  world: World,
+  timeline: Timeline,
+): Promise<Pick<Story, 'deadLetters' | 'isRedriven'>> {
+  const letters = await readDeadLetters(world, 'stock')
+  const deadLetters = letters.map(orderOf)
+  for (const letter of letters) {
+    timeline.say('stock', `dead letter ${orderOf(letter)}: ${letter.reason || '(this broker keeps no reason)'}`)
+  }
+  if (!world.isTandemMQ) {
+    timeline.say('demo', 'skipped: this broker cannot send dead letters back')
+    return { deadLetters, isRedriven: false }
+  }
+  const skus = await buyMissing(world, letters)
+  const { redriven } = await world.admin.redrive('stock', { from: world.startedAt })
+  timeline.say('stock', `has bought ${skus.join(', ')}; dead letters redriven: ${redriven}`)
+  const deadline = timeline.seconds + 10
+  await world.until('orders that were dead letters', 15_000, async () => {
+    const shipped = await column(world.knex, 'select order_id from shipments')
+    return timeline.seconds > deadline || deadLetters.every((id) => shipped.includes(id))
+  })
+  return { deadLetters, isRedriven: true }
 }
 
-/** Reads the dead letter topic of a consumer group to its end. */
-export async function readDeadLetters(world: World, group: string): Promise<DeadLetter[]> {
-  const topic = `%DLQ%${group}`
-  if (!(await world.admin.topics()).includes(topic)) return []
-  const queues = await world.admin.queueOffsets(topic)
-  let left = queues.reduce((sum, { minOffset, maxOffset }) => sum + Number(maxOffset - minOffset), 0)
-  const letters: DeadLetter[] = []
-  await using consumer = new PullConsumer({ nameServers: world.nameServer, group: 'demo-reader' })
-  await consumer.start()
-  if (left === 0) return letters
-  for await (const message of consumer.messages(topic, { signal: AbortSignal.timeout(10_000) })) {
-    // A broker that serves longer than this demo may keep letters of an earlier run.
-    if (message.storedAt >= world.startedAt) {
-      letters.push({ order: message.keys[0] ?? '', reason: message.properties['DLQ_REASON'] ?? '' })
-    }
-    if (--left === 0) break
-  }
-  return letters
+async function readDeadLetters(world: World, group: string): Promise<DeadLetter[]> {
+  const found: DeadLetter[] = []
+  // A broker that serves longer than this demo may keep letters of an earlier run.
+  for await (const letter of world.admin.deadLetters(group, { from: world.startedAt })) found.push(letter)
+  return found
+}
+
+function orderOf({ message }: DeadLetter): string {
+  return message.keys[0] ?? ''
+}
+
+async function buyMissing({ knex }: World, letters: readonly DeadLetter[]): Promise<string[]> {
+  const skus = new Set(letters.flatMap(({ message }) => message.json<Order>().items.map(({ sku }) => sku)))
+  if (skus.size === 0) return []
+  const rows = [...skus].map((sku) => ({ sku, title: 'bought at last', on_hand: 1_000 }))
+  const bought = await knex('articles').insert(rows).onConflict('sku').ignore().returning('sku')
+  return bought.map(({ sku }) => sku)
 }

@@ -1,4 +1,6 @@
 import type { Knex } from 'knex'
+import type { Timeline } from './timeline.ts'
+import type { World } from './world.ts'
 
 /** Orders somebody has decided about, and who heard of them. */
 export interface Counts {
@@ -29,4 +31,19 @@ export function unannounced(knex: Knex): Promise<string[]> {
      and not exists (select from invoices i where i.order_id = o.id)
      and not exists (select from shipments s where s.order_id = o.id)`,
   )
+}
+
+/** As {@link World.until}, and moves the progress bar meanwhile. */
+export function whileOrdersCome<T>(
+  world: World,
+  timeline: Timeline,
+  orders: number,
+  { what, timeoutMs }: { what: string; timeoutMs: number },
+  look: () => Promise<T | undefined | false>,
+): Promise<T> {
+  return world.until(what, timeoutMs, async () => {
+    const { handled, shipped, billed } = await counts(world.knex)
+    timeline.progress(handled, orders, `${shipped} shipped, ${billed} billed`)
+    return look()
+  })
 }

@@ -4,18 +4,24 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { Admin } from '@tandemmq/client'
+import { Admin, TandemError } from '@tandemmq/client'
 import { startTestDatabase, type TestDatabase } from '@tandemmq/testing'
 import createKnex from 'knex'
 import type { Knex } from 'knex'
+import * as topics from '../shared/topics.ts'
 import { Child } from './child.ts'
+import { freePorts } from './free-ports.ts'
 import { inputFile } from './input.ts'
 import type { DemoOptions } from './options.ts'
 import { prepareDatabase } from './schema.ts'
+import { TraceCollector } from './trace-collector.ts'
 
-export type Service = 'orders' | 'stock' | 'billing'
+/** `orders-2` is a second process of orders: it takes orders over HTTP and imports none. */
+export const services = ['orders', 'stock', 'billing', 'orders-2'] as const
+export type Service = (typeof services)[number]
 
-const TOPICS = ['orders', 'payment-deadlines']
+/** Where a reader of the README looks for them. */
+const FIRST_PORT = 3_000
 // The package's command, found the way npx finds it: beside the package's entry.
 const tandem = join(dirname(createRequire(import.meta.url).resolve('tandemmq')), '..', 'bin', 'tandem.js')
 
@@ -27,7 +33,13 @@ export class World {
   readonly signal: AbortSignal
   readonly folder = mkdtempSync(join(tmpdir(), 'tandemmq-demo-'))
   readonly children = new Map<string, Child>()
+  readonly traces = new TraceCollector()
   nameServer = ''
+  /** Half messages can be listed, dead letters redriven, transactions keep the order of their keys: not so on Apache RocketMQ. */
+  isTandemMQ = true
+  /** Of the services; none: any free one. */
+  #ports: number[] = []
+  #traceEndpoint = ''
   #database: TestDatabase | undefined
   #knex: Knex | undefined
   #admin: Admin | undefined
@@ -55,6 +67,14 @@ export class World {
     return this.options.nameServer === undefined
   }
 
+  get paymentTimeMs(): number {
+    return this.options.stay ? 20_000 : 3_000
+  }
+
+  url(service: Service): string {
+    return this.children.get(service)?.url ?? ''
+  }
+
   async startDatabase(): Promise<void> {
     this.#database = await startTestDatabase()
     this.signal.throwIfAborted()
@@ -80,20 +100,35 @@ export class World {
     await prepareDatabase(this.knex, this.nameServer, this.options)
     this.#admin = new Admin({ nameServers: this.nameServer })
     await this.#admin.start()
-    for (const topic of TOPICS) await this.#admin.createTopic(topic)
+    for (const { name } of Object.values(topics)) await this.#admin.createTopic(name)
+    this.isTandemMQ = this.ownsBroker || (await this.#knowsHeldMessages())
+    this.#traceEndpoint = await this.traces.start()
+    if (this.options.stay || this.options.keep) this.#ports = await freePorts(services.length, FIRST_PORT)
   }
 
   startService(service: Service, environment: Record<string, string> = {}): Child {
-    return this.#start(service, new URL(`../${service}/main.js`, import.meta.url), {
+    const program = service === 'orders-2' ? 'orders' : service
+    return this.#start(service, new URL(`../${program}/main.js`, import.meta.url), {
       environment: {
+        PORT: String(this.#ports[services.indexOf(service)] ?? 0),
         DATABASE_URL: this.databaseUrl,
         NAME_SERVERS: this.nameServer,
-        ORDERS_FILE: fileURLToPath(inputFile(this.options, 'orders.csv')),
-        ORDERS_MAX: String(this.options.orders),
-        ORDERS_PER_SECOND: String(this.options.perSecond),
+        PAYMENT_TIME_MS: String(this.paymentTimeMs),
+        OTEL_SERVICE_NAME: service,
+        OTEL_EXPORTER_OTLP_ENDPOINT: this.#traceEndpoint,
+        OTEL_BSP_SCHEDULE_DELAY: '300',
         ...environment,
       },
     })
+  }
+
+  /** The environment of the process that imports orders.csv. */
+  get ordersToImport(): Record<string, string> {
+    return {
+      ORDERS_FILE: fileURLToPath(inputFile(this.options, 'orders.csv')),
+      ORDERS_MAX: String(this.options.orders),
+      ORDERS_PER_SECOND: String(this.options.perSecond),
+    }
   }
 
   /**
@@ -116,13 +151,24 @@ export class World {
 
   /** Ends everything, services first, and leaves nothing behind. */
   async close(): Promise<void> {
-    const services = [...this.children.values()].filter(({ name }) => name !== 'broker')
-    await Promise.all(services.map((service) => service.stop()))
+    const running = [...this.children.values()].filter(({ name }) => name !== 'broker')
+    await Promise.all(running.map((service) => service.stop()))
+    await this.traces.close()
     await this.#admin?.close()
     await this.children.get('broker')?.stop()
     await this.#knex?.destroy()
     await this.#database?.close().catch(() => {})
     rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async #knowsHeldMessages(): Promise<boolean> {
+    try {
+      await this.admin.heldGroups(1)
+      return true
+    } catch (error) {
+      if (error instanceof TandemError && error.code === 'REQUEST_NOT_SUPPORTED') return false
+      throw error
+    }
   }
 
   #start(name: string, program: string | URL, options: Partial<ConstructorParameters<typeof Child>[0]>): Child {

@@ -1,4 +1,4 @@
 import { runService } from '../shared/run-service.ts'
-import { OrdersModule } from './orders.module.ts'
+import { OrdersAppModule } from './orders-app.module.ts'
 
-await runService(OrdersModule)
+await runService(OrdersAppModule)

@@ -1,4 +1,4 @@
 import { runService } from '../shared/run-service.ts'
-import { StockModule } from './stock.module.ts'
+import { StockAppModule } from './stock-app.module.ts'
 
-await runService(StockModule)
+await runService(StockAppModule)

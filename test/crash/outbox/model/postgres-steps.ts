@@ -31,11 +31,12 @@ const isConnected = ({ app }: State): boolean =>
 /** Every session is gone, and with it what was on its way. */
 function disconnected(state: State): State {
   const lost = state.session !== '-' || waits(state, 'cfo')
+  const isAwaiting = lost || state.statement !== '-' || waits(state, 'm')
   return {
     ...state,
     session: '-',
     statement: '-',
-    reply: isConnected(state) && (lost || state.statement !== '-') ? 'broken' : state.reply,
+    reply: isConnected(state) && isAwaiting ? 'broken' : state.reply,
     isIdLost: state.isIdLost || (lost && !hasOrder(state)),
     resolver: '-',
     selfCheck: '-',
@@ -165,7 +166,7 @@ export const postgresSteps: readonly OutboxStep[] = [
     next: (state) =>
       state.cuts > 0 &&
       isConnected(state) &&
-      (state.session !== '-' || state.statement !== '-' || state.reply !== '-' || waits(state, 'cfo'))
+      (state.session !== '-' || state.statement !== '-' || state.reply !== '-' || waits(state, 'cfom'))
         ? { ...state, reply: 'broken', cuts: state.cuts - 1 }
         : undefined,
   },

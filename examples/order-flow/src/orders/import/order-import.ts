@@ -1,19 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Inject, Injectable, Logger } from '@nestjs/common'
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common'
-import { type Knex } from 'knex'
-import { readCsv } from '../shared/csv.ts'
-import { KNEX } from '../shared/database.module.ts'
-import { environment } from '../shared/environment.ts'
-import type { Order } from '../shared/order.ts'
-import { CreditExceeded, OrdersService } from './orders.service.ts'
+import { ConfigService } from '@nestjs/config'
+import { TandemError } from '@tandemmq/nestjs'
+import type { Knex } from 'knex'
+import { KNEX } from '../../shared/database/database.module.ts'
+import type { Order } from '../../shared/order.ts'
+import { isRefusal, isRepeat } from '../../shared/database/postgres-error.ts'
+import type { Settings } from '../../shared/settings.ts'
+import { CreditExceeded } from '../credit-exceeded.ts'
+import { OrdersService } from '../orders.service.ts'
+import { readOrdersFile } from './orders-file.ts'
 
-const UNIQUE_VIOLATION = '23505'
 const RETRY_MS = 500
 
 /**
- * Places the orders of a file as they came in. Started again, it goes on where it was: what is in the tables was done,
- * however the process before it ended.
+ * Places the orders of ORDERS_FILE, if there is one, as they came in. Started again, it goes on where it was: what is in the
+ * tables was done, however the process before it ended.
  */
 @Injectable()
 export class OrderImport implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -23,11 +26,14 @@ export class OrderImport implements OnApplicationBootstrap, BeforeApplicationShu
 
   constructor(
     @Inject(KNEX) private readonly knex: Knex,
-    @Inject(OrdersService) private readonly orders: OrdersService,
+    private readonly orders: OrdersService,
+    private readonly config: ConfigService<Settings, true>,
   ) {}
 
   onApplicationBootstrap(): void {
-    this.work = this.run().catch((error: unknown) => {
+    const file = this.config.get('ORDERS_FILE', { infer: true })
+    if (file === undefined) return
+    this.work = this.run(readOrdersFile(file)).catch((error: unknown) => {
       if (!this.stop.signal.aborted) this.logger.error('the import ended early', error)
     })
   }
@@ -37,12 +43,12 @@ export class OrderImport implements OnApplicationBootstrap, BeforeApplicationShu
     await this.work
   }
 
-  private async run(): Promise<void> {
+  private async run(orders: Order[]): Promise<void> {
     const done = await this.done()
-    const pauseMs = 1_000 / Number(environment('ORDERS_PER_SECOND'))
+    const pauseMs = 1_000 / this.config.get('ORDERS_PER_SECOND', { infer: true })
     // One customer's orders one after the other (each depends on the credit the last one left), customers side by side.
     const lastOf = new Map<string, Promise<void>>()
-    for (const order of readOrders()) {
+    for (const order of orders.slice(0, this.config.get('ORDERS_MAX', { infer: true }))) {
       if (done.has(order.id)) continue
       await sleep(pauseMs, undefined, { signal: this.stop.signal })
       const before = lastOf.get(order.customer) ?? Promise.resolve()
@@ -66,9 +72,9 @@ export class OrderImport implements OnApplicationBootstrap, BeforeApplicationShu
       try {
         return await this.orders.place(order)
       } catch (error) {
-        const { code, message } = error as { code?: string; message: string }
-        if (code === UNIQUE_VIOLATION) return this.logger.log(`${order.id} is in the file twice`)
-        if (isRefusal(error, code)) {
+        const { message } = error as Error
+        if (isRepeat(error)) return this.logger.log(`${order.id} is in the file twice`)
+        if (isFinal(error)) {
           this.logger.log(`${order.id} rejected: ${message}`)
           await this.knex('rejected_orders').insert({ id: order.id, reason: message }).onConflict('id').ignore()
           return
@@ -80,21 +86,8 @@ export class OrderImport implements OnApplicationBootstrap, BeforeApplicationShu
   }
 }
 
-/** SQLSTATE classes 22 (a value that cannot be) and 23 (a constraint): no repeat would help. */
-function isRefusal(error: unknown, code: string | undefined): boolean {
-  return error instanceof CreditExceeded || /^2[23]\w{3}$/.test(code ?? '')
-}
-
-function readOrders(): Order[] {
-  const rows = readCsv(environment('ORDERS_FILE')).slice(0, Number(environment('ORDERS_MAX')))
-  return rows.map(({ id = '', customer = '', items = '', amount = '', payment }) => ({
-    id,
-    customer,
-    items: items.split(' ').map((item) => {
-      const [sku = '', quantity] = item.split(':')
-      return { sku, quantity: Number(quantity) }
-    }),
-    amount,
-    payment: payment === 'transfer' ? 'transfer' : 'card',
-  }))
+/** It is the order that is wrong: no repeat would help. */
+function isFinal(error: unknown): boolean {
+  const isUnreadable = error instanceof TandemError && error.code === 'PAYLOAD_INVALID'
+  return isUnreadable || isRefusal(error) || error instanceof CreditExceeded
 }
