@@ -1,32 +1,27 @@
 import { lastRecordChecksum, recordSize, writeRecord } from '@tandemmq/protocol'
 import type { RecordFields } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
-import { Checkpoints } from './checkpoints.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import { Completions } from './completions.ts'
 import type { ConsumeQueue } from './consume-queue.ts'
 import type { DataDirectory } from './data-directory.ts'
-import { HotMemory } from './hot-memory.ts'
-import { HotRecords } from './hot-records.ts'
+import { DurableNotes } from './durable-notes.ts'
+import type { HotMemory } from './hot-memory.ts'
 import { BLANK_BYTES, CHECKSUM_BYTES } from './log-entry.ts'
 import type { LogIndex } from './log-index.ts'
-import { LogTail } from './log-tail.ts'
+import type { LogTail } from './log-tail.ts'
 import type { AppendCompletion } from './pending-appends.ts'
 import type { QueueTable } from './queue-table.ts'
-import { RecordReader } from './record-reader.ts'
+import type { RecordReader } from './record-reader.ts'
 import { recover, SEGMENT_BYTES } from './recovery.ts'
 import type { Recovered } from './recovery.ts'
-import { Retention, type RetentionLimits } from './retention.ts'
-import { SegmentAges } from './segment-ages.ts'
+import type { Retention, RetentionLimits } from './retention.ts'
 import type { SegmentIndexer } from './segment-indexer.ts'
 import type { StateJournal } from './state-journal.ts'
 import { messageOf, StoreError } from './store-error.ts'
 import type { RecoveryReport, Removed, StoreOptions, StoreStats } from './store-options.ts'
+import { buildParts } from './store-parts.ts'
 import type { StoreState } from './store-state.ts'
-import { ZeroFiller } from './zero-filler.ts'
-
-const MIB = 1 << 20
-/** How often the journal is told how far the log is durable. */
-const NOTE_DURABLE_MS = 1_000
 
 /**
  * The commit log with its queues. One thread, everything synchronous except fdatasync: appends of one turn of the event loop
@@ -52,12 +47,11 @@ export class MessageStore {
   readonly #index: LogIndex
   readonly #indexer: SegmentIndexer
   readonly #checkpoints: Checkpoints
+  readonly #durableNotes: DurableNotes
   #turnOpen = false
   #turnScheduled = false
   #turnTimestamp: number
   #syncTimer: Timer | undefined
-  #noteTimer: Timer | undefined
-  #notedAt = -Infinity
   #fenced: StoreError | undefined
   #closing: Promise<void> | undefined
   #drained: (() => void) | undefined
@@ -75,8 +69,7 @@ export class MessageStore {
   }
 
   private constructor(options: StoreOptions, recovered: Recovered) {
-    const { clock, disk, segmentBytes = SEGMENT_BYTES } = options
-    const { segments, scan } = recovered
+    const { clock, segmentBytes = SEGMENT_BYTES } = options
     this.#options = options
     this.#clock = clock
     this.#directory = recovered.directory
@@ -88,57 +81,19 @@ export class MessageStore {
     this.recovery = recovered.report
     this.#isSync = options.flush === 'sync'
     this.#entryBytesMax = segmentBytes - BLANK_BYTES
-    this.#turnTimestamp = scan.lastTimestamp
-    this.#hot = new HotMemory(options.hotBytesMax ?? 32 * MIB)
-    this.#indexer.hot = new HotRecords(this.#hot)
-    const onBroken = (error: Error): void => this.fence(error)
-    // Async appends never wait for a sync, so a second write of every byte would buy them nothing.
-    const filler = this.#isSync ? new ZeroFiller({ clock, disk, segments, segmentBytes, onBroken }) : undefined
-    this.#tail = new LogTail(
-      {
-        clock,
-        segments,
-        hot: this.#hot,
-        segmentBytes,
-        ...(filler && { filler }),
-        reserve: recovered.reserve,
-        onDurable: () => this.#onDurable(),
-        onSynced: (elapsedMs) => options.onSynced?.(elapsedMs),
-        onRoom: () => this.#onWritten(),
-        onFull: (isFull) => options.onFull?.(isFull),
-        onBroken,
-      },
-      scan.segment,
-      scan.end,
-    )
-    if (recovered.reserve.isSpent) this.#tail.waitForRoom()
+    this.#turnTimestamp = recovered.scan.lastTimestamp
     this.#completions.onCompleting = options.onCompleting && (() => options.onCompleting?.())
-    const { onDamage } = options
-    const parts = { segments, hot: this.#hot, tail: this.#tail, queues: this.#queues }
-    this.#reader = new RecordReader({ ...parts, ...(onDamage && { onDamage: (error) => onDamage(error) }) })
-    this.#checkpoints = new Checkpoints(
-      {
-        clock,
-        disk,
-        directory: recovered.directory.checkpoint,
-        states: options.derived ?? new Map(),
-        everyBytes: options.derived === undefined ? Infinity : (options.checkpointBytes ?? 256 * MIB),
-        onBroken,
-      },
-      recovered.checkpoint,
-    )
-    const { retentionMs = Infinity, retentionMsMax = Infinity, onClockJump } = options
-    const limitMs = Math.min(retentionMs, retentionMsMax)
-    const kept = { segments, state: this.#state, journal: this.journal }
-    const ages = new SegmentAges(kept, { clock, newest: scan.lastTimestamp, limitMs, onJump: onClockJump })
-    this.#retention = new Retention({
-      ...kept,
-      ages,
-      index: this.#index,
-      queues: this.#queues,
-      limits: options,
-      onBroken,
+    const parts = buildParts(options, recovered, {
+      onDurable: () => this.#onDurable(),
+      onRoom: () => this.#onWritten(),
+      onBroken: (error) => this.fence(error),
     })
+    this.#hot = parts.hot
+    this.#tail = parts.tail
+    this.#reader = parts.reader
+    this.#checkpoints = parts.checkpoints
+    this.#retention = parts.retention
+    this.#durableNotes = new DurableNotes(clock, () => this.#retention.noteDurable(this.#tail.durable))
   }
 
   /** A queue has new visible messages: once per queue and flush. Set by the broker. */
@@ -349,7 +304,7 @@ export class MessageStore {
     this.#checkpoints.stop()
     this.journal.fence(error)
     this.#syncTimer?.cancel()
-    this.#noteTimer?.cancel()
+    this.#durableNotes.stop()
     this.#drained?.()
     try {
       this.#completions.fail(fenced)
@@ -384,7 +339,7 @@ export class MessageStore {
     if (this.#isSync) this.#completions.complete(this.#safeOffset)
     this.#checkpoints.follow(this.durableOffset, this.#tail.durable)
     this.#indexer.follow(this.#tail.durable)
-    this.#noteDurable()
+    this.#durableNotes.follow()
     if (this.#isSync) this.#tail.sync()
     else this.#armSync()
     if (!this.#tail.isSyncing) this.#drained?.()
@@ -398,25 +353,9 @@ export class MessageStore {
     })
   }
 
-  #noteDurable(): void {
-    if (this.#noteTimer !== undefined || this.#closing !== undefined || this.#fenced !== undefined) return
-    const now = this.#clock.monotonic()
-    const waitMs = this.#notedAt + NOTE_DURABLE_MS - now
-    if (waitMs > 0) {
-      // The last sync before a pause is noted as well, only later.
-      this.#noteTimer = this.#clock.setTimer(waitMs, () => {
-        this.#noteTimer = undefined
-        this.#noteDurable()
-      })
-      return
-    }
-    this.#notedAt = now
-    this.#retention.noteDurable(this.#tail.durable)
-  }
-
   async #close(): Promise<void> {
     this.#syncTimer?.cancel()
-    this.#noteTimer?.cancel()
+    this.#durableNotes.stop()
     this.#indexer.stop()
     try {
       if (this.#fenced === undefined && this.#tail.write()) {

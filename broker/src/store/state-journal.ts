@@ -1,12 +1,14 @@
 import type { Timer } from '@tandemmq/remoting'
 import type { DiskFile } from './disk.ts'
-import type { JournalContent } from './journal-entry.ts'
-import { decodeJournal, encodeEntry, ENTRY_BYTES_MAX, syncedEntry } from './journal-entry.ts'
+import { encodeEntry, ENTRY_BYTES_MAX, syncedEntry } from './journal-entry.ts'
+import { NextGeneration, removeOthers } from './journal-file.ts'
 import type { Endable, JournalOptions, JournalOwner, Waiter } from './journal-options.ts'
 import { endable } from './journal-options.ts'
-import { newestGeneration, NextGeneration, removeOthers, writeGeneration } from './journal-file.ts'
+import { nextGeneration, recoverJournal } from './journal-recovery.ts'
+import { JournalTables } from './journal-tables.ts'
 import { offsetName } from './log-entry.ts'
 import { isOutOfRoom, messageOf, StoreError } from './store-error.ts'
+import { UnwrittenEntries } from './unwritten-entries.ts'
 
 /** Longest time an entry waits in memory. */
 const WRITE_DELAY_MS = 100
@@ -14,8 +16,6 @@ const WRITE_DELAY_MS = 100
 const SYNC_DELAY_MS = 1_000
 const COMPACT_BYTES_MIN = 1 << 20
 const COMPACT_FACTOR = 4
-/** On a full disk entries are not kept beyond this: the next file written is a snapshot, which holds them all. */
-const BUFFERED_BYTES_MAX = 4 << 20
 
 /**
  * Everything the log does not say (topics, groups, consumer offsets, ...) in one append-only file with checksums. When it has
@@ -23,27 +23,18 @@ const BUFFERED_BYTES_MAX = 4 << 20
  */
 export class StateJournal {
   readonly #options: JournalOptions
-  readonly #owners = new Map<string, JournalOwner>()
-  /** Read from the file and not yet asked for; kept through snapshots, so that no table is lost to a program that lacks it. */
-  readonly #unclaimed = new Map<string, unknown[]>()
-  #generation = 0
+  readonly #tables = new JournalTables()
+  readonly #unwritten = new UnwrittenEntries()
+  #generation: number
   #file: DiskFile
-  #size = 0
-  #synced = 0
+  #size: number
+  #synced: number
   /** What the file itself says is durable, so that recovery can tell a torn tail from damage. */
-  #noted = 0
-  #snapshotBytes = 0
-  #buffer: Buffer[] = []
-  #buffered = 0
-  /** The buffer was given up on a full disk: only a snapshot can go on from here. */
-  #behind = false
-  /** Entries that free room, and who waits for them: written behind the buffer, or without it when it does not fit. */
-  #freeing: Buffer[] = []
-  #unwrittenFreeing: Waiter[] = []
+  #noted: number
+  #snapshotBytes: number
   /** No room at the last write: the timer tries again. */
   #isStarved = false
-  /** Who waits for an entry that is still in the buffer, and for one that is in the file. */
-  #unwritten: Waiter[] = []
+  /** Who waits for an entry that is in the file. */
   #unsynced: Waiter[] = []
   #syncing: Promise<void> | undefined
   #writeTimer: Timer | undefined
@@ -55,31 +46,23 @@ export class StateJournal {
   #broken: Error | undefined
   #closed = false
   /** Byte ranges given up because the caller accepts damage. */
-  readonly damage: string[] = []
+  readonly damage: readonly string[]
 
   /** @throws {StoreError} LOG_DAMAGED when durable bytes are not valid any more */
   constructor(options: JournalOptions) {
     this.#options = options
-    const { disk, directory } = options
-    disk.makeDirectory(directory)
-    this.#generation = newestGeneration(disk, directory)
-    if (this.#generation === 0) {
-      if (!options.isNew) this.#acceptMissing()
-      this.#file = this.#nextGeneration()
-    } else {
-      const path = `${directory}/${offsetName(this.#generation)}`
-      this.#file = disk.open(path, 'write')
-      this.#load(path)
-    }
-    removeOthers(disk, directory, this.#generation)
+    const { file, generation, size, snapshotBytes, noted, damage } = recoverJournal(options, this.#tables)
+    this.#file = file
+    this.#generation = generation
+    this.#size = this.#synced = size
+    this.#snapshotBytes = snapshotBytes
+    this.#noted = noted
+    this.damage = damage
   }
 
   /** Gives `owner` all entries of `table`, within the call, and asks it for snapshots from now on. */
   register(table: string, owner: JournalOwner): void {
-    this.#owners.set(table, owner)
-    const entries = this.#unclaimed.get(table) ?? []
-    this.#unclaimed.delete(table)
-    for (const entry of entries) owner.apply(entry)
+    this.#tables.claim(table, owner)
   }
 
   /**
@@ -91,11 +74,8 @@ export class StateJournal {
     const bytes = encodeEntry(table, entry)
     if (bytes.length > ENTRY_BYTES_MAX)
       throw new StoreError('MESSAGE_TOO_LARGE', `journal entry of ${bytes.length} bytes`)
-    if (!this.#owners.has(table)) this.#keepUnclaimed(table, entry)
-    if (!this.#behind) {
-      this.#buffer.push(bytes)
-      this.#buffered += bytes.length
-    }
+    this.#tables.keep(table, entry)
+    this.#unwritten.push(bytes)
     this.#writeTimer ??= this.#options.clock.setTimer(WRITE_DELAY_MS, () => this.#onWriteTimer())
   }
 
@@ -103,7 +83,7 @@ export class StateJournal {
   appendDurable(table: string, entry: unknown): Promise<void> {
     return new Promise((resolve, reject) => {
       this.append(table, entry)
-      this.#unwritten.push({ resolve, reject })
+      this.#unwritten.wait({ resolve, reject })
     })
   }
 
@@ -113,22 +93,22 @@ export class StateJournal {
    */
   appendFreeing(table: string, entries: readonly unknown[]): Promise<void> {
     this.#refuseIfOver()
-    for (const entry of entries) this.#freeing.push(encodeEntry(table, entry))
-    return new Promise((resolve, reject) => this.#unwrittenFreeing.push({ resolve, reject }))
+    for (const entry of entries) this.#unwritten.pushFreeing(encodeEntry(table, entry))
+    return new Promise((resolve, reject) => this.#unwritten.waitForFreeing({ resolve, reject }))
   }
 
   /** Writes what is buffered, with one write, and starts a sync for who waits. */
   commit(): void {
     if (this.#broken !== undefined || this.#closed) return
-    const isWritten = this.#isStarved ? this.#writeFreeing() : !this.#hasUnwritten || this.#write()
+    const isWritten = this.#isStarved ? this.#writeFreeing() : this.#unwritten.isEmpty || this.#write()
     if (isWritten && this.#unsynced.length > 0) this.#sync()
   }
 
   /** Writes and syncs everything on this thread. */
   commitNow(): void {
     this.#refuseIfOver()
-    if (this.#hasUnwritten) this.#write()
-    if (this.#hasUnwritten && !this.#writeWithReserve())
+    if (!this.#unwritten.isEmpty) this.#write()
+    if (!this.#unwritten.isEmpty && !this.#writeWithReserve())
       throw new StoreError('DISK_FULL', 'no room for the state journal')
     this.#guard(() => this.#file.syncNow())
     const waiters = this.#unsynced.splice(0)
@@ -162,8 +142,7 @@ export class StateJournal {
     this.#broken = error
     this.#cancelTimers()
     const failure = new StoreError('STORE_FENCED', `the state journal is fenced: ${messageOf(error)}`, { cause: error })
-    const waiters = [this.#unsynced, this.#unwritten, this.#unwrittenFreeing].flatMap((list) => list.splice(0))
-    for (const waiter of waiters) waiter.reject(failure)
+    for (const waiter of [...this.#unsynced.splice(0), ...this.#unwritten.fence()]) waiter.reject(failure)
   }
 
   get bytes(): number {
@@ -172,48 +151,6 @@ export class StateJournal {
 
   get generation(): number {
     return this.#generation
-  }
-
-  #load(path: string): void {
-    const bytes = Buffer.allocUnsafe(this.#file.size())
-    const read = this.#file.read(bytes, 0, bytes.length, 0)
-    const content = decodeJournal(bytes.subarray(0, read))
-    for (const [table, entry] of content.entries) this.#keepUnclaimed(table, entry)
-    if (content.end === 0 || content.damagedUntil > content.end) return this.#acceptDamage(path, read, content)
-    this.#size = content.end
-    this.#snapshotBytes = content.snapshotEnd
-    if (content.end < bytes.length) this.#file.truncate(content.end)
-    // If its sync failed, the page cache alone has it, as clean pages: only another write brings it to the disk.
-    const { synced, end } = content
-    if (synced < end) this.#file.write(bytes, synced, end, synced)
-    this.#file.syncNow()
-    this.#synced = this.#size
-  }
-
-  /** @throws {StoreError} LOG_DAMAGED unless the caller accepts to start with what is left */
-  #acceptDamage(path: string, size: number, content: JournalContent): void {
-    const range = `bytes ${content.end} to ${Math.max(content.damagedUntil, content.end === 0 ? size : 0)} of ${path}`
-    this.#file.close()
-    if (!this.#options.acceptDamage) throw new StoreError('LOG_DAMAGED', `${range} are damaged`)
-    this.damage.push(range)
-    for (const [table, entry] of content.salvaged) this.#keepUnclaimed(table, entry)
-    this.#file = this.#nextGeneration()
-  }
-
-  #acceptMissing(): void {
-    const what = `the state journal in ${this.#options.directory} is missing`
-    if (!this.#options.acceptDamage) throw new StoreError('LOG_DAMAGED', what)
-    this.damage.push(what)
-  }
-
-  get #hasUnwritten(): boolean {
-    return this.#buffered > 0 || this.#behind || this.#freeing.length > 0
-  }
-
-  #keepUnclaimed(table: string, entry: unknown): void {
-    const entries = this.#unclaimed.get(table)
-    if (entries === undefined) this.#unclaimed.set(table, [entry])
-    else entries.push(entry)
   }
 
   #onWriteTimer(): void {
@@ -229,9 +166,9 @@ export class StateJournal {
     if (this.#switching !== undefined) return true
     try {
       this.#requireRoom()
-      if (this.#behind) this.#compactNow()
+      if (this.#unwritten.isBehind) this.#compactNow()
       else if (this.#size > Math.max(COMPACT_BYTES_MIN, COMPACT_FACTOR * this.#snapshotBytes)) this.#compact()
-      const entries = [...this.#buffer, ...this.#freeing]
+      const entries = this.#unwritten.all
       if (entries.length > 0) {
         const note = this.#noted < this.#synced ? [syncedEntry(this.#synced)] : []
         this.#writeBytes(Buffer.concat([...note, ...entries]))
@@ -242,23 +179,12 @@ export class StateJournal {
       return this.#refuse(error)
     }
     this.#isStarved = false
-    this.#clearBuffer()
-    this.#noteFreeing()
-    this.#noteWritten()
+    this.#unsynced.push(...this.#unwritten.written())
     this.#syncTimer ??= this.#options.clock.setTimer(SYNC_DELAY_MS, () => {
       this.#syncTimer = undefined
       this.#sync()
     })
     return true
-  }
-
-  #noteWritten(): void {
-    this.#unsynced.push(...this.#unwritten.splice(0))
-  }
-
-  #noteFreeing(): void {
-    this.#freeing = []
-    this.#unsynced.push(...this.#unwrittenFreeing.splice(0))
   }
 
   #writeBytes(bytes: Buffer): void {
@@ -273,17 +199,17 @@ export class StateJournal {
 
   /** The entries that free room, alone, in the room that was kept for them. @returns false when there are none, or no room */
   #writeFreeing(): boolean {
-    if (this.#freeing.length === 0 || this.#switching !== undefined) return false
+    if (!this.#unwritten.hasFreeing || this.#switching !== undefined) return false
     try {
       // The part of a refused write behind the end takes room, and would lie behind these entries.
       this.#file.truncate(this.#size)
       this.#options.reserve?.spend()
-      this.#writeBytes(Buffer.concat(this.#freeing))
+      this.#writeBytes(Buffer.concat(this.#unwritten.freeing))
     } catch (error) {
       if (!isOutOfRoom(error)) this.#break(error)
       return false
     }
-    this.#noteFreeing()
+    this.#unsynced.push(...this.#unwritten.freed())
     return true
   }
 
@@ -300,17 +226,15 @@ export class StateJournal {
   /** The last write of all may use the reserve: the next start makes a new one. */
   #writeWithReserve(): boolean {
     const { reserve } = this.#options
-    if (this.#broken !== undefined || reserve === undefined || this.#behind) return false
+    if (this.#broken !== undefined || reserve === undefined || this.#unwritten.isBehind) return false
     try {
       reserve.spend()
-      this.#writeBytes(Buffer.concat([...this.#buffer, ...this.#freeing]))
+      this.#writeBytes(Buffer.concat(this.#unwritten.all))
     } catch (error) {
       if (!isOutOfRoom(error)) this.#break(error)
       return false
     }
-    this.#clearBuffer()
-    this.#noteFreeing()
-    this.#noteWritten()
+    this.#unsynced.push(...this.#unwritten.written())
     return true
   }
 
@@ -339,10 +263,10 @@ export class StateJournal {
   #compact(): void {
     if (this.#next !== undefined) return
     const { disk, directory, clock } = this.#options
-    const writer = new NextGeneration(disk, directory, this.#generation + 1, this.#snapshotParts())
+    const writer = new NextGeneration(disk, directory, this.#generation + 1, this.#tables.snapshot())
     const next = { writer, late: [] as Buffer[] }
     // What waits now is in the snapshot: it goes to the running generation only.
-    const known = this.#buffer.length + this.#freeing.length
+    const known = this.#unwritten.all.length
     this.#next = next
     writer.write(clock, (error) => {
       if (this.#broken !== undefined || this.#closed) return writer.file.close()
@@ -396,35 +320,14 @@ export class StateJournal {
   #compactNow(): void {
     this.#next = undefined
     const old = this.#file
-    this.#file = this.#nextGeneration()
-    this.#clearBuffer()
-    this.#behind = false
+    const { file, generation, size } = nextGeneration(this.#options, this.#tables, this.#generation)
+    this.#file = file
+    this.#generation = generation
+    this.#size = this.#synced = this.#noted = this.#snapshotBytes = size
+    this.#unwritten.inSnapshot()
     // A sync that runs on the old file closes it when it is done.
     if (this.#syncing === undefined) old.close()
     removeOthers(this.#options.disk, this.#options.directory, this.#generation)
-  }
-
-  /** Snapshot of every table in a new file, durable with its name before it counts. */
-  #nextGeneration(): DiskFile {
-    const { disk, directory } = this.#options
-    const { file, size } = writeGeneration(disk, directory, this.#generation + 1, this.#snapshotParts())
-    this.#generation++
-    this.#size = this.#synced = this.#noted = this.#snapshotBytes = size
-    return file
-  }
-
-  #snapshotParts(): Buffer[] {
-    const parts: Buffer[] = []
-    for (const [table, entries] of this.#unclaimed) for (const entry of entries) parts.push(encodeEntry(table, entry))
-    for (const [table, owner] of this.#owners) {
-      for (const entry of owner.snapshot()) parts.push(encodeEntry(table, entry))
-    }
-    return parts
-  }
-
-  #clearBuffer(): void {
-    this.#buffer = []
-    this.#buffered = 0
   }
 
   /** @returns true when entries that free room were written all the same */
@@ -434,10 +337,7 @@ export class StateJournal {
       return false
     }
     // Nothing is in doubt: the same bytes go to the same place when there is room.
-    if (this.#buffered > BUFFERED_BYTES_MAX) {
-      this.#clearBuffer()
-      this.#behind = true
-    }
+    this.#unwritten.refused()
     this.#isStarved = true
     // A second file has even less room; and what waits would reach it in another order than this one.
     this.#next = undefined

@@ -1,5 +1,5 @@
 import { parseLenientJson, TandemRequestCode } from '@tandemmq/protocol'
-import type { Brokers } from './admin-transactions.ts'
+import type { Brokers } from './admin-cluster.ts'
 import type { ClientCore } from './client-core.ts'
 import { asArray, asNumber, asObject, asText } from './json.ts'
 

@@ -1,6 +1,6 @@
 import { parseLenientJson, TandemRequestCode } from '@tandemmq/protocol'
-import type { Brokers } from './admin-transactions.ts'
-import { type OpenTransaction, transactionOf } from './admin-views.ts'
+import type { Brokers } from './admin-cluster.ts'
+import { type OpenTransaction, transactionOf } from './admin-transactions.ts'
 import type { ClientCore } from './client-core.ts'
 import { asArray, asNumber, asObject, asText } from './json.ts'
 

@@ -185,3 +185,9 @@ async function read(
   if (answer.status === 'found') readMessages(answer.body, queue.brokerName, '', (one) => void messages.push(one))
   return { messages, nextOffset: answer.nextOffset }
 }
+
+/** @throws {ClientError} INVALID_PARAMETER */
+export function checkedTarget(to: ResetTarget): ResetTarget {
+  if (to === 'first' || to === 'last' || (to instanceof Date && !Number.isNaN(to.getTime()))) return to
+  throw new ClientError('INVALID_PARAMETER', `a group is moved to 'first', 'last' or a Date, not ${String(to)}`)
+}

@@ -64,3 +64,14 @@ export async function readMessageAt(
   if (answer.code !== ResponseCode.SUCCESS || !view.at(answer.body, 0)) return undefined
   return new ConsumedMessage(answer.body, 0, view, brokerName, '')
 }
+
+/** By its unique id: of the messages the index has, the one that is meant. */
+export async function messageOfUniqueId(
+  core: ClientCore,
+  route: TopicRoute,
+  topic: string,
+  id: string,
+): Promise<ConsumedMessage | undefined> {
+  const found = await queryMessages(core, route, { topic, key: id, isUnique: true }, { max: 32 })
+  return found.find((message) => message.messageId === id)
+}

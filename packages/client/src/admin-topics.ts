@@ -1,11 +1,22 @@
 import type { CommandInit } from '@tandemmq/protocol'
 import { parseLenientJson, RequestCode, ResponseCode } from '@tandemmq/protocol'
-import type { Brokers } from './admin-transactions.ts'
+import type { AdminCluster, Brokers } from './admin-cluster.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError, errorOfAnswer } from './client-error.ts'
 import type { JsonObject } from './json.ts'
 import { asArray, asNumber, asObject, asText } from './json.ts'
+import { checkTopic } from './options.ts'
 import { compareText } from './route.ts'
+import { attributeChanges as featureChanges, type TopicFeatures } from './topic-features.ts'
+
+export interface TopicOptions extends TopicFeatures {
+  /** Queues per broker. Default 4. */
+  queues?: number | undefined
+  /** 4 read, 2 write. Default 6. */
+  perm?: number | undefined
+  /** Default false. */
+  order?: boolean | undefined
+}
 
 /** Settings of a topic that operators change. What is left out keeps its value. */
 export interface TopicChanges {
@@ -143,4 +154,39 @@ export async function topicGroups(core: ClientCore, brokers: Brokers, topic: str
     for (const group of asArray(body['groupList'])) found.add(asText(group))
   }
   return [...found].toSorted()
+}
+
+export async function createTopic(cluster: AdminCluster, name: string, options: TopicOptions): Promise<void> {
+  const queues = options.queues ?? 4
+  const extFields = {
+    topic: checkTopic(name),
+    defaultTopic: 'TBW102',
+    readQueueNums: queues,
+    writeQueueNums: queues,
+    perm: options.perm ?? 6,
+    topicFilterType: 'SINGLE_TAG',
+    topicSysFlag: 0,
+    order: options.order ?? false,
+    attributes: featureChanges(options),
+    force: false,
+  }
+  await cluster.everyBroker({ code: RequestCode.UPDATE_AND_CREATE_TOPIC, extFields }, `create topic ${name}`)
+  cluster.core.routes.forget(name)
+}
+
+export async function deleteTopic(cluster: AdminCluster, name: string): Promise<void> {
+  const { core } = cluster
+  const extFields = { topic: checkTopic(name) }
+  await cluster.everyBroker({ code: RequestCode.DELETE_TOPIC_IN_BROKER, extFields }, `delete topic ${name}`)
+  const answers = await core.askEveryNameServer({ code: RequestCode.DELETE_TOPIC_IN_NAMESRV, extFields })
+  const refusal = answers.find(({ code }) => code !== ResponseCode.SUCCESS)
+  if (refusal !== undefined) throw errorOfAnswer(refusal.code, refusal.remark, `delete topic ${name}`)
+  core.routes.forget(name)
+}
+
+export async function topicNames(core: ClientCore): Promise<string[]> {
+  const answer = await core.askNameServer({ code: RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER })
+  if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, 'list topics')
+  const body = asObject(parseLenientJson(answer.body.toString('utf8')))
+  return asArray(body['topicList']).map(asText).toSorted()
 }

@@ -1,14 +1,55 @@
 import { parseLenientJson, TandemRequestCode } from '@tandemmq/protocol'
-import type { OpenTransaction, ResolvedTransaction } from './admin-views.ts'
-import { resolvedOf, transactionOf } from './admin-views.ts'
+import type { Brokers } from './admin-cluster.ts'
 import type { ClientCore } from './client-core.ts'
 import { ClientError } from './client-error.ts'
-import { asArray, asObject, asText } from './json.ts'
+import type { JsonObject } from './json.ts'
+import { asArray, asNumber, asObject, asText } from './json.ts'
+
+/** A half message nobody ended yet. Fields as the broker tells them; times in ms. */
+export interface OpenTransaction {
+  readonly brokerName: string
+  readonly transactionId: string
+  readonly messageId: string
+  readonly group: string
+  readonly topic: string
+  readonly keys: string
+  /** Position in the broker's log. */
+  readonly physicalOffset: bigint
+  readonly storedAt: Date
+  readonly ageMs: number
+  /** Property TANDEM_DOMAIN: only who announced it is asked. */
+  readonly domain: string | undefined
+  /** Check-backs that reached a producer. */
+  readonly asked: number
+  /** Check-backs that were answered. */
+  readonly attempts: number
+  readonly state: string
+  /** Messages of its `orderBy` that wait for it; 0 while it waits for an earlier one itself. */
+  readonly holdsBack: number
+}
+
+/** A half message that an operator decided by hand. */
+export interface ResolvedTransaction {
+  readonly brokerName: string
+  readonly at: Date
+  readonly decision: string
+  /** What the half message was or became: `committed`, `rolledBack`, `pending`, `unknown`. */
+  readonly outcome: string
+  /** Address the request came from. */
+  readonly client: string
+  /** Who, and why, as they say; empty when they did not. */
+  readonly by: string
+  readonly reason: string
+  readonly physicalOffset: bigint
+  readonly transactionId: string
+  readonly messageId: string
+  readonly group: string
+  readonly topic: string
+  readonly keys: string
+  readonly domain: string | undefined
+}
 
 const TRANSACTIONS_MAX = 10_000
-
-/** Addresses of the brokers by name. */
-export type Brokers = ReadonlyMap<string, string>
 
 export async function openTransactions(core: ClientCore, brokers: Brokers, limit: number): Promise<OpenTransaction[]> {
   const init = { code: TandemRequestCode.LIST_TRANSACTIONS, extFields: { limit } }
@@ -73,4 +114,37 @@ async function holderOf(core: ClientCore, brokers: Brokers, physicalOffset: bigi
   if (holders.length <= 1) return holders[0]
   const which = holders.join(' and ')
   throw new ClientError('INVALID_PARAMETER', `${which} both have a half message at ${physicalOffset}: name the broker`)
+}
+
+export function transactionOf(entry: JsonObject, brokerName: string): OpenTransaction {
+  return {
+    brokerName,
+    transactionId: asText(entry['transactionId']),
+    messageId: asText(entry['messageId']),
+    group: asText(entry['group']),
+    topic: asText(entry['topic']),
+    keys: asText(entry['keys']),
+    physicalOffset: BigInt(asNumber(entry['physicalOffset'])),
+    storedAt: new Date(asNumber(entry['storedAt'])),
+    ageMs: asNumber(entry['ageMs']),
+    domain: entry['domain'] === undefined ? undefined : asText(entry['domain']),
+    asked: asNumber(entry['asked']),
+    attempts: asNumber(entry['attempts']),
+    state: asText(entry['state']),
+    holdsBack: asNumber(entry['holdsBack']),
+  }
+}
+
+function resolvedOf(entry: JsonObject, brokerName: string): ResolvedTransaction {
+  const text = (name: string): string => asText(entry[name])
+  return {
+    brokerName,
+    at: new Date(asNumber(entry['at'])),
+    ...{ decision: text('decision'), outcome: text('outcome') },
+    ...{ client: text('client'), by: text('by'), reason: text('reason') },
+    physicalOffset: BigInt(asNumber(entry['physicalOffset'])),
+    ...{ transactionId: text('transactionId'), messageId: text('messageId') },
+    ...{ group: text('group'), topic: text('topic'), keys: text('keys') },
+    domain: entry['domain'] === undefined ? undefined : text('domain'),
+  }
 }

@@ -1,79 +1,62 @@
-import type { CommandInit } from '@tandemmq/protocol'
-import { parseLenientJson, parseOffsetMessageId, RequestCode, ResponseCode } from '@tandemmq/protocol'
+import { parseOffsetMessageId } from '@tandemmq/protocol'
 import { formatAddress } from '@tandemmq/remoting'
 import type { BrokerFigures } from './admin-brokers.ts'
 import { brokerFigures } from './admin-brokers.ts'
-import type { AllGroupSettings, ConsumerInfo, DirectOutcome, GroupSettings } from './admin-groups.ts'
-import { consumeDirectly, consumerInfo, groupConfig, settingsOfConfig, writeGroup } from './admin-groups.ts'
-import type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
-import { topicGroups, topicQueues, topicSettings, updateTopic } from './admin-topics.ts'
-import { type HeldGroup, heldGroups } from './admin-held-groups.ts'
-import type { ResolveOptions } from './admin-transactions.ts'
-import { openTransactions, resolvedTransactions, resolveTransaction } from './admin-transactions.ts'
+import type { Brokers } from './admin-cluster.ts'
+import { AdminCluster } from './admin-cluster.ts'
 import type { DeadLetter, DeadLetterQuery, RedriveOptions, RedriveResult } from './admin-dead-letters.ts'
 import { deadLetters, redrive } from './admin-dead-letters.ts'
+import type { AllGroupSettings, GroupSettings } from './admin-groups.ts'
+import { deleteGroup, groupConfig, groupNames, settingsOfConfig, writeGroup } from './admin-groups.ts'
+import { type HeldGroup, heldGroups } from './admin-held-groups.ts'
 import type { MessageRange, ResetPreview, ResetTarget } from './admin-history.ts'
-import { messagesInRange, previewOf } from './admin-history.ts'
+import { checkedTarget, messagesInRange, previewOf } from './admin-history.ts'
+import type { ConsumerInfo, DirectOutcome, GroupConnections } from './admin-members.ts'
+import { consumeDirectly, consumerInfo, membersOf } from './admin-members.ts'
 import type { KeyQuery } from './admin-messages.ts'
-import { messageAtId, queryMessages, readMessageAt } from './admin-messages.ts'
+import { messageAtId, messageOfUniqueId, queryMessages, readMessageAt } from './admin-messages.ts'
+import type { QueueOffsets, QueueProgress } from './admin-positions.ts'
+import { groupProgress, offsetsOf } from './admin-positions.ts'
 import { resetGroup } from './admin-reset.ts'
-import type {
-  GroupConnections,
-  MemberConnection,
-  OpenTransaction,
-  QueueOffsets,
-  QueueProgress,
-  ResolvedTransaction,
-} from './admin-views.ts'
-import { memberOf, progressOf } from './admin-views.ts'
 import type { TimerQuery, WaitingTimer } from './admin-timers.ts'
 import { timersOf } from './admin-timers.ts'
-import { ClientCore } from './client-core.ts'
-import { ClientError, errorOfAnswer } from './client-error.ts'
+import type { TopicChanges, TopicOptions, TopicQueue, TopicSettings } from './admin-topics.ts'
+import {
+  createTopic,
+  deleteTopic,
+  topicGroups,
+  topicNames,
+  topicQueues,
+  topicSettings,
+  updateTopic,
+} from './admin-topics.ts'
+import type { OpenTransaction, ResolvedTransaction, ResolveOptions } from './admin-transactions.ts'
+import { openTransactions, resolvedTransactions, resolveTransaction } from './admin-transactions.ts'
+import type { ClientCore } from './client-core.ts'
+import { ClientError } from './client-error.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
-import type { JsonObject } from './json.ts'
-import { asArray, asObject, asText } from './json.ts'
-import { committedOffset, maxOffset, minOffset, offsetAt } from './offset-requests.ts'
+import { committedOffset, offsetAt } from './offset-requests.ts'
 import type { ConnectionOptions } from './options.ts'
-import { checkGroup, checkTopic, settingsOf } from './options.ts'
+import { checkGroup, checkTopic } from './options.ts'
 import { sortQueues } from './rebalance.ts'
 import type { BrokerData, MessageQueue, TopicRoute } from './route.ts'
 import { compareText } from './route.ts'
 import type { KeyedCancellation, KeyedMove, TimerKey, TimerTime } from './timer-requests.ts'
 import { cancelKey, rescheduleKey } from './timer-requests.ts'
-import { attributeChanges, type TopicFeatures } from './topic-features.ts'
-import type { SubscriptionConflict } from './subscription-conflicts.ts'
-import { conflictsOfBody } from './subscription-conflicts.ts'
 
 export type AdminOptions = ConnectionOptions
 
-export interface TopicOptions extends TopicFeatures {
-  /** Queues per broker. Default 4. */
-  queues?: number | undefined
-  /** 4 read, 2 write. Default 6. */
-  perm?: number | undefined
-  /** Default false. */
-  order?: boolean | undefined
-}
-
-const NAMESERVER_TOPIC_DELETE = RequestCode.DELETE_TOPIC_IN_NAMESRV
-
 /** Operator's view of a cluster. */
 export class Admin {
-  readonly #core: ClientCore
+  readonly #cluster: AdminCluster
 
   constructor(options: AdminOptions) {
-    this.#core = new ClientCore(settingsOf(options), {
-      membership: () => ({ producers: [], consumers: [] }),
-      onRequest: () => false,
-    })
+    this.#cluster = new AdminCluster(options)
   }
 
   /** @throws {ClientError} CONNECT_FAILED when no name server answers: an operator wants to know at once */
-  async start(): Promise<void> {
-    if (this.#core.isStarted) return
-    this.#core.start()
-    await this.#core.routes.discover()
+  start(): Promise<void> {
+    return this.#cluster.start()
   }
 
   close(): Promise<void> {
@@ -89,22 +72,8 @@ export class Admin {
    * those that hold messages are still read from, see {@link topicSettings}; an Apache broker hides them.
    * @throws {ClientError} OPTION_INVALID for a setting out of its range
    */
-  async createTopic(name: string, options: TopicOptions = {}): Promise<void> {
-    const queues = options.queues ?? 4
-    const extFields = {
-      topic: checkTopic(name),
-      defaultTopic: 'TBW102',
-      readQueueNums: queues,
-      writeQueueNums: queues,
-      perm: options.perm ?? 6,
-      topicFilterType: 'SINGLE_TAG',
-      topicSysFlag: 0,
-      order: options.order ?? false,
-      attributes: attributeChanges(options),
-      force: false,
-    }
-    await this.#everyBroker({ code: RequestCode.UPDATE_AND_CREATE_TOPIC, extFields }, `create topic ${name}`)
-    this.#core.routes.forget(name)
+  createTopic(name: string, options: TopicOptions = {}): Promise<void> {
+    return createTopic(this.#cluster, name, options)
   }
 
   /**
@@ -132,20 +101,13 @@ export class Admin {
   }
 
   /** Deletes the topic with its messages from every broker. A topic that does not exist is not an error. */
-  async deleteTopic(name: string): Promise<void> {
-    const extFields = { topic: checkTopic(name) }
-    await this.#everyBroker({ code: RequestCode.DELETE_TOPIC_IN_BROKER, extFields }, `delete topic ${name}`)
-    const answers = await this.#core.askEveryNameServer({ code: NAMESERVER_TOPIC_DELETE, extFields })
-    const refusal = answers.find(({ code }) => code !== ResponseCode.SUCCESS)
-    if (refusal !== undefined) throw errorOfAnswer(refusal.code, refusal.remark, `delete topic ${name}`)
-    this.#core.routes.forget(name)
+  deleteTopic(name: string): Promise<void> {
+    return deleteTopic(this.#cluster, name)
   }
 
   /** Names of all topics, the system's own included, sorted. */
-  async topics(): Promise<string[]> {
-    const answer = await this.#core.askNameServer({ code: RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER })
-    if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, 'list topics')
-    return asArray(jsonOf(answer.body)['topicList']).map(asText).toSorted()
+  topics(): Promise<string[]> {
+    return topicNames(this.#core)
   }
 
   /** @throws {ClientError} ROUTE_NOT_FOUND */
@@ -155,14 +117,7 @@ export class Admin {
 
   /** @throws {ClientError} ROUTE_NOT_FOUND */
   async queueOffsets(topic: string): Promise<QueueOffsets[]> {
-    const queues = await this.queues(topic)
-    return Promise.all(
-      queues.map(async (queue) => {
-        const [min, max] = await Promise.all([minOffset(this.#core, queue), maxOffset(this.#core, queue)])
-        const { brokerName, queueId } = queue
-        return { brokerName, queueId, minOffset: BigInt(min), maxOffset: BigInt(max) }
-      }),
-    )
+    return offsetsOf(this.#core, await this.queues(topic))
   }
 
   /** Offset of the first message stored at or after `time`; the max offset when all are older. */
@@ -221,17 +176,9 @@ export class Admin {
    * @returns undefined when it is not there (any more)
    */
   async messageById(id: string, topic?: string): Promise<ConsumedMessage | undefined> {
-    if (topic !== undefined) {
-      const found = await queryMessages(
-        this.#core,
-        await this.#route(topic),
-        { topic, key: id, isUnique: true },
-        { max: 32 },
-      )
-      const exact = found.find((message) => message.messageId === id)
-      if (exact !== undefined) return exact
-    }
-    return messageAtId(this.#core, id)
+    const found =
+      topic === undefined ? undefined : await messageOfUniqueId(this.#core, await this.#route(topic), topic, id)
+    return found ?? messageAtId(this.#core, id)
   }
 
   /** The record at a position of one broker's log, half messages included; undefined when there is none. */
@@ -250,42 +197,12 @@ export class Admin {
 
   /** Who consumes as this group now; no members when nobody is connected. */
   async consumerConnections(group: string): Promise<GroupConnections> {
-    const extFields = { consumerGroup: checkGroup(group) }
-    const init = { code: RequestCode.GET_CONSUMER_CONNECTION_LIST, extFields }
-    const members = new Map<string, MemberConnection>()
-    const subscriptions: Record<string, string> = {}
-    const conflicts: SubscriptionConflict[] = []
-    let messageModel = ''
-    for (const address of (await this.#brokers()).values()) {
-      const answer = await this.#core.request(address, init)
-      if (answer.code === ResponseCode.CONSUMER_NOT_ONLINE) continue
-      if (answer.code !== ResponseCode.SUCCESS) throw errorOfAnswer(answer.code, answer.remark, `members of ${group}`)
-      const body = jsonOf(answer.body)
-      messageModel = asText(body['messageModel'])
-      conflicts.push(...conflictsOfBody(body))
-      for (const entry of asArray(body['connectionSet'])) {
-        const member = memberOf(asObject(entry))
-        members.set(member.clientId, member)
-      }
-      for (const [topic, data] of Object.entries(asObject(body['subscriptionTable']))) {
-        subscriptions[topic] = asText(asObject(data)['subString'])
-      }
-    }
-    return { members: [...members.values()], messageModel, subscriptions, conflicts }
+    return membersOf(this.#core, await this.#brokers(), checkGroup(group))
   }
 
   /** Names of all consumer groups the brokers know, sorted. */
   async groups(): Promise<string[]> {
-    const names = new Set<string>()
-    for (const address of (await this.#brokers()).values()) {
-      const answer = await this.#core.ask(
-        address,
-        { code: RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG },
-        'list groups',
-      )
-      for (const name of Object.keys(asObject(jsonOf(answer.body)['subscriptionGroupTable']))) names.add(name)
-    }
-    return [...names].toSorted()
+    return groupNames(this.#core, await this.#brokers())
   }
 
   /** The brokers of the cluster now, sorted by name. */
@@ -321,11 +238,8 @@ export class Admin {
   /** Of the first broker that knows the group; undefined when none does. */
   async groupSettings(name: string): Promise<AllGroupSettings | undefined> {
     checkGroup(name)
-    for (const address of (await this.#brokers()).values()) {
-      const config = await groupConfig(this.#core, address, name)
-      if (config !== undefined) return settingsOfConfig(config)
-    }
-    return undefined
+    const config = await this.#cluster.firstAnswer((address) => groupConfig(this.#core, address, name))
+    return config === undefined ? undefined : settingsOfConfig(config)
   }
 
   /**
@@ -333,8 +247,7 @@ export class Admin {
    * @param options.positions also forget how far it was. Default false
    */
   async deleteGroup(name: string, options: { positions?: boolean | undefined } = {}): Promise<void> {
-    const extFields = { groupName: checkGroup(name), cleanOffset: options.positions ?? false }
-    await this.#everyBroker({ code: RequestCode.DELETE_SUBSCRIPTIONGROUP, extFields }, `delete group ${name}`)
+    return deleteGroup(this.#cluster, checkGroup(name), options.positions ?? false)
   }
 
   /**
@@ -349,11 +262,8 @@ export class Admin {
     options: { work?: boolean | undefined } = {},
   ): Promise<ConsumerInfo | undefined> {
     checkGroup(group)
-    for (const address of (await this.#brokers()).values()) {
-      const info = await consumerInfo(this.#core, address, group, clientId, options.work ?? false)
-      if (info !== undefined) return info
-    }
-    return undefined
+    const work = options.work ?? false
+    return this.#cluster.firstAnswer((address) => consumerInfo(this.#core, address, group, clientId, work))
   }
 
   /**
@@ -371,19 +281,7 @@ export class Admin {
 
   /** How far a group is in every queue it subscribes to or has a position in, its retry topic included. */
   async progress(group: string): Promise<QueueProgress[]> {
-    const extFields = { consumerGroup: checkGroup(group) }
-    const progress: QueueProgress[] = []
-    for (const address of (await this.#brokers()).values()) {
-      const answer = await this.#core.ask(
-        address,
-        { code: RequestCode.GET_CONSUME_STATS, extFields },
-        `progress of ${group}`,
-      )
-      for (const [queue, offsets] of Object.entries(asObject(jsonOf(answer.body)['offsetTable']))) {
-        progress.push(progressOf(asObject(parseLenientJson(queue)), asObject(offsets)))
-      }
-    }
-    return progress
+    return groupProgress(this.#core, await this.#brokers(), checkGroup(group))
   }
 
   /**
@@ -465,31 +363,15 @@ export class Admin {
     return redrive(this.#core, group, options)
   }
 
+  get #core(): ClientCore {
+    return this.#cluster.core
+  }
+
   #route(topic: string): Promise<TopicRoute> {
-    return this.#core.routes.load(checkTopic(topic))
+    return this.#cluster.route(topic)
   }
 
-  /** Brokers of the cluster by name: asked anew, because operators act on what is there now. */
-  async #brokers(): Promise<Map<string, string>> {
-    this.#core.requireStarted()
-    const addresses = new Map<string, string>()
-    for (const { name, address } of await this.#core.routes.discover()) {
-      if (address !== undefined) addresses.set(name, address)
-    }
-    if (addresses.size === 0) throw new ClientError('ROUTE_NOT_FOUND', 'the name servers know no broker')
-    return addresses
+  #brokers(): Promise<Brokers> {
+    return this.#cluster.brokers()
   }
-
-  async #everyBroker(init: CommandInit, doing: string): Promise<void> {
-    for (const address of (await this.#brokers()).values()) await this.#core.ask(address, init, doing)
-  }
-}
-
-function checkedTarget(to: ResetTarget): ResetTarget {
-  if (to === 'first' || to === 'last' || (to instanceof Date && !Number.isNaN(to.getTime()))) return to
-  throw new ClientError('INVALID_PARAMETER', `a group is moved to 'first', 'last' or a Date, not ${String(to)}`)
-}
-
-function jsonOf(body: Buffer): JsonObject {
-  return asObject(parseLenientJson(body.toString('utf8')))
 }

@@ -58,15 +58,9 @@ export type {
   ReadOptions,
 } from './pull-consumer.ts'
 export { PullConsumer } from './pull-consumer.ts'
-export type {
-  GroupConnections,
-  MemberConnection,
-  OpenTransaction,
-  QueueOffsets,
-  QueueProgress,
-  ResolvedTransaction,
-} from './admin-views.ts'
-export type { ResolveOptions } from './admin-transactions.ts'
+export type { QueueOffsets, QueueProgress } from './admin-positions.ts'
+export type { ConsumerInfo, ConsumerQueue, DirectOutcome, GroupConnections, MemberConnection } from './admin-members.ts'
+export type { OpenTransaction, ResolvedTransaction, ResolveOptions } from './admin-transactions.ts'
 export type { HeldGroup } from './admin-held-groups.ts'
 export type {
   DeadLetter,
@@ -77,13 +71,13 @@ export type {
 } from './admin-dead-letters.ts'
 export type { RetryPauses } from './retry-settings.ts'
 export type { SubscriptionConflict } from './subscription-conflicts.ts'
-export type { AllGroupSettings, ConsumerInfo, ConsumerQueue, DirectOutcome, GroupSettings } from './admin-groups.ts'
+export type { AllGroupSettings, GroupSettings } from './admin-groups.ts'
 export type { BrokerFigure, BrokerFigures } from './admin-brokers.ts'
 export type { TimerQuery, WaitingTimer } from './admin-timers.ts'
-export type { TopicChanges, TopicQueue, TopicSettings } from './admin-topics.ts'
+export type { TopicChanges, TopicOptions, TopicQueue, TopicSettings } from './admin-topics.ts'
 export type { MessageMark, MessageRange, QueuePreview, ResetPreview, ResetTarget } from './admin-history.ts'
 export type { KeyQuery } from './admin-messages.ts'
-export type { AdminOptions, TopicOptions } from './admin.ts'
+export type { AdminOptions } from './admin.ts'
 export type { TopicFeatures } from './topic-features.ts'
 export { Admin } from './admin.ts'
 // Codes, names and the root error belong to the same promise, so that users need one import.

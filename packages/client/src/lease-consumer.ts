@@ -1,5 +1,4 @@
-import { isRetryTopic, PropertyName } from '@tandemmq/protocol'
-import { sleep } from '@tandemmq/remoting'
+import { PropertyName } from '@tandemmq/protocol'
 import { AckBatcher } from './ack-batcher.ts'
 import { groupConfig, settingsOfConfig } from './admin-groups.ts'
 import { ClientError, messageOf, toClientError } from './client-error.ts'
@@ -11,16 +10,12 @@ import { LeaseKeeper } from './lease-keeper.ts'
 import type { LeaseLane } from './lease-lane.ts'
 import { HAND_BACK_MS, LeaseSettler } from './lease-settler.ts'
 import { LeaseSource } from './lease-source.ts'
+import { LeaseSources } from './lease-sources.ts'
 import { BrokerOffsetStore } from './offset-store.ts'
 import { ReconsumeLater, RejectMessage } from './outcome.ts'
 import type { QueueConsumer } from './queue-consumer.ts'
-import type { TopicRoute } from './route.ts'
-import { Rounds } from './rounds.ts'
 import { StartOffsets } from './start-offsets.ts'
 import type { Subscription } from './subscription.ts'
-
-/** For answers to questions that a broker goes on holding though they were withdrawn: a stock one. */
-const LAST_ANSWERS_MS = 500
 
 /**
  * Mode `lease`: RocketMQ 5 POP (remoting.md 2B-POP, broker.md 6). Every member asks every broker of a topic for messages of any of
@@ -30,22 +25,17 @@ const LAST_ANSWERS_MS = 500
 export class LeaseConsumer implements Consumption {
   readonly handlers: HandlerRunner<LeaseLane, Lease>
   readonly #port: ConsumptionPort
-  readonly #starts: StartOffsets
-  readonly #rounds: Rounds
   readonly #keeper: LeaseKeeper
   readonly #settler: LeaseSettler
-  readonly #sources = new Map<string, LeaseSource>()
+  readonly #sources: LeaseSources
   #isOrdered: boolean
   #isOrderOpen: boolean
-  #isStopped = false
-  #lastAnswers: Promise<unknown> = Promise.resolve()
 
   constructor(port: ConsumptionPort) {
     const { core, group, settings } = port
     this.#port = port
     this.#isOrdered = settings.isOrdered
     this.#isOrderOpen = settings.isOrderOpen
-    this.#starts = new StartOffsets(core, new BrokerOffsetStore(core, group), settings.startFrom)
     this.handlers = new HandlerRunner({
       core,
       group,
@@ -73,12 +63,15 @@ export class LeaseConsumer implements Consumption {
       acks: new AckBatcher(core, group),
       free: (lease) => this.#free(lease),
     })
-    this.#rounds = new Rounds({
-      clock: core.clock,
-      logger: core.logger,
-      name: `search for brokers of ${group}`,
+    this.#sources = new LeaseSources({
+      core,
+      group,
       intervalMs: settings.rebalanceIntervalMs,
-      once: () => this.#once(),
+      starts: new StartOffsets(core, new BrokerOffsetStore(core, group), settings.startFrom),
+      topics: () => port.topics(),
+      prepare: () => this.#prepare(),
+      make: (topic, brokerName) => this.#sourceOf(topic, brokerName),
+      unwanted: (lease) => this.#settler.giveBack(lease, HAND_BACK_MS),
     })
   }
 
@@ -87,7 +80,7 @@ export class LeaseConsumer implements Consumption {
   }
 
   get sources(): number {
-    return this.#sources.size
+    return this.#sources.all.length
   }
 
   get lastAnswerAt(): number {
@@ -95,24 +88,20 @@ export class LeaseConsumer implements Consumption {
   }
 
   start(): Promise<void> {
-    return this.#rounds.run()
+    return this.#sources.run()
   }
 
   refresh(): Promise<void> {
-    return this.#rounds.run()
+    return this.#sources.run()
   }
 
   stopFetching(): void {
-    this.#isStopped = true
-    const sources = [...this.#sources.values()]
-    for (const source of sources) this.#stop(source)
-    if (sources.length > 0) this.#lastAnswers = this.#answersOf(sources)
+    this.#sources.stop()
   }
 
   async giveBack(): Promise<void> {
-    await this.#rounds.stop()
-    // What they bring is given back too.
-    await this.#lastAnswers
+    // What comes last is given back too.
+    await this.#sources.ended()
     this.#keeper.stop()
     // Their handlers still run; nobody waits for them any more.
     for (const lease of this.#keeper.held) this.#settler.giveBack(lease, HAND_BACK_MS)
@@ -129,43 +118,12 @@ export class LeaseConsumer implements Consumption {
   }
 
   popSources(): readonly PopSource[] {
-    return [...this.#sources.values()]
+    return this.#sources.all
   }
 
   /** Positions of a group that leases are the broker's alone. */
   reset(): void {
     return
-  }
-
-  /** Makes the sources those of the routes. */
-  async #once(): Promise<boolean> {
-    const { core } = this.#port
-    if (this.#isOrderOpen && !(await this.#askForOrder())) return false
-    this.#port.attempts.look()
-    let isComplete = true
-    const wanted = new Set<string>()
-    for (const topic of this.#port.topics()) {
-      const route = await this.#routeOf(topic)
-      if (route === undefined) isComplete = false
-      const names = new Set(route?.readQueues.map(({ brokerName }) => brokerName))
-      for (const brokerName of names) wanted.add(`${topic}@${brokerName}`)
-      if (route === undefined || this.#isStopped) continue
-      try {
-        if (!isRetryTopic(topic)) await this.#starts.prepare(topic, route.readQueues)
-        for (const brokerName of names) this.#open(topic, brokerName)
-      } catch (error) {
-        isComplete = false
-        core.logger.warn(`${topic} is not asked for messages yet: ${messageOf(error)}`)
-      }
-    }
-    for (const [key, source] of this.#sources) {
-      // Without a route nobody knows where a topic is; it may be the name server that does not.
-      const isGone = core.routes.find(source.queue.topic) !== undefined || !this.#hasTopic(source.queue.topic)
-      if (wanted.has(key) || !isGone) continue
-      this.#sources.delete(key)
-      this.#stop(source)
-    }
-    return isComplete
   }
 
   /** A message that comes again may be the one its consumer died of: the broker hears of it before the handler begins. */
@@ -182,28 +140,9 @@ export class LeaseConsumer implements Consumption {
     }
   }
 
-  #hasTopic(topic: string): boolean {
-    return this.#port.topics().includes(topic)
-  }
-
-  async #routeOf(topic: string): Promise<TopicRoute | undefined> {
-    const { routes, logger } = this.#port.core
-    const known = routes.find(topic)
-    if (known !== undefined && !known.isTemplate) return known
-    try {
-      return await routes.load(topic)
-    } catch (error) {
-      if (error instanceof ClientError && error.code === 'ROUTE_NOT_FOUND') this.#starts.topicIsYounger(topic)
-      logger.debug(`no route of ${topic} yet: ${messageOf(error)}`)
-      return undefined
-    }
-  }
-
-  #open(topic: string, brokerName: string): void {
-    const key = `${topic}@${brokerName}`
-    if (this.#sources.has(key) || this.#isStopped) return
+  #sourceOf(topic: string, brokerName: string): LeaseSource {
     const { core, group, budget, settings } = this.#port
-    const source = new LeaseSource(
+    return new LeaseSource(
       {
         core,
         group,
@@ -221,19 +160,13 @@ export class LeaseConsumer implements Consumption {
       topic,
       brokerName,
     )
-    this.#sources.set(key, source)
-    source.start()
   }
 
-  async #answersOf(sources: readonly LeaseSource[]): Promise<void> {
-    const enough = new AbortController()
-    const ended = Promise.all(sources.map((source) => source.ended)).finally(() => enough.abort())
-    const { clock } = this.#port.core
-    await Promise.race([ended, sleep(clock, LAST_ANSWERS_MS, enough.signal).catch(() => undefined)])
-  }
-
-  #stop(source: LeaseSource): void {
-    for (const lease of source.stop()) this.#settler.giveBack(lease, HAND_BACK_MS)
+  /** @returns false when it is not known yet whether order counts */
+  async #prepare(): Promise<boolean> {
+    if (this.#isOrderOpen && !(await this.#askForOrder())) return false
+    this.#port.attempts.look()
+    return true
   }
 
   /** @returns true when the answer counts: the group is configured for order or not, or is not configured at all */

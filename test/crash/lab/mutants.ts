@@ -170,7 +170,7 @@ export const flipMutants: readonly Mutant[] = [
   },
   {
     name: 'a damaged journal is cut where the damage begins',
-    patches: [{ file: 'store/state-journal.js', from: 'content.damagedUntil > content.end)', to: 'false)' }],
+    patches: [{ file: 'store/journal-recovery.js', from: 'content.damagedUntil > content.end)', to: 'false)' }],
   },
   {
     name: 'a damaged log ends where the damage begins',
