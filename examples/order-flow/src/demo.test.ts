@@ -103,7 +103,9 @@ test('Ctrl-C in the middle ends everything', { timeout: 120_000 }, async () => {
   await nothingIsLeft()
 })
 
-test('--stay prints commands that work, shows what they lead to, and Ctrl-C ends it', { timeout: 120_000 }, async () => {
+test('--stay prints commands that work, shows what they lead to, and Ctrl-C ends it', {
+  timeout: 120_000,
+}, async () => {
   const run = start(['--plain', '--stay'])
   await expect.poll(() => run.output, { timeout: 80_000 }).toContain('Ctrl-C stops it all')
   const tandem = fileURLToPath(new URL('../../../packages/cli/bin/tandem.js', import.meta.url))

@@ -63,8 +63,16 @@ export class EndBatches {
         )
       }
     }
+    for (const brokerName of byBroker.keys()) this.#flush(brokerName)
     await Promise.all(work)
     return results
+  }
+
+  /** Whoever ends many has collected them; at the end of the turn a consumer would wait one more turn for its message. */
+  #flush(brokerName: string): void {
+    const { core } = this.#options
+    const address = core.routes.addressOf(brokerName)
+    if (address !== undefined) core.registeredConnection(address)?.flush()
   }
 
   async #endTogether(brokerName: string, ends: readonly TransactionEnd[], options: SendOptions): Promise<EndResults> {
