@@ -1,4 +1,5 @@
 import { RecordView } from '@tandemmq/protocol'
+import { passedOver } from '../queueing/index.ts'
 import type { MetricSources } from './sources.ts'
 
 /** One group in one topic. */
@@ -33,8 +34,9 @@ export function* lagRows(sources: MetricSources): Generator<undefined, LagRow[]>
       for (const [queueId, queue] of topic.queues.slice(0, topic.readQueues).entries()) {
         // A queue the group never read is read from its beginning, as the group exists.
         const committed = offsets.committed(group, name, queueId)
-        const next = Math.max(committed, queue.minOffset)
-        if (committed >= 0) lost += next - committed
+        const first = Math.max(committed, queue.minOffset)
+        if (committed >= 0) lost += first - committed
+        const next = passedOver(queue, group, first)
         leased += leases.leased(group, name, queueId)
         if (next < queue.maxOffset) {
           messages += queue.maxOffset - next

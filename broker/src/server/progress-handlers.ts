@@ -5,6 +5,7 @@ import {
   firstAtOrAfter,
   type LeaseService,
   type Offsets,
+  passedOver,
   type PullService,
   type ReadRecord,
   storeTimestampAt,
@@ -84,7 +85,7 @@ export function progressHandlers(options: {
   const progressOf = (group: string, topic: string, queue: ConsumeQueue): Progress => {
     const committed = offsets.committed(group, topic, queue.queueId)
     // A queue the group never read is read from its beginning, which is not 0 in a topic made anew.
-    const consumerOffset = committed >= 0 ? committed : queue.minOffset
+    const consumerOffset = passedOver(queue, group, committed >= 0 ? committed : queue.minOffset)
     const lastTimestamp = Math.max(0, storeTimestampAt(queue, consumerOffset - 1, read))
     const pullOffset = Math.max(consumerOffset, leases.nextOffset(group, topic, queue.queueId) ?? 0)
     return { brokerOffset: queue.maxOffset, consumerOffset, lastTimestamp, pullOffset }

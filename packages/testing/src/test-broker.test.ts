@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { Producer, PushConsumer, ReconsumeLater, TransactionProducer } from '@tandemmq/client'
-import type { ConsumedMessage } from '@tandemmq/client'
+import type { ConsumedMessage, Filter } from '@tandemmq/client'
 import { afterEach, expect, test } from 'vitest'
 import { startTestBroker } from './test-broker.ts'
 import type { TestBroker } from './test-broker.ts'
@@ -21,6 +21,7 @@ async function listen(
   broker: TestBroker,
   topic: string,
   handler: (message: ConsumedMessage) => unknown,
+  filter: Filter = '*',
 ): Promise<PushConsumer> {
   const consumer = new PushConsumer({
     nameServers: broker.address,
@@ -29,7 +30,7 @@ async function listen(
     commitIntervalMs: 5,
     rebalanceIntervalMs: 20,
   })
-  consumer.subscribe(topic, '*', handler)
+  consumer.subscribe(topic, filter, handler)
   await consumer.start()
   endings.push(() => consumer.close())
   return consumer
@@ -62,6 +63,22 @@ test('settled waits for handlers that run and for what they send', async () => {
   await broker.settled()
   expect(finished.toSorted()).toEqual(['invoice of o-1', 'invoice of o-2', 'invoice of o-3', 'o-1', 'o-2', 'o-3'])
 })
+
+test.each<[Filter]>([[{ tags: ['paid'] }], [{ sql: "TAGS = 'paid'" }]])(
+  'settled does not wait for what nobody gets: filter %j',
+  async (filter) => {
+    const broker = await started({ clock: 'virtual' })
+    const finished: string[] = []
+    await listen(broker, 'orders', (message) => void finished.push(message.text()), filter)
+    await broker.deliver('orders', 'o-1', { tag: 'paid' })
+    await broker.settled()
+    for (const id of ['o-2', 'o-3', 'o-4', 'o-5']) await broker.deliver('orders', id, { tag: 'placed' })
+    await broker.settled()
+    await broker.deliver('orders', 'o-6', { tag: 'paid' })
+    await broker.settled()
+    expect(finished).toEqual(['o-1', 'o-6'])
+  },
+)
 
 test('settled gives up with the name of what is not finished', async () => {
   const broker = await started()
