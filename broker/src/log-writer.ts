@@ -64,8 +64,8 @@ export class StoreLogWriter implements LogWriter {
     this.#scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
     const { tagsStart, tagsEnd } = this.#scan
     const tagsCode = tagsStart < 0 ? 0 : tagHash(fields.properties, tagsStart, tagsEnd)
-    const queue = target.queues[queueId] ?? topics.reopen(target, queueId) ?? store.queue(topic, queueId)
-    store.append(queue, fields, tagsCode, completion)
+    const queue = queueId < target.readQueues ? target.queues[queueId] : topics.reopen(target, queueId)
+    store.append(queue ?? store.queue(topic, queueId), fields, tagsCode, completion)
   }
 
   deliver(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {

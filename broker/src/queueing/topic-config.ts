@@ -30,11 +30,8 @@ export function checkNumbers({ name, readQueues, writeQueues, perm }: TopicConfi
  * from fewer when the others are empty (broker.md 7.6), and one who takes both steps at once must not lose what was acknowledged.
  * @param stored those the store has; a message on its way to the disk counts
  */
-export function readableQueues(
-  asked: Pick<TopicConfig, 'readQueues' | 'writeQueues'>,
-  stored: readonly ConsumeQueue[],
-) {
-  let count = Math.max(asked.readQueues, asked.writeQueues)
+export function readableQueues(asked: Pick<TopicConfig, 'readQueues'>, stored: readonly ConsumeQueue[]): number {
+  let count = asked.readQueues
   for (const { queueId, minOffset, nextOffset } of stored) {
     if (nextOffset > minOffset && queueId >= count) count = queueId + 1
   }
@@ -44,5 +41,5 @@ export function readableQueues(
 /** What whoever asked for fewer queues is told. Undefined: it was done. */
 export function keptRemark(name: string, asked: number, has: number): string | undefined {
   if (has <= asked) return undefined
-  return `${name} keeps ${has} queues to read from, not ${asked}: they are written to or hold messages. Ask again when they are empty`
+  return `${name} keeps ${has} queues to read from, not ${asked}: the others hold messages. Ask again when they are empty`
 }

@@ -151,7 +151,7 @@ export class Topics {
 
   /**
    * Creates the topic or changes it; what is not given keeps its value. Its entry is written ahead of the next batch of
-   * messages and made durable without being waited for. Queues that are written to or hold messages stay readable, so it may have more
+   * messages and made durable without being waited for. Queues that hold messages stay readable, so it may have more
    * `readQueues` than asked for.
    * @throws {BrokerError} TOPIC_NAME_INVALID, INVALID_PARAMETER; NO_PERMISSION for a name of the broker's own; TOPIC_NOT_EXIST when
    *   there are too many
@@ -163,8 +163,8 @@ export class Topics {
   }
 
   /**
-   * A message of a transaction or a delay comes to a queue that was empty and taken away meanwhile: the topic has it again, for else
-   * nobody would read it. Not journaled: the next start finds the message.
+   * A message comes to a queue that nobody reads: one that is only written to, or that was empty and taken away before a transaction or
+   * a delay ended. From now on it is read. Not journaled: the next start finds the message.
    */
   reopen(topic: Topic, queueId: number): ConsumeQueue | undefined {
     this.#put({ ...pickConfig(topic), readQueues: queueId + 1 })
@@ -262,7 +262,7 @@ export class Topics {
     if (store === undefined) return
     topic.readQueues = readableQueues(topic, store.queuesOf(topic.name))
     topic.queues = Array.from(
-      { length: topic.readQueues },
+      { length: Math.max(topic.readQueues, topic.writeQueues) },
       (_, queueId) => topic.queues[queueId] ?? store.queue(topic.name, queueId),
     )
   }

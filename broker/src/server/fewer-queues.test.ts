@@ -50,9 +50,14 @@ test('empty queues go at once, without a word', async () => {
   expect((await world.pull({ queueId: 2 })).code).not.toBe(0)
 })
 
-test('queues that are written to are readable', async () => {
-  expect((await update(1, 2)).remark).toContain('keeps 2 queues')
-  expect(await queues()).toEqual([2, 2])
+test('a queue that is only written to is read from its first message on', async () => {
+  expect((await update(1, 3)).remark).toBeUndefined()
+  expect(await queues()).toEqual([1, 3])
+  await world.send('orders', 'seen', {}, { queueId: 1 })
+  expect(await queues()).toEqual([2, 3])
+  expect(await bodies(1)).toEqual(['seen'])
+  await world.restart()
+  expect(await queues()).toEqual([2, 3])
 })
 
 test('a delayed message for a queue that was taken away brings the queue back', async () => {

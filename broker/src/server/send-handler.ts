@@ -230,8 +230,9 @@ export class SendHandler {
     }
     if (order.isActive && order.holds(topic.name, scan)) return this.#hold(topic, reply)
     const tagsCode = scan.tagsStart < 0 ? 0 : tagHash(bytes, scan.tagsStart, scan.tagsEnd)
-    const queue = topic.queues[fields.queueId] ?? store.queue(topic.name, fields.queueId)
-    store.append(queue, fields, tagsCode, reply)
+    const { queueId } = fields
+    const queue = queueId < topic.readQueues ? topic.queues[queueId] : this.options.topics.reopen(topic, queueId)
+    store.append(queue ?? store.queue(topic.name, queueId), fields, tagsCode, reply)
     const size = recordSize(fields)
     this.#count(topic, size)
     if (reply === undefined) return
