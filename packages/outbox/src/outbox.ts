@@ -20,6 +20,7 @@ import { RowCap } from './row-cap.ts'
 import { Schema } from './schema.ts'
 import type { Messages } from './scope.ts'
 import { Settler } from './settler.ts'
+import { silentLogger } from './silent-logger.ts'
 import { Sweeper } from './sweeper.ts'
 import { TimelineWatch } from './timeline-watch.ts'
 import { TransactionRunner } from './transaction-runner.ts'
@@ -35,9 +36,6 @@ interface Parts<D extends Database> {
   timeline: TimelineWatch
   domainId: string
 }
-
-const nothing = (): void => undefined
-const silent: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
 
 /** How long relays of other processes leave a fallback row to the process that wrote it. */
 const ROW_LEASE_MS = 2_000
@@ -65,7 +63,7 @@ export class Outbox<D extends Database = Database> {
     this.#options = options
     this.#schema = new Schema(options.schema ?? 'tandem')
     this.#clock = options.clock ?? systemClock
-    this.#logger = options.logger ?? silent
+    this.#logger = options.logger ?? silentLogger
     const sender = options.producer ?? new ClientHalfSender({ ...options, logger: this.#logger })
     this.#sender = sender
     this.#breakers = new CircuitBreakers({ clock: this.#clock, brokersOf: (topic) => sender.brokersOf?.(topic) ?? [] })
