@@ -7,7 +7,8 @@ import { checkDatabase, ownPool } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
 import type { HalfSender } from './half-sender.ts'
-import { MarkerCleaner } from './marker-cleaner.ts'
+import type { IdBatches } from './id-batches.ts'
+import { markerCleaner } from './marker-cleaner.ts'
 import type { MigrateOptions } from './migrate.ts'
 import { migrateDatabase } from './migrate.ts'
 import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
@@ -29,7 +30,7 @@ interface Parts<D extends Database> {
   runner: TransactionRunner<D>
   pool: Pool
   answers: CheckAnswers
-  cleaner: MarkerCleaner
+  cleaner: IdBatches
   settler: Settler
   relay: Relay
   sweeper: Sweeper
@@ -123,7 +124,7 @@ export class Outbox<D extends Database = Database> {
       ...{ sender: this.#sender, breakers: this.#breakers, domainId, onAnomaly },
     }
     const resolver = new Resolver(shared)
-    const cleaner = new MarkerCleaner(shared)
+    const cleaner = markerCleaner(shared)
     const settler = new Settler(shared)
     const cap = options.outboxRowsMax === undefined ? undefined : new RowCap(options.outboxRowsMax)
     const { relayIntervalMs = 1_000, attemptsMax = 20 } = options
