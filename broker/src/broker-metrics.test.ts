@@ -4,6 +4,7 @@ import { beforeEach, afterEach, expect, test } from 'vitest'
 import { type Broker, startBroker } from './broker.ts'
 import { metricFamilies } from './metrics/index.ts'
 import { MemoryDisk } from './store/memory-disk.ts'
+import { pullFields } from '../../test/kit/broker-rooms.ts'
 
 const ADDRESS = '127.0.0.1:9876'
 let clock: VirtualClock
@@ -72,13 +73,12 @@ test('what producers sent, consumers lag behind, and the broker refused is in th
   for (let n = 0; n < 3; n++) expect(await send('orders')).toBe(0)
   expect(await send('no good')).not.toBe(0)
   await clock.run(client.request(ADDRESS, { code: 9999 }, 5_000))
-  const pull = (queueOffset: number, commitOffset: number) => {
-    const place = { consumerGroup: 'billing', topic: 'orders', queueId: 0, queueOffset, maxMsgNums: 1 }
-    const extFields = { ...place, sysFlag: 5, commitOffset, suspendTimeoutMillis: 0, subscription: '*', subVersion: 0 }
+  const pull = (offset: number) => {
+    const extFields = pullFields({ sysFlag: 5, queueOffset: offset, commitOffset: offset, maxMsgNums: 1 })
     return clock.run(client.request(ADDRESS, { code: 11, extFields }, 5_000))
   }
-  await pull(0, 0)
-  expect((await pull(1, 1)).code).toBe(0)
+  await pull(0)
+  expect((await pull(1)).code).toBe(0)
   await clock.advance(60_000)
   const text = await scrape()
   const pair = '{group="billing",topic="orders"}'
@@ -100,6 +100,23 @@ test('what producers sent, consumers lag behind, and the broker refused is in th
   expect(age).toBeGreaterThanOrEqual(60)
   expect(age).toBeLessThan(62)
   expect(valueOf(text, 'tandemmq_store_sync_duration_seconds_count')).toBeGreaterThanOrEqual(3)
+})
+
+test('what the filter of a waiting pull refuses is no lag of its group, unless the group is still at work on what is before it', async () => {
+  const tagged = (tag: string): Promise<number> => send('orders', `TAGS\u0001${tag}\u0002`)
+  const pull = (over: Parameters<typeof pullFields>[0]): Promise<void> => {
+    const extFields = pullFields({ sysFlag: 7, subscription: 'paid', queueOffset: 1, commitOffset: 1, ...over })
+    client.request(ADDRESS, { code: 11, extFields }, 60_000).catch(() => undefined)
+    return clock.advance(50)
+  }
+  expect(await tagged('paid')).toBe(0)
+  await pull({ consumerGroup: 'waits' })
+  await pull({ consumerGroup: 'works', commitOffset: 0 })
+  await pull({ consumerGroup: 'away', sysFlag: 5 })
+  for (let n = 0; n < 3; n++) expect(await tagged('placed')).toBe(0)
+  const text = await scrape()
+  const lagOf = (group: string) => valueOf(text, `tandemmq_group_lag_messages{group="${group}",topic="orders"}`)
+  expect(['waits', 'works', 'away'].map(lagOf)).toEqual([0, 4, 3])
 })
 
 test('a delayed and a half message are pending, with the age of the half', async () => {

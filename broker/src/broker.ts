@@ -11,6 +11,7 @@ import { RemotingServer, systemClock, systemNetwork, type Timer } from '@tandemm
 import { type MetricSources, type RunningMetrics, snapshot, startMetrics } from './metrics/index.ts'
 import { type BrokerOptions, type ResolvedOptions, resolveOptions } from './options.ts'
 import { limitedLog } from './limited-log.ts'
+import { passedOver } from './queueing/index.ts'
 import { openRooms, type Rooms } from './rooms.ts'
 import { Dispatcher } from './server/dispatcher.ts'
 import { createHandlers } from './server/handlers.ts'
@@ -224,6 +225,7 @@ export class Broker {
     const { connections, stats } = this.#server
     return {
       ...this.#rooms,
+      passedOver,
       clock,
       remoting: () => ({ connections: connections.size, outputBytes: stats.outputBytes, stats }),
       diskUsed: () => disk.usedRatio?.(dataDir),

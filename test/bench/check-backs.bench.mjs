@@ -1,44 +1,19 @@
 // Check-backs in the real program: a backlog of half messages whose sender is gone, from the moment a client that knows the
 // answers starts until the broker has settled all of them. 100-byte bodies, flush=async; `batched` asks by transaction id,
 // many in one request, `single` sends each half message to a classic listener. Broker and client share the machine.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { setTimeout as elapse } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { Admin, TransactionProducer } from '../../packages/client/dist/index.js'
+import { withBroker } from './broker-program.mjs'
 
-const tandem = fileURLToPath(new URL('../../packages/cli/bin/tandem.js', import.meta.url))
 const body = Buffer.alloc(100, 'x')
 const IN_FLIGHT = 512
 const DOMAIN = '018f2f4e-0000-7000-8000-000000000001'
 
-async function up(directory, timeoutMs) {
-  const given = ['flush=async', 'dedupWindowMs=0', `transactionTimeoutMs=${timeoutMs}`]
-  const settings = given.flatMap((one) => ['--set', one])
-  const program = spawn(process.execPath, [tandem, 'up', '--port', '0', '--data-dir', directory, ...settings])
-  let text = ''
-  for await (const chunk of program.stdout) {
-    text += chunk
-    const [, address] = /ready on (\S+)/.exec(text) ?? []
-    if (address !== undefined) {
-      program.stdout.resume()
-      return { program, address }
-    }
-  }
-  throw new Error(`the broker did not start: ${text}`)
-}
+const settings = (timeoutMs) => ['flush=async', 'dedupWindowMs=0', `transactionTimeoutMs=${timeoutMs}`]
 
-async function stop({ program }) {
-  const exit = once(program, 'exit')
-  program.kill()
-  await exit
-}
-
-const cpuSeconds = ({ program }) => {
-  const fields = readFileSync(`/proc/${program.pid}/stat`, 'utf8').split(') ')[1].split(' ')
+const cpuSeconds = ({ pid }) => {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
   return (Number(fields[11]) + Number(fields[12])) / 100
 }
 
@@ -64,14 +39,12 @@ async function settled(admin) {
 }
 
 /** @param answer a check-back's answer: `unknown` measures the asking alone */
-async function settle(count, answer, isBatched) {
-  const directory = mkdtempSync(join(tmpdir(), 'tandemmq-bench-'))
-  let broker = await up(directory, 3_600_000)
-  try {
+function settle(count, answer, isBatched) {
+  return withBroker(settings(3_600_000), async (broker) => {
     await park(broker.address, count, isBatched ? { TANDEM_DOMAIN: DOMAIN } : {})
     // Due all at once, and their sender is not known any more.
-    await stop(broker)
-    broker = await up(directory, 1)
+    await broker.stop()
+    await broker.start(...settings(1))
     const told = { asked: 0, lastAt: 0 }
     const heard = (number) => {
       told.asked += number
@@ -108,10 +81,7 @@ async function settle(count, answer, isBatched) {
       brokerCpuMicros: Number(brokerMicros.toFixed(2)),
       clientCpuMicros: Number(((user + system) / count).toFixed(2)),
     }
-  } finally {
-    await stop(broker)
-    rmSync(directory, { recursive: true, force: true })
-  }
+  })
 }
 
 const sizes = { smoke: 200, full: 120_000 }

@@ -2,14 +2,12 @@
 // The clock runs from the first message any of them handled to the last. What counts is the ratio and the memory of a member.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Admin, Producer } from '../../packages/client/dist/index.js'
+import { withBroker } from './broker-program.mjs'
 
-const path = (name) => fileURLToPath(new URL(name, import.meta.url))
+const member = fileURLToPath(new URL('drain-member.mjs', import.meta.url))
 const body = Buffer.alloc(1_024, 'x')
 const BATCH = 500
 
@@ -35,7 +33,7 @@ async function drain(address, count, members) {
   let finish
   const drained = new Promise((resolve) => (finish = resolve))
   for (let n = 0; n < members; n++) {
-    const program = spawn(process.execPath, [path('drain-member.mjs'), address, `drain${members}`])
+    const program = spawn(process.execPath, [member, address, `drain${members}`])
     programs.push(program)
     createInterface({ input: program.stdout }).on('line', (line) => {
       const [handled, mib] = line.split(' ').map(Number)
@@ -52,22 +50,11 @@ async function drain(address, count, members) {
   return { 'messages/s': Math.round(count / seconds), 'MiB of a member': rss, 'members with work': busy }
 }
 
-const run = (members) => async (count) => {
-  const directory = mkdtempSync(join(tmpdir(), 'tandemmq-drain-'))
-  const tandem = path('../../packages/cli/bin/tandem.js')
-  const args = [tandem, 'up', '--port', '0', '--data-dir', directory, '--set', 'flush=async']
-  const broker = spawn(process.execPath, args)
-  try {
-    const [line] = await once(broker.stdout, 'data')
-    const address = /ready on (\S+)/.exec(String(line))[1]
+const run = (members) => (count) =>
+  withBroker(['flush=async'], async ({ address }) => {
     await fill(address, count)
-    return await drain(address, count, members)
-  } finally {
-    broker.kill('SIGTERM')
-    await once(broker, 'exit')
-    rmSync(directory, { recursive: true, force: true })
-  }
-}
+    return drain(address, count, members)
+  })
 
 export const benchmarks = [
   { name: 'drain: backlog, one consumer', messages: { smoke: 2_000, full: 200_000 }, run: run(1) },

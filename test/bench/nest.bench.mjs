@@ -1,31 +1,20 @@
 // What a Nest listener costs over the bare SDK consumer: the same 1 KiB messages, the same settings, the real program in a process
 // of its own. CPU is that of the consuming process, which on a busy machine says more than the rate.
 import 'reflect-metadata'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Injectable, Module, Scope } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { Producer, PushConsumer } from '../../packages/client/dist/index.js'
 import { OnMessage, TandemListeners, TandemModule } from '../../packages/nestjs/dist/index.js'
+import { withBroker } from './broker-program.mjs'
 import { measure } from './figures.mjs'
 
-const tandem = fileURLToPath(new URL('../../packages/cli/bin/tandem.js', import.meta.url))
 const body = JSON.stringify({ id: 'order-1', text: 'x'.repeat(1024 - 30) })
 const topic = 'nest'
 const group = 'bench'
 
 /** Runs `work` with the address of a broker that holds `count` messages and is gone afterwards. */
-async function withMessages(count, work) {
-  const directory = mkdtempSync(join(tmpdir(), 'tandemmq-bench-'))
-  const args = [tandem, 'up', '--port', '0', '--data-dir', directory, '--set', 'flush=async']
-  const program = spawn(process.execPath, args)
-  try {
-    const [line] = await once(program.stdout, 'data')
-    const nameServers = /ready on (\S+)/.exec(String(line))[1]
+function withMessages(count, work) {
+  return withBroker(['flush=async'], async ({ address: nameServers }) => {
     const producer = new Producer({ nameServers, group: 'filler', sendTimeoutMs: 60_000 })
     await producer.start()
     for (let sent = 0; sent < count; sent += 1_000) {
@@ -34,12 +23,8 @@ async function withMessages(count, work) {
       await Promise.all(sends)
     }
     await producer.close()
-    return await work(nameServers)
-  } finally {
-    program.kill('SIGTERM')
-    await once(program, 'exit')
-    rmSync(directory, { recursive: true, force: true })
-  }
+    return work(nameServers)
+  })
 }
 
 const bare = (handlerOf) => (count) =>

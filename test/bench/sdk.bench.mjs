@@ -1,39 +1,10 @@
 // The SDK against the real program in a process of its own, 1 KiB bodies. CPU is that of the client process.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Producer, PushConsumer } from '../../packages/client/dist/index.js'
+import { withBroker } from './broker-program.mjs'
 import { measure } from './figures.mjs'
 
-const tandem = fileURLToPath(new URL('../../packages/cli/bin/tandem.js', import.meta.url))
 const body = Buffer.alloc(1024, 'x')
 const IN_FLIGHT = 256
-
-/** Runs `work` with the address of a broker that is gone afterwards. */
-async function withBroker(flush, work) {
-  const directory = mkdtempSync(join(tmpdir(), 'tandemmq-bench-'))
-  const program = spawn(process.execPath, [
-    tandem,
-    'up',
-    '--port',
-    '0',
-    '--data-dir',
-    directory,
-    '--set',
-    `flush=${flush}`,
-  ])
-  try {
-    const [line] = await once(program.stdout, 'data')
-    return await work(/ready on (\S+)/.exec(String(line))[1])
-  } finally {
-    program.kill('SIGTERM')
-    await once(program, 'exit')
-    rmSync(directory, { recursive: true, force: true })
-  }
-}
 
 async function withProducer(address, work) {
   const producer = new Producer({ nameServers: address, group: 'bench' })
@@ -58,7 +29,7 @@ async function sendAll(producer, count, inFlight, latencies) {
 }
 
 const produce = (flush, inFlight) => (count) =>
-  withBroker(flush, (address) =>
+  withBroker([`flush=${flush}`], ({ address }) =>
     withProducer(address, async (producer) => {
       await sendAll(producer, Math.min(count, 2_000), inFlight)
       const latencies = []
@@ -70,7 +41,7 @@ const produce = (flush, inFlight) => (count) =>
   )
 
 const consume = (count) =>
-  withBroker('async', async (address) => {
+  withBroker(['flush=async'], async ({ address }) => {
     await withProducer(address, (producer) => sendAll(producer, count, IN_FLIGHT))
     const consumer = new PushConsumer({ nameServers: address, group: 'bench', startFrom: 'first', concurrencyMax: 64 })
     const all = new Promise((resolve) => {

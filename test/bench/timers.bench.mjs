@@ -1,49 +1,24 @@
 // Delayed messages in the real program: how fast they are parked, taken back and delivered after a downtime, what a
 // waiting one costs in memory, and how late they are while nothing else goes on. 100-byte bodies, flush=async.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { setTimeout as elapse } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { DelayService } from '../../broker/dist/delay/index.js'
 import { Admin, Producer, PullConsumer } from '../../packages/client/dist/index.js'
 import { emptyRecordFields, encodeProperties, PropertyScan } from '../../packages/protocol/dist/index.js'
 import { systemClock } from '../../packages/remoting/dist/index.js'
+import { withBroker } from './broker-program.mjs'
 import { measure } from './figures.mjs'
 
-const tandem = fileURLToPath(new URL('../../packages/cli/bin/tandem.js', import.meta.url))
+const SETTINGS = ['flush=async', 'dedupWindowMs=0']
 const body = Buffer.alloc(100, 'x')
 const MIB = 1 << 20
 const YEAR_MS = 360 * 86_400_000
 const IN_FLIGHT = 512
 
-async function up(directory) {
-  const settings = ['flush=async', 'dedupWindowMs=0'].flatMap((setting) => ['--set', setting])
-  const program = spawn(process.execPath, [tandem, 'up', '--port', '0', '--data-dir', directory, ...settings])
-  let text = ''
-  for await (const chunk of program.stdout) {
-    text += chunk
-    const [, address] = /ready on (\S+)/.exec(text) ?? []
-    if (address !== undefined) {
-      program.stdout.resume()
-      return { program, address }
-    }
-  }
-  throw new Error(`the broker did not start: ${text}`)
-}
-
-async function stop({ program }, signal = 'SIGTERM') {
-  const exit = once(program, 'exit')
-  program.kill(signal)
-  await exit
-}
-
 /** Resident memory of the program once it has come to rest, MiB. */
-async function residentMiB({ program }) {
+async function residentMiB({ pid }) {
   await elapse(1_500)
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${program.pid}/status`, 'utf8'))?.[1]) / 1024
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 }
 
 async function lanes(count, inFlight, act) {
@@ -79,10 +54,8 @@ async function storeTimes(broker, topic, count) {
 }
 
 /** Everything that needs `count` waiting timers, in one run: parking a million takes a while. */
-async function lifecycle(count) {
-  const directory = mkdtempSync(join(tmpdir(), 'tandemmq-bench-'))
-  let broker = await up(directory)
-  try {
+function lifecycle(count) {
+  return withBroker(SETTINGS, async (broker) => {
     const producer = new Producer({ nameServers: broker.address, group: 'bench', sendTimeoutMs: 30_000 })
     await producer.start()
     // Memory of the log, of connections and of compiled code is there before the timers are.
@@ -107,30 +80,25 @@ async function lifecycle(count) {
       }),
     )
     await producer.close()
-    await stop(broker, 'SIGKILL')
+    await broker.stop('SIGKILL')
     const started = performance.now()
-    broker = await up(directory)
+    await broker.start(...SETTINGS)
     const recoveryMs = Math.round(performance.now() - started)
     return { insertPerSecond: insert.perSecond, cancelPerSecond: cancel.perSecond, rssMiB: round(rssMiB), recoveryMs }
-  } finally {
-    await stop(broker)
-    rmSync(directory, { recursive: true, force: true })
-  }
+  })
 }
 
 /** What falls due while the broker is down is delivered after its start; live sends go on meanwhile. */
-async function catchUp(count) {
-  const directory = mkdtempSync(join(tmpdir(), 'tandemmq-bench-'))
-  let broker = await up(directory)
-  try {
+function catchUp(count) {
+  return withBroker(SETTINGS, async (broker) => {
     const parker = new Producer({ nameServers: broker.address, group: 'bench', sendTimeoutMs: 30_000 })
     await parker.start()
     const deliverAt = new Date(Date.now() + 2_000 + Math.ceil(count / 8))
     await lanes(count, IN_FLIGHT, () => parker.send({ topic: 'overdue', body, deliverAt }))
     await parker.close()
-    await stop(broker, 'SIGKILL')
+    await broker.stop('SIGKILL')
     await elapse(Math.max(0, Number(deliverAt) - Date.now() + 100))
-    broker = await up(directory)
+    await broker.start(...SETTINGS)
     const admin = new Admin({ nameServers: broker.address })
     const producer = new Producer({ nameServers: broker.address, group: 'bench' })
     await Promise.all([admin.start(), producer.start()])
@@ -151,10 +119,7 @@ async function catchUp(count) {
     const seconds = Math.max(1, times.last - times.first) / 1_000
     const live = traffic.latencies.length
     return { firePerSecond: Math.round(count / seconds), live, liveP50Ms: p50Ms, liveP99Ms: p99Ms }
-  } finally {
-    await stop(broker)
-    rmSync(directory, { recursive: true, force: true })
-  }
+  })
 }
 
 /** Parks them before the first is due, however slow the machine is now. @returns their topic */
@@ -171,10 +136,8 @@ async function parkedInTime(producer, count) {
 }
 
 /** 10,000 due per second, evenly, and nothing else: store time of the delivery minus due time. */
-async function lateness(count) {
-  const directory = mkdtempSync(join(tmpdir(), 'tandemmq-bench-'))
-  const broker = await up(directory)
-  try {
+function lateness(count) {
+  return withBroker(SETTINGS, async (broker) => {
     const producer = new Producer({ nameServers: broker.address, group: 'bench', sendTimeoutMs: 30_000 })
     const admin = new Admin({ nameServers: broker.address })
     const pull = new PullConsumer({ nameServers: broker.address, group: 'bench' })
@@ -191,10 +154,7 @@ async function lateness(count) {
     await Promise.all([producer.close(), admin.close(), pull.close()])
     const at = (share) => late[Math.floor((late.length - 1) * share)]
     return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: late.at(-1) }
-  } finally {
-    await stop(broker)
-    rmSync(directory, { recursive: true, force: true })
-  }
+  })
 }
 
 /** The room alone, on a log that keeps nothing: what one waiting message costs, heap and arrays apart. */

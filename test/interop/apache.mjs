@@ -1,24 +1,17 @@
 // Our SDK, the outbox and the Nest demo on an Apache RocketMQ, installed and started here. Prints one table; exits 1 when a cell is
 // red. Needs a JDK and Maven: node test/interop/apache.mjs [--scenarios sends,retry]
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { clients } from './apache/clients.mjs'
 import { outboxes } from './apache/outbox.mjs'
 import { pairs } from './apache/pairs.mjs'
 import { World } from './apache/world.mjs'
-import { Apache, freePort, until } from './servers/process.mjs'
+import { apacheRun, untilRegistered } from './servers/apache-run.mjs'
+import { freePort, until } from './servers/process.mjs'
 import { printTable } from './table.mjs'
-import { missingTools } from './toolchain.mjs'
 
-const problems = missingTools(new Set(['java', 'javac', 'mvn']))
-if (problems.length > 0) {
-  for (const problem of problems) console.error(`interop: ${problem}`)
-  process.exit(1)
-}
 /** Each mostly waits. */
 const PARALLEL = 5
 /** What an operator of Apache RocketMQ would set for us too, see docs/apache-rocketmq.md; the times are short for the test. */
@@ -28,31 +21,14 @@ const settings = {
 }
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const { values } = parseArgs({ options: { scenarios: { type: 'string' } } })
-const scratch = mkdtempSync(join(tmpdir(), 'tandemmq-apache-'))
-const apache = new Apache(scratch)
+const { scratch, apache, keep, stopAll } = apacheRun('apache')
 const namePort = await freePort()
 const brokerPort = await freePort()
 const nameServers = `127.0.0.1:${namePort}`
-const running = new Map()
-const stopAll = () => Promise.all([...running.values()].map((program) => program.stop('SIGKILL')))
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-]) {
-  process.once(signal, () => stopAll().finally(() => process.exit(code)))
-}
+let broker
 const startBroker = async () => {
-  running.set('broker', apache.broker('apache', brokerPort, [nameServers], settings))
-  await until('the broker is registered', async () => {
-    const probe = new World(nameServers, 'probe', 'start')
-    try {
-      return (await (await probe.admin()).topics()).includes('TBW102')
-    } catch {
-      return false
-    } finally {
-      await probe.close()
-    }
-  })
+  broker = keep(apache.broker('apache', brokerPort, [nameServers], settings))
+  await untilRegistered(nameServers)
 }
 
 /** The same program, the same table: examples/order-flow. */
@@ -79,7 +55,7 @@ async function restart(world) {
     for (let n = 0; n < count; n++) await producer.send({ topic: world.topic, body: `${name}${n}` })
   }
   await send(20, 'before ')
-  await running.get('broker').stop()
+  await broker.stop()
   const sending = send(20, 'after ')
   await startBroker()
   await sending
@@ -111,7 +87,7 @@ async function run(name, scenario) {
 }
 
 try {
-  running.set('names', apache.nameServer(namePort))
+  keep(apache.nameServer(namePort))
   await startBroker()
   const queue = chosen.filter((name) => scenarios[name] !== undefined)
   const lane = async () => {

@@ -1,34 +1,15 @@
 // A Java push consumer and one of ours in one group, on our broker and on Apache's: together they get every message, and whoever is
 // left gets all queues. Prints one table; exits 1 when a cell is red: node test/interop/mixed-group.mjs
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, expectSame, World } from './apache/world.mjs'
-import { Apache, freePort, ours, until } from './servers/process.mjs'
+import { apacheRun, untilRegistered } from './servers/apache-run.mjs'
+import { freePort, ours, until } from './servers/process.mjs'
 import { printTable } from './table.mjs'
-import { missingTools } from './toolchain.mjs'
 
-const problems = missingTools(new Set(['java', 'javac', 'mvn']))
-if (problems.length > 0) {
-  for (const problem of problems) console.error(`interop: ${problem}`)
-  process.exit(1)
-}
 const SETTLE_MS = 90_000
-const scratch = mkdtempSync(join(tmpdir(), 'tandemmq-mixed-'))
-const apache = new Apache(scratch)
-const running = []
-const keep = (program) => {
-  running.push(program)
-  return program
-}
-const stopAll = () => Promise.all(running.map((program) => program.stop('SIGKILL')))
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-]) {
-  process.once(signal, () => stopAll().finally(() => process.exit(code)))
-}
+const { scratch, apache, keep, stopAll } = apacheRun('mixed')
 
 const brokers = {
   async 'on TandemMQ'() {
@@ -143,16 +124,7 @@ for (const [name, start] of Object.entries(brokers)) {
   const nameServers = await start()
   const world = new World(nameServers, `x${Date.now().toString(36)}`, 'mixed')
   try {
-    await until('a broker answers', async () => {
-      const probe = new World(nameServers, 'probe', 'start')
-      try {
-        return (await (await probe.admin()).topics()).includes('TBW102')
-      } catch {
-        return false
-      } finally {
-        await probe.close()
-      }
-    })
+    await untilRegistered(nameServers)
     await (await world.admin()).createTopic(world.topic, { queues: 4 })
     const java = keep(apache.client(nameServers, world.topic, world.group))
     const group = new Group(world, java)

@@ -1,36 +1,15 @@
 // One cluster of Apache's broker and ours behind Apache's name server and behind ours, with Apache's client and tool and our SDK.
 // Prints one table, scenario by name server; exits 1 when a cell is red. Needs a JDK and Maven: node test/interop/several-servers.mjs
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Producer, PushConsumer } from '@tandemmq/client'
 import { parseLenientJson } from '@tandemmq/protocol'
-import { Apache, freePort, ours, until } from './servers/process.mjs'
+import { apacheRun } from './servers/apache-run.mjs'
+import { freePort, ours, until } from './servers/process.mjs'
 import { printTable } from './table.mjs'
-import { missingTools } from './toolchain.mjs'
-
-const problems = missingTools(new Set(['java', 'javac', 'mvn']))
-if (problems.length > 0) {
-  for (const problem of problems) console.error(`interop: ${problem}`)
-  process.exit(1)
-}
 
 const CLUSTER = 'DefaultCluster'
-const scratch = mkdtempSync(join(tmpdir(), 'tandemmq-several-'))
-const running = []
-const keep = (program) => {
-  running.push(program)
-  return program
-}
-const stopAll = () => Promise.all(running.map((program) => program.stop('SIGKILL')))
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-]) {
-  process.once(signal, () => stopAll().finally(() => process.exit(code)))
-}
-
-const apache = new Apache(scratch)
+const { scratch, apache, keep, stopAll } = apacheRun('several')
 const ports = {
   theirs: await freePort(),
   ours: await freePort(),

@@ -1,7 +1,15 @@
-import type { Connection, ConnectionOwner, Network, StreamSocket } from '@tandemmq/remoting'
-import { createSystemNetwork } from '@tandemmq/remoting'
+import type {
+  Connection,
+  ConnectionOwner,
+  Network,
+  RemotingClientOptions,
+  RemotingServerOptions,
+  StreamSocket,
+} from '@tandemmq/remoting'
+import { createSystemNetwork, RemotingClient, RemotingServer } from '@tandemmq/remoting'
 import { type HeaderView, type RemotingCommand, commandOf } from '@tandemmq/protocol'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
+import { afterEach } from 'vitest'
 
 /** A network with a clock that only moves when told to, so the same test runs on real sockets and in memory. */
 export interface World {
@@ -112,5 +120,35 @@ export class RawPeer {
   /** The bytes are copied: a test may send the same ones again. */
   send(bytes: Uint8Array): void {
     this.socket.write(Buffer.from(bytes), 0, bytes.length)
+  }
+}
+
+/** Servers and clients of a world; what a test opens is closed after it. */
+export function peersOf(world: World) {
+  const { clock, network } = world
+  const open: { close(drainTimeoutMs?: number): Promise<void> }[] = []
+
+  afterEach(async () => {
+    const closing = Promise.all(open.splice(0).map((one) => one.close(1)))
+    await clock.advance(10)
+    await world.run(closing)
+  })
+
+  return {
+    async serve(
+      owner: ConnectionOwner = new RecordingOwner(),
+      options: Partial<RemotingServerOptions> = {},
+    ): Promise<RemotingServer> {
+      const server = new RemotingServer({ clock, network, owner, host: '127.0.0.1', port: 0, ...options })
+      open.push(server)
+      await world.run(server.start())
+      return server
+    },
+    client(options: Partial<RemotingClientOptions> = {}): RemotingClient {
+      const made = new RemotingClient({ clock, network, ...options })
+      open.push(made)
+      return made
+    },
+    raw: ({ port }: RemotingServer): Promise<RawPeer> => RawPeer.connect(world, { host: '127.0.0.1', port }),
   }
 }

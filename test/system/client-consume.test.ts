@@ -4,15 +4,14 @@ import { join } from 'node:path'
 import { type Broker, startBroker } from '@tandemmq/broker'
 import {
   Admin,
-  type ConsumedMessage,
   Producer,
-  PullConsumer,
   PushConsumer,
   type PushConsumerOptions,
   ReconsumeLater,
   RejectMessage,
 } from '@tandemmq/client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readTopic } from '../kit/read-topic.ts'
 
 let directory: string
 let broker: Broker
@@ -37,16 +36,7 @@ const consumer = (options: Partial<PushConsumerOptions> = {}): PushConsumer =>
 const send = (topic: string, count: number, orderBy?: string) =>
   producer.sendAll(Array.from({ length: count }, (_, n) => ({ topic, body: `${n}`, orderBy })))
 
-async function readAll(topic: string, count: number): Promise<ConsumedMessage[]> {
-  await using pull = new PullConsumer({ nameServers: broker.address, group: 'reader' })
-  await pull.start()
-  const messages: ConsumedMessage[] = []
-  for await (const message of pull.messages(topic, { from: 'first' })) {
-    messages.push(message)
-    if (messages.length === count) break
-  }
-  return messages
-}
+const readAll = (topic: string, count: number) => readTopic(broker.address, topic, count)
 
 test('every message reaches a handler once, and none again after a close and a new start', async () => {
   await send('orders', 200)

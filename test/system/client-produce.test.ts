@@ -2,8 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Broker, startBroker } from '@tandemmq/broker'
-import { Admin, type ConsumedMessage, Producer, PullConsumer, type SendReceipt } from '@tandemmq/client'
+import { Admin, Producer, PullConsumer, type SendReceipt } from '@tandemmq/client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readTopic } from '../kit/read-topic.ts'
 
 let directory: string
 let broker: Broker
@@ -18,16 +19,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-async function readAll(topic: string, count: number): Promise<ConsumedMessage[]> {
-  await using pull = new PullConsumer({ nameServers: broker.address, group: 'reader' })
-  await pull.start()
-  const messages: ConsumedMessage[] = []
-  for await (const message of pull.messages(topic, { from: 'first' })) {
-    messages.push(message)
-    if (messages.length === count) break
-  }
-  return messages
-}
+const readAll = (topic: string, count: number) => readTopic(broker.address, topic, count)
 
 test('a message arrives with body, tag, keys and properties as it was sent', async () => {
   await using producer = new Producer({ nameServers: broker.address, group: 'p' })

@@ -1,35 +1,23 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { Admin, type ConsumedMessage, Producer, PullConsumer, PushConsumer } from '@tandemmq/client'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Admin, type ConsumedMessage, Producer, PushConsumer } from '@tandemmq/client'
+import { beforeEach, expect, test } from 'vitest'
 import { dedupWindowViolations } from '../crash/dedup-window.ts'
 import { ChildProgram } from '../kit/child-program.ts'
 import { tandem, UpProgram } from '../kit/program.ts'
+import { readTopic } from '../kit/read-topic.ts'
+import { Running } from '../kit/running.ts'
 
 // Broker and senders in processes of their own.
 let directory: string
-const endings: (() => unknown)[] = []
+const running = new Running()
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'tandem-keyed-'))
-})
-
-afterEach(async () => {
-  for (const end of endings.splice(0).toReversed()) await end()
-  rmSync(directory, { recursive: true, force: true })
+  directory = running.directory('keyed')
 })
 
 async function up(...argv: string[]): Promise<UpProgram> {
   const broker = await UpProgram.start(directory, ...argv)
-  endings.push(() => broker.stop('SIGKILL'))
+  running.atEnd(() => broker.stop('SIGKILL'))
   return broker
-}
-
-async function started<T extends { start(): Promise<void>; close(): Promise<void> }>(client: T): Promise<T> {
-  endings.push(() => client.close())
-  await client.start()
-  return client
 }
 
 interface Answer {
@@ -44,7 +32,7 @@ class Sender {
 
   constructor(...args: (string | number)[]) {
     this.#program = new ChildProgram({ file: 'test/system/keyed-sender.mjs', args: args.map(String) })
-    endings.push(() => this.#program.stop('SIGKILL'))
+    running.atEnd(() => this.#program.stop('SIGKILL'))
   }
 
   get lines(): string[] {
@@ -61,24 +49,13 @@ class Sender {
   }
 }
 
-async function read(broker: UpProgram, topic: string, count: number): Promise<ConsumedMessage[]> {
-  await using pull = new PullConsumer({ nameServers: broker.address, group: 'reader' })
-  await pull.start()
-  const messages: ConsumedMessage[] = []
-  for await (const message of pull.messages(topic, { from: 'first' })) {
-    messages.push(message)
-    if (messages.length === count) break
-  }
-  return messages
-}
-
 const KEYS = 1_500
 
 test('three processes send the same keys through kills of the broker: each key is stored once, each answer names that place', async () => {
   const settings = ['--set', 'checkpointBytes=1048576']
   let broker = await up(...settings)
   const { port } = broker
-  const admin = await started(new Admin({ nameServers: broker.address }))
+  const admin = await running.client(new Admin({ nameServers: broker.address }))
   await admin.createTopic('payments', { queues: 2, dedupWindowMs: 3_600_000 })
   const senders = ['a', 'b', 'c'].map((name) => new Sender(broker.address, 'payments', name, 0, KEYS, 'dedup'))
   const [first] = senders as [Sender]
@@ -94,9 +71,9 @@ test('three processes send the same keys through kills of the broker: each key i
   expect(places.size).toBe(KEYS)
   // An answer lost in a kill is asked for again, so there may be more repeats than two for each key, never fewer.
   expect(answers.filter(({ duplicate }) => duplicate).length).toBeGreaterThanOrEqual(2 * KEYS)
-  const offsets = await (await started(new Admin({ nameServers: broker.address }))).queueOffsets('payments')
+  const offsets = await (await running.client(new Admin({ nameServers: broker.address }))).queueOffsets('payments')
   expect(offsets.reduce((sum, { maxOffset }) => sum + maxOffset, 0n)).toBe(BigInt(KEYS))
-  const stored = await read(broker, 'payments', KEYS)
+  const stored = await readTopic(broker.address, 'payments', KEYS)
   const keyed = stored.map(({ properties, storedAt }) => ({
     key: properties['DEDUP_KEY'] ?? '',
     storedAt: storedAt.getTime(),
@@ -110,7 +87,7 @@ test('an operator switches dedup off for one topic by command, others keep their
   const create = (...argv: string[]) => tandem('topics', 'create', ...argv, '--name-server', broker.address)
   expect((await create('ticks', '--dedup-window-ms', '0')).code).toBe(0)
   expect((await create('ticks', '--dedup-window-ms', '604800001')).code).not.toBe(0)
-  const producer = await started(new Producer({ nameServers: broker.address, group: 'p' }))
+  const producer = await running.client(new Producer({ nameServers: broker.address, group: 'p' }))
   const twice = async (topic: string) => {
     const receipts = [1, 2].map(() => producer.send({ topic, body: 'x', dedupKey: 'k' }))
     return (await Promise.all(receipts)).map(({ duplicate }) => duplicate)
@@ -121,7 +98,7 @@ test('an operator switches dedup off for one topic by command, others keep their
 
 test('a consumer by lease gets the backlog of three senders by priority, the order of each kept, and nobody waits for ever', async () => {
   const broker = await up()
-  const admin = await started(new Admin({ nameServers: broker.address }))
+  const admin = await running.client(new Admin({ nameServers: broker.address }))
   await admin.createTopic('jobs', { queues: 3, type: 'priority' })
   const count = 40
   await Promise.all(
@@ -136,7 +113,7 @@ test('a consumer by lease gets the backlog of three senders by priority, the ord
     concurrencyMax: 1,
   } as const
   const consumer = new PushConsumer(options)
-  endings.push(() => consumer.close())
+  running.atEnd(() => consumer.close())
   consumer.subscribe('jobs', '*', (message) => void seen.push(message))
   await consumer.start()
   await expect.poll(() => seen.length, { timeout: 30_000 }).toBe(3 * count)

@@ -1,36 +1,25 @@
 import { Producer } from '@tandemmq/client'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { ChildProgram } from '../kit/child-program.ts'
+import { Running } from '../kit/running.ts'
 import { tandemUp } from '../kit/tandem-program.ts'
-import { temporaryDirectory } from '../kit/temporary-directory.ts'
 import { until } from '../kit/waiting.ts'
 
 // Broker and each Nest application in a process of its own, real sockets between them.
 let nameServers: string
 let producer: Producer
-const endings: (() => unknown)[] = []
+const running = new Running()
 
 beforeEach(async () => {
-  const folder = temporaryDirectory('nest-listeners')
-  endings.push(() => folder.remove())
-  const broker = tandemUp({ dataDir: folder.path, port: 0 })
-  endings.push(() => broker.stop('SIGKILL'))
+  const broker = tandemUp({ dataDir: running.directory('nest-listeners'), port: 0 })
+  await running.program(broker)
   nameServers = await broker.ready()
-  producer = new Producer({ nameServers, group: 'p' })
-  endings.push(() => producer.close())
-  await producer.start()
+  producer = await running.client(new Producer({ nameServers, group: 'p' }))
 })
 
-afterEach(async () => {
-  for (const end of endings.splice(0).toReversed()) await end()
-})
-
-async function member(name: string): Promise<ChildProgram> {
+function member(name: string): Promise<ChildProgram> {
   const file = 'test/system/nest-batch-member.mjs'
-  const program = new ChildProgram({ file, args: [nameServers, name], readyLine: /^ready$/m })
-  endings.push(() => program.stop('SIGKILL'))
-  await program.ready()
-  return program
+  return running.program(new ChildProgram({ file, args: [nameServers, name], readyLine: /^ready$/m }))
 }
 
 const found = (word: string, ...members: ChildProgram[]): string[] =>

@@ -3,10 +3,10 @@ import { Logger } from '@nestjs/common'
 import { Admin } from '@tandemmq/client'
 import { TandemClient, TandemRecord } from '@tandemmq/nestjs'
 import { firstValueFrom } from 'rxjs'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { ChildProgram } from '../kit/child-program.ts'
+import { Running } from '../kit/running.ts'
 import { tandemUp } from '../kit/tandem-program.ts'
-import { temporaryDirectory } from '../kit/temporary-directory.ts'
 import { until } from '../kit/waiting.ts'
 
 // The broker and each Nest service in a process of its own, as built; services of one group on different Nests.
@@ -14,34 +14,26 @@ const other = (version: string): Record<string, string> => ({
   NODE_OPTIONS: `--import=${new URL('../nest/redirect.mjs', import.meta.url).href}`,
   TANDEM_NEST: fileURLToPath(new URL(`../nest/${version}`, import.meta.url)),
 })
-const endings: (() => unknown)[] = []
+const running = new Running()
 let nameServers: string
 let client: TandemClient
 
 beforeEach(async () => {
   Logger.overrideLogger(false)
-  const folder = temporaryDirectory('nest-transport')
-  endings.push(() => folder.remove())
-  const broker = tandemUp({ dataDir: folder.path, port: 0 })
-  endings.push(() => broker.stop('SIGKILL'))
+  const broker = tandemUp({ dataDir: running.directory('nest-transport'), port: 0 })
+  await running.program(broker)
   nameServers = await broker.ready()
-  const admin = new Admin({ nameServers })
-  endings.push(() => admin.close())
-  await admin.start()
+  const admin = await running.client(new Admin({ nameServers }))
   await admin.createTopic('orders', { queues: 4 })
   await admin.createTopic('stock.level', { queues: 4 })
   client = new TandemClient({ nameServers, group: 'shop', requestTimeoutMs: 20_000 })
-  endings.push(() => client.close())
-})
-
-afterEach(async () => {
-  for (const end of endings.splice(0).toReversed()) await end()
+  running.atEnd(() => client.close())
 })
 
 async function service(group: string, nest: 'nest 11' | 'nest 12', env: Record<string, string> = {}) {
   const args = [JSON.stringify({ nameServers, group })]
   const program = new ChildProgram({ file: 'test/system/nest-service.mjs', args, env, readyLine: /^ready (.*)$/m })
-  endings.push(() => program.stop('SIGKILL'))
+  running.atEnd(() => program.stop('SIGKILL'))
   expect(await program.ready(60_000)).toBe(nest)
   return program
 }

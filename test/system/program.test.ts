@@ -1,38 +1,30 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   Admin,
-  type ConsumedMessage,
   Producer,
-  PullConsumer,
   PushConsumer,
   type PushConsumerOptions,
   ReconsumeLater,
   RejectMessage,
 } from '@tandemmq/client'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { tandem, UpProgram } from '../kit/program.ts'
+import { readTopic } from '../kit/read-topic.ts'
+import { Running } from '../kit/running.ts'
 
 // Broker in a process of its own, clients here, real sockets and files between them.
 let directory: string
-const endings: (() => unknown)[] = []
+const running = new Running()
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'tandem-up-'))
-})
-
-afterEach(async () => {
-  for (const end of endings.splice(0).toReversed()) await end()
-  rmSync(directory, { recursive: true, force: true })
+  directory = running.directory('up')
 })
 
 async function up(...argv: string[]): Promise<UpProgram> {
   const broker = await UpProgram.start(directory, ...argv)
-  endings.push(() => broker.stop('SIGKILL'))
+  running.atEnd(() => broker.stop('SIGKILL'))
   return broker
 }
 
@@ -42,31 +34,14 @@ async function again(broker: UpProgram, signal: NodeJS.Signals, ...argv: string[
   return up('--port', `${broker.port}`, ...argv)
 }
 
-async function started<T extends { start(): Promise<void>; close(): Promise<void> }>(client: T): Promise<T> {
-  endings.push(() => client.close())
-  await client.start()
-  return client
-}
-
 const producerOf = (broker: UpProgram): Promise<Producer> =>
-  started(new Producer({ nameServers: broker.address, group: 'p', sendTimeoutMs: 10_000 }))
-const adminOf = (broker: UpProgram): Promise<Admin> => started(new Admin({ nameServers: broker.address }))
+  running.client(new Producer({ nameServers: broker.address, group: 'p', sendTimeoutMs: 10_000 }))
+const adminOf = (broker: UpProgram): Promise<Admin> => running.client(new Admin({ nameServers: broker.address }))
 
 function consumerOf(broker: UpProgram, options: Partial<PushConsumerOptions> = {}): PushConsumer {
   const consumer = new PushConsumer({ nameServers: broker.address, group: 'g', startFrom: 'first', ...options })
-  endings.push(() => consumer.close())
+  running.atEnd(() => consumer.close())
   return consumer
-}
-
-async function read(broker: UpProgram, topic: string, count: number): Promise<ConsumedMessage[]> {
-  await using pull = new PullConsumer({ nameServers: broker.address, group: 'reader' })
-  await pull.start()
-  const messages: ConsumedMessage[] = []
-  for await (const message of pull.messages(topic, { from: 'first' })) {
-    messages.push(message)
-    if (messages.length === count) break
-  }
-  return messages
 }
 
 const slowly = { timeout: 15_000 }
@@ -101,7 +76,7 @@ test('a second process on the directory is refused while the first serves, and t
   await producer.send({ topic: 'orders', body: 'still there' })
   await broker.stop('SIGKILL')
   const next = await up()
-  expect((await read(next, 'orders', 1))[0]?.text()).toBe('still there')
+  expect((await readTopic(next.address, 'orders', 1))[0]?.text()).toBe('still there')
 })
 
 test.each(['SIGTERM', 'SIGKILL'] as const)('messages, offsets, topics and groups survive %s', async (signal) => {
@@ -132,7 +107,7 @@ test.each(['SIGTERM', 'SIGKILL'] as const)('messages, offsets, topics and groups
   }).toEqual(before)
   const places = (list: readonly { queueId: number; queueOffset: bigint; messageId: string }[]): string[] =>
     list.map(({ queueId, queueOffset, messageId }) => `${queueId} ${queueOffset} ${messageId}`).toSorted()
-  expect(places(await read(broker, 'orders', 60))).toEqual(places(receipts))
+  expect(places(await readTopic(broker.address, 'orders', 60))).toEqual(places(receipts))
   const later: string[] = []
   const second = consumerOf(broker)
   second.subscribe('orders', '*', (message) => void later.push(message.text()))
@@ -245,10 +220,12 @@ test('a failing message comes back after each growing delay, then is a dead lett
     throw new ReconsumeLater({ delayMs: delays[message.attempt - 1] ?? 0 }, `failure ${message.attempt}`)
   })
   await consumer.start()
-  await expect.poll(() => read(broker, '%DLQ%g', 2).catch(() => []), slowly).toHaveLength(2)
+  await expect.poll(() => readTopic(broker.address, '%DLQ%g', 2).catch(() => []), slowly).toHaveLength(2)
   expect(attempts).toEqual([1, 2, 3, 4])
   for (const [n, delay] of delays.entries()) expect((times[n + 1] ?? 0) - (times[n] ?? 0)).toBeGreaterThanOrEqual(delay)
-  const dead = Object.fromEntries((await read(broker, '%DLQ%g', 2)).map((message) => [message.text(), message]))
+  const dead = Object.fromEntries(
+    (await readTopic(broker.address, '%DLQ%g', 2)).map((message) => [message.text(), message]),
+  )
   expect(dead['poison']).toMatchObject({ messageId: receipt.messageId, tag: 't', keys: ['k-1'] })
   expect(dead['poison']?.properties).toMatchObject({
     DLQ_REASON: 'failure 4',
@@ -305,7 +282,7 @@ test('the producer process dies without ending its transactions: another process
   const run = (...argv: string[]) => {
     const child = spawn(process.execPath, [script, ...argv], { stdio: ['ignore', 'pipe', 'inherit'] })
     const ended = once(child, 'close')
-    endings.push(() => {
+    running.atEnd(() => {
       child.kill('SIGKILL')
       return ended
     })
@@ -350,7 +327,10 @@ test.each(['SIGTERM', 'SIGKILL'] as const)(
     })
     // The same keys in another topic are other messages.
     expect(await next.send({ topic: 'refunds', body: 'x', dedupKey: 'payment-42' })).toMatchObject({ duplicate: false })
-    expect((await read(broker, 'payments', 2)).map((message) => message.text()).toSorted()).toEqual(['x', 'y'])
+    expect((await readTopic(broker.address, 'payments', 2)).map((message) => message.text()).toSorted()).toEqual([
+      'x',
+      'y',
+    ])
   },
 )
 

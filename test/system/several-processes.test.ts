@@ -1,36 +1,25 @@
 import { Admin, Producer } from '@tandemmq/client'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { ChildProgram } from '../kit/child-program.ts'
+import { Running } from '../kit/running.ts'
 import { tandemUp } from '../kit/tandem-program.ts'
-import { temporaryDirectory } from '../kit/temporary-directory.ts'
 import { until } from '../kit/waiting.ts'
 
 // Broker, producer and each member of a group in a process of its own, real sockets between them.
 let nameServers: string
 let producer: Producer
-const endings: (() => unknown)[] = []
+const running = new Running()
 
 beforeEach(async () => {
-  const folder = temporaryDirectory('several-processes')
-  endings.push(() => folder.remove())
-  const broker = tandemUp({ dataDir: folder.path, port: 0 })
-  endings.push(() => broker.stop('SIGKILL'))
+  const broker = tandemUp({ dataDir: running.directory('several-processes'), port: 0 })
+  await running.program(broker)
   nameServers = await broker.ready()
-  producer = new Producer({ nameServers, group: 'p' })
-  endings.push(() => producer.close())
-  await producer.start()
+  producer = await running.client(new Producer({ nameServers, group: 'p' }))
 })
 
-afterEach(async () => {
-  for (const end of endings.splice(0).toReversed()) await end()
-})
-
-async function member(group: string, clientId: string, options: object = {}): Promise<ChildProgram> {
+function member(group: string, clientId: string, options: object = {}): Promise<ChildProgram> {
   const args = [JSON.stringify({ nameServers, group, clientId, topic: 'orders', ...options })]
-  const program = new ChildProgram({ file: 'test/system/member.mjs', args, readyLine: /^ready$/m })
-  endings.push(() => program.stop('SIGKILL'))
-  await program.ready()
-  return program
+  return running.program(new ChildProgram({ file: 'test/system/member.mjs', args, readyLine: /^ready$/m }))
 }
 
 const got = (...members: ChildProgram[]): string[] =>
@@ -45,9 +34,7 @@ test(
   'clustering and lease groups share their messages, each member of a broadcasting group gets all, side by side',
   slowly,
   async () => {
-    const admin = new Admin({ nameServers })
-    endings.push(() => admin.close())
-    await admin.start()
+    const admin = await running.client(new Admin({ nameServers }))
     await admin.createTopic('orders', { queues: 4 })
     const members = await Promise.all([
       ...['a', 'b'].map((name) => member('billing', `billing-${name}`)),
@@ -115,9 +102,7 @@ test('groups that filter by tag and by SQL get theirs and count as done with the
       () => got(one).join(),
     )
   }
-  const admin = new Admin({ nameServers })
-  endings.push(() => admin.close())
-  await admin.start()
+  const admin = await running.client(new Admin({ nameServers }))
   // What a filter leaves out is no backlog.
   for (const group of ['by-tag', 'by-sql', 'everything']) {
     const lag = async (): Promise<number> => {

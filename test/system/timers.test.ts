@@ -1,38 +1,24 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Admin, Producer } from '@tandemmq/client'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { ChildProgram } from '../kit/child-program.ts'
 import { freePort } from '../kit/free-port.ts'
+import { Running } from '../kit/running.ts'
 import { tandemUp } from '../kit/tandem-program.ts'
 import { until } from '../kit/waiting.ts'
 
 // The program in a process of its own, its clients in others, real sockets and files between them.
 let directory: string
-const endings: (() => unknown)[] = []
+const running = new Running()
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'tandem-timers-'))
+  directory = running.directory('timers')
 })
 
-afterEach(async () => {
-  for (const end of endings.splice(0).toReversed()) await end()
-  rmSync(directory, { recursive: true, force: true })
-})
-
-function client(readyLine: RegExp, ...args: string[]): ChildProgram {
-  const program = new ChildProgram({ file: 'test/kit/timer-process.mjs', args, readyLine })
-  endings.push(() => program.stop('SIGKILL'))
-  return program
+function client(readyLine: RegExp, ...args: string[]): Promise<ChildProgram> {
+  return running.program(new ChildProgram({ file: 'test/kit/timer-process.mjs', args, readyLine }))
 }
 
-async function up(port: number): Promise<ChildProgram> {
-  const program = tandemUp({ dataDir: directory, port })
-  endings.push(() => program.stop('SIGKILL'))
-  await program.ready()
-  return program
-}
+const up = (port: number): Promise<ChildProgram> => running.program(tandemUp({ dataDir: directory, port }))
 
 test('reminders of two programs reach two others once, on time, over a kill: not those taken back, later those moved', {
   timeout: 90_000,
@@ -40,11 +26,10 @@ test('reminders of two programs reach two others once, on time, over a kill: not
   const port = await freePort()
   const address = `127.0.0.1:${port}`
   const broker = await up(port)
-  const senders = ['0', '100'].map((first) => client(/^sent$/m, 'send', address, first, '50', '8000'))
-  await Promise.all(senders.map((sender) => sender.ready()))
-  const producer = new Producer({ nameServers: address, group: 'operator', sendTimeoutMs: 10_000 })
-  endings.push(() => producer.close())
-  await producer.start()
+  await Promise.all(['0', '100'].map((first) => client(/^sent$/m, 'send', address, first, '50', '8000')))
+  const producer = await running.client(
+    new Producer({ nameServers: address, group: 'operator', sendTimeoutMs: 10_000 }),
+  )
   const movedTo = Date.now() + 10_000
   for (const n of [0, 7, 101]) {
     expect(await producer.cancel({ topic: 'reminders', key: `r-${n}` })).toBe('cancelled')
@@ -55,8 +40,7 @@ test('reminders of two programs reach two others once, on time, over a kill: not
   }
   await broker.stop('SIGKILL')
   await up(port)
-  const consumers = [client(/^ready$/m, 'consume', address), client(/^ready$/m, 'consume', address)]
-  await Promise.all(consumers.map((consumer) => consumer.ready()))
+  const consumers = await Promise.all([0, 1].map(() => client(/^ready$/m, 'consume', address)))
   const lines = (): string[][] =>
     consumers.flatMap(({ out }) => [...out.matchAll(/^(r-\d+) (\d+) (\d+)$/gm)].map(([, ...parts]) => parts))
   await until(

@@ -1,42 +1,29 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Admin, PushConsumer } from '@tandemmq/client'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { ChildProgram } from '../kit/child-program.ts'
 import { freePort } from '../kit/free-port.ts'
+import { Running } from '../kit/running.ts'
 import { tandemUp } from '../kit/tandem-program.ts'
 
 // The broker and every producer in processes of their own; producers die with kill -9.
 const slowly = { timeout: 20_000 }
-const endings: (() => Promise<unknown>)[] = []
+const running = new Running()
 let dataDir: string
 let port: number
 
 beforeEach(async () => {
-  dataDir = mkdtempSync(join(tmpdir(), 'tandem-domains-'))
+  dataDir = running.directory('domains')
   port = await freePort()
 })
 
-afterEach(async () => {
-  for (const end of endings.splice(0).toReversed()) await end()
-  rmSync(dataDir, { recursive: true, force: true })
-})
-
-async function broker(): Promise<ChildProgram> {
+function broker(): Promise<ChildProgram> {
   const set = { transactionTimeoutMs: 300, transactionCheckIntervalMs: 500, flush: 'sync' }
-  const program = tandemUp({ dataDir, port, set })
-  endings.push(() => program.stop('SIGKILL'))
-  await program.ready()
-  return program
+  return running.program(tandemUp({ dataDir, port, set }))
 }
 
-async function producer(group: string, domain: string, answer: string, count = 0): Promise<ChildProgram> {
+function producer(group: string, domain: string, answer: string, count = 0): Promise<ChildProgram> {
   const args = [`127.0.0.1:${port}`, group, domain, answer, String(count)]
-  const program = new ChildProgram({ file: 'test/kit/domain-process.mjs', args, readyLine: /^(ready)$/m })
-  endings.push(() => program.stop('SIGKILL'))
-  await program.ready()
-  return program
+  return running.program(new ChildProgram({ file: 'test/kit/domain-process.mjs', args, readyLine: /^(ready)$/m }))
 }
 
 const asked = ({ out }: ChildProgram): string[] => out.split('\n').filter((line) => line.startsWith('asked'))
@@ -47,10 +34,7 @@ async function watch(): Promise<{ seen: string[]; admin: Admin }> {
   const seen: string[] = []
   const consumer = new PushConsumer({ nameServers: `127.0.0.1:${port}`, group: 'billing', startFrom: 'first' })
   consumer.subscribe('payments', '*', (message) => void seen.push(message.text()))
-  for (const one of [admin, consumer]) {
-    await one.start()
-    endings.push(() => one.close())
-  }
+  for (const one of [admin, consumer]) await running.client(one)
   return { seen, admin }
 }
 

@@ -1,32 +1,23 @@
 import { Admin, Producer } from '@tandemmq/client'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { ChildProgram } from '../kit/child-program.ts'
+import { Running } from '../kit/running.ts'
 import { tandemUp } from '../kit/tandem-program.ts'
-import { temporaryDirectory } from '../kit/temporary-directory.ts'
 import { until } from '../kit/waiting.ts'
 
 // Broker, sender and listeners in processes of their own, on what npm would install.
 let nameServers: string
-const endings: (() => unknown)[] = []
+const running = new Running()
 
 beforeEach(async () => {
-  const folder = temporaryDirectory('typed-topics')
-  endings.push(() => folder.remove())
-  const broker = tandemUp({ dataDir: folder.path, port: 0 })
-  endings.push(() => broker.stop('SIGKILL'))
+  const broker = tandemUp({ dataDir: running.directory('typed-topics'), port: 0 })
+  await running.program(broker)
   nameServers = await broker.ready()
 })
 
-afterEach(async () => {
-  for (const end of endings.splice(0).toReversed()) await end()
-})
-
-async function member(...sends: object[]): Promise<ChildProgram> {
+function member(...sends: object[]): Promise<ChildProgram> {
   const args = [nameServers, ...sends.map((order) => JSON.stringify(order))]
-  const program = new ChildProgram({ file: 'test/system/typed-member.mjs', args, readyLine: /^ready$/m })
-  endings.push(() => program.stop('SIGKILL'))
-  await program.ready()
-  return program
+  return running.program(new ChildProgram({ file: 'test/system/typed-member.mjs', args, readyLine: /^ready$/m }))
 }
 
 const lines = (what: string, ...programs: ChildProgram[]): string[] =>
@@ -44,14 +35,10 @@ test('orders that fit reach one of two listeners as the schema made them, what d
   await until(() => lines('sent', sender).includes('last'), 30_000)
   expect(lines('refused', sender)).toEqual(['wrong PAYLOAD_INVALID'])
 
-  const stranger = new Producer({ nameServers, group: 'stranger' })
-  endings.push(() => stranger.close())
-  await stranger.start()
+  const stranger = await running.client(new Producer({ nameServers, group: 'stranger' }))
   await stranger.send({ topic: 'orders', keys: ['foreign'], body: { id: 'foreign' } })
 
-  const admin = new Admin({ nameServers })
-  endings.push(() => admin.close())
-  await admin.start()
+  const admin = await running.client(new Admin({ nameServers }))
   const reasons: string[] = []
   await until(async () => {
     for await (const { reason } of admin.deadLetters('billing')) reasons.push(reason)

@@ -1,5 +1,4 @@
 import { RecordView } from '@tandemmq/protocol'
-import { passedOver } from '../queueing/index.ts'
 import type { MetricSources } from './sources.ts'
 
 /** One group in one topic. */
@@ -21,7 +20,7 @@ export interface LagRow {
  * pauses after each, so that whoever runs it can stop when its time is over.
  */
 export function* lagRows(sources: MetricSources): Generator<undefined, LagRow[]> {
-  const { groups, topics, offsets, leases } = sources
+  const { groups, topics, offsets, leases, passedOver } = sources
   const rows: LagRow[] = []
   for (const { name: group, delivered } of groups.list()) {
     for (const name of offsets.topicsOf(group)) {

@@ -35,6 +35,7 @@ function sources(topics: number, queuesOfEach: number, over: Partial<MetricSourc
     offsets,
     leases: { stats: () => ({}), leased: () => 0 },
     pulls: { stats: () => ({}) },
+    passedOver: (_queue: unknown, _group: string, offset: number) => offset,
     transactions: { stats: () => ({}), openHalves: () => openHalves([], 0) },
     order: { stats: () => ({}) },
     delay: { stats: () => ({}) },

@@ -2,7 +2,7 @@ import type { Clock, RemotingServer } from '@tandemmq/remoting'
 import type { DedupWindow } from '../dedup/index.ts'
 import type { DelayService } from '../delay/index.ts'
 import type { Measurements } from '../measurements.ts'
-import type { ConsumerGroups, LeaseService, Offsets, PullService, Topics } from '../queueing/index.ts'
+import type { ConsumerGroups, LeaseService, Offsets, passedOver, PullService, Topics } from '../queueing/index.ts'
 import type { RetryService } from '../retry/index.ts'
 import type { Statistics } from '../statistics/index.ts'
 import type { MessageStore } from '../store/index.ts'
@@ -17,6 +17,7 @@ export interface MetricSources {
   readonly offsets: Pick<Offsets, 'topicsOf' | 'committed'>
   readonly leases: Pick<LeaseService, 'stats' | 'leased'>
   readonly pulls: Pick<PullService, 'stats'>
+  readonly passedOver: typeof passedOver
   readonly transactions: Pick<TransactionService, 'stats' | 'openHalves'>
   readonly order: Pick<GroupOrder, 'stats'>
   readonly delay: Pick<DelayService, 'stats'>

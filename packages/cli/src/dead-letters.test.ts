@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type Broker, startBroker } from '@tandemmq/broker'
 import { Admin, Producer, PushConsumer, RejectMessage } from '@tandemmq/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { main } from './main.ts'
+import { called, calledJson } from './call-test-kit.ts'
 
 let directory: string
 let broker: Broker
@@ -19,18 +19,8 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-async function tandem(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const out: string[] = []
-  const err: string[] = []
-  const code = await main([...argv, '--name-server', broker.address], {
-    out: (line) => void out.push(line),
-    err: (line) => void err.push(line),
-    stop: new AbortController().signal,
-  })
-  return { code, out: out.join('\n'), err: err.join('\n') }
-}
-
-const json = async (...argv: string[]) => JSON.parse((await tandem(...argv, '--json')).out)
+const tandem = (...argv: string[]) => called(...argv, '--name-server', broker.address)
+const json = (...argv: string[]) => calledJson<unknown>(...argv, '--name-server', broker.address)
 
 /** Messages `m0` … in `group`'s dead letters, each with its own reason. */
 async function dead(group: string, count: number): Promise<string[]> {

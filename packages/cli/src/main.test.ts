@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { called } from './call-test-kit.ts'
 import { commands } from './commands.ts'
 import type { Io } from './io.ts'
 import { main } from './main.ts'
@@ -47,12 +48,6 @@ class Terminal implements Io {
   }
 }
 
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const terminal = new Terminal()
-  const code = await main(argv, terminal)
-  return { code, out: terminal.lines.join('\n'), err: terminal.errors.join('\n') }
-}
-
 /** A broker started by `tandem up`, stopped after the test. */
 async function up(...argv: string[]): Promise<{ address: string; stop: () => Promise<number>; terminal: Terminal }> {
   const terminal = new Terminal()
@@ -70,7 +65,7 @@ async function up(...argv: string[]): Promise<{ address: string; stop: () => Pro
 
 test('every command has a summary, an example that names it, and help that shows both', async () => {
   for (const command of commands) {
-    const { code, out } = await run(...command.path, '--help')
+    const { code, out } = await called(...command.path, '--help')
     expect(code).toBe(0)
     expect(command.example.startsWith(command.path.join(' '))).toBe(true)
     expect(out).toContain(command.summary)
@@ -81,7 +76,7 @@ test('every command has a summary, an example that names it, and help that shows
 })
 
 test('the overview names every command', async () => {
-  const { code, out } = await run('--help')
+  const { code, out } = await called('--help')
   expect(code).toBe(0)
   for (const { path } of commands) expect(out).toContain(path.join(' '))
 })
@@ -98,14 +93,14 @@ test.each([
   ['an unknown setting', ['up', '--set', 'speed=11']],
   ['a setting out of range', ['up', '--set', 'flush=sometimes']],
 ])('%s is wrong usage: exit code 2 and a line that says so', async (_, argv) => {
-  const { code, out, err } = await run(...argv)
+  const { code, out, err } = await called(...argv)
   expect(code).toBe(2)
   expect(out).toBe('')
   expect(err).toMatch(/^tandem: /)
 })
 
 test('an unknown setting is answered with its code and the names there are', async () => {
-  const { err } = await run('up', '--set', 'speed=11')
+  const { err } = await called('up', '--set', 'speed=11')
   expect(err).toMatch(/^tandem: \[OPTION_INVALID\] .*speed.*retentionHours/)
 })
 
@@ -124,21 +119,21 @@ test('a used port is one line with a code and exit code 1', async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   endings.push(() => server.close())
   const port = (server.address() as AddressInfo).port
-  const { code, err } = await run('up', '--port', String(port), '--data-dir', join(directory, 'data'))
+  const { code, err } = await called('up', '--port', String(port), '--data-dir', join(directory, 'data'))
   expect(code).toBe(1)
   expect(err).toMatch(/^tandem: \[ADDRESS_IN_USE\] .+$/)
 })
 
 test('a second broker on the same directory is refused with DIRECTORY_LOCKED', async () => {
   await up()
-  const { code, err } = await run('up', '--port', '0', '--data-dir', join(directory, 'data'))
+  const { code, err } = await called('up', '--port', '0', '--data-dir', join(directory, 'data'))
   expect(code).toBe(1)
   expect(err).toMatch(/^tandem: \[DIRECTORY_LOCKED\] .+$/)
 })
 
 test('a data directory that is a file is refused with DIRECTORY_NOT_WRITABLE', async () => {
   writeFileSync(join(directory, 'file'), '')
-  const { code, err } = await run('up', '--port', '0', '--data-dir', join(directory, 'file'))
+  const { code, err } = await called('up', '--port', '0', '--data-dir', join(directory, 'file'))
   expect(code).toBe(1)
   expect(err).toMatch(/^tandem: \[DIRECTORY_NOT_WRITABLE\] .+$/)
 })

@@ -7,6 +7,7 @@ import { Producer, PushConsumer } from '@tandemmq/client'
 import type { SendReceipt } from '@tandemmq/client'
 import { startTestDatabase } from '@tandemmq/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { called, calledJson } from './call-test-kit.ts'
 import { main } from './main.ts'
 
 let directory: string
@@ -28,20 +29,8 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-async function tandem(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const out: string[] = []
-  const err: string[] = []
-  const io = { out: (line: string) => void out.push(line), err: (line: string) => void err.push(line) }
-  const stop = new AbortController().signal
-  const code = await main([...argv, '--name-server', broker.address], { ...io, stop })
-  return { code, out: out.join('\n'), err: err.join('\n') }
-}
-
-async function json<T>(...argv: string[]): Promise<T> {
-  const { code, out, err } = await tandem(...argv, '--json')
-  expect([code, err]).toEqual([0, ''])
-  return JSON.parse(out) as T
-}
+const tandem = (...argv: string[]) => called(...argv, '--name-server', broker.address)
+const json = <T>(...argv: string[]) => calledJson<T>(...argv, '--name-server', broker.address)
 
 test('a topic is created, listed with its messages, and deleted', async () => {
   expect((await tandem('topics', 'create', 'payments', '--queues', '2')).out).toBe('topic payments has 2 queues')

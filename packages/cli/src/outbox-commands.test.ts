@@ -2,7 +2,7 @@ import { startTestDatabase } from '@tandemmq/testing/database'
 import type { TestDatabase } from '@tandemmq/testing/database'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { main } from './main.ts'
+import { called } from './call-test-kit.ts'
 
 let database: TestDatabase
 let pool: pg.Pool
@@ -19,13 +19,7 @@ afterAll(async () => {
   await database.close()
 })
 
-async function tandem(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const out: string[] = []
-  const err: string[] = []
-  const io = { out: (line: string) => void out.push(line), err: (line: string) => void err.push(line) }
-  const code = await main([...argv, '--database-url', database.url], { ...io, stop: new AbortController().signal })
-  return { code, out: out.join('\n'), err: err.join('\n') }
-}
+const tandem = (...argv: string[]) => called(...argv, '--database-url', database.url)
 
 const bury = (id: number): Promise<unknown> =>
   pool.query(

@@ -5,7 +5,7 @@ import { startBroker } from '@tandemmq/broker'
 import type { Broker } from '@tandemmq/broker'
 import { Producer } from '@tandemmq/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { main } from './main.ts'
+import { called, calledJson } from './call-test-kit.ts'
 
 let directory: string
 let broker: Broker
@@ -24,19 +24,8 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-async function tandem(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const out: string[] = []
-  const err: string[] = []
-  const io = { out: (line: string) => void out.push(line), err: (line: string) => void err.push(line) }
-  const code = await main([...argv, '--name-server', broker.address], { ...io, stop: new AbortController().signal })
-  return { code, out: out.join('\n'), err: err.join('\n') }
-}
-
-async function json<T>(...argv: string[]): Promise<T> {
-  const { code, out, err } = await tandem(...argv, '--json')
-  expect([code, err]).toEqual([0, ''])
-  return JSON.parse(out) as T
-}
+const tandem = (...argv: string[]) => called(...argv, '--name-server', broker.address)
+const json = <T>(...argv: string[]) => calledJson<T>(...argv, '--name-server', broker.address)
 
 const HOUR = 3_600_000
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { COMPRESSED_SYS_FLAG, decompressBody, type RemotingCommand, RequestCode } from '@tandemmq/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeBroker, type World, world } from '../../../test/kit/fake-broker.ts'
-import { Producer } from './producer.ts'
+import { startedProducer } from './clients-test-kit.ts'
 import type { ProducerOptions } from './producer-options.ts'
 
 let w: World
@@ -16,8 +16,7 @@ beforeEach(async () => {
 })
 
 async function sent(body: string | Buffer, options: Partial<ProducerOptions>): Promise<RemotingCommand> {
-  const producer = new Producer({ ...w, nameServers: fake.address, group: 'p', ...options })
-  await w.clock.run(producer.start())
+  const producer = await startedProducer(fake, options)
   await w.clock.run(producer.send({ topic: 't', body }))
   return fake.asked(RequestCode.SEND_MESSAGE_V2).at(-1) as RemotingCommand
 }

@@ -1,6 +1,7 @@
 import { RequestCode } from '@tandemmq/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeBroker, recordOf, serveQueue, type World, world } from '../../../test/kit/fake-broker.ts'
+import { startedProducer } from './clients-test-kit.ts'
 import { CacheBudget } from './cache-budget.ts'
 import { retryAfterOf } from './client-error.ts'
 import { Producer } from './producer.ts'
@@ -19,11 +20,7 @@ beforeEach(async () => {
   await w.clock.run(fake.start())
 })
 
-async function started(options: Partial<ProducerOptions> = {}): Promise<Producer> {
-  const producer = new Producer({ ...w, nameServers: fake.address, group: 'p', ...options })
-  await w.clock.run(producer.start())
-  return producer
-}
+const started = (options?: Partial<ProducerOptions>): Promise<Producer> => startedProducer(fake, options)
 
 const bodies = (): string[] => fake.asked(SEND).map(({ body }) => body.toString())
 

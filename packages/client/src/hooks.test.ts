@@ -1,10 +1,10 @@
 import { decodeProperties, type RemotingCommand, RequestCode } from '@tandemmq/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeBroker, recordOf, serveQueue, type World, world } from '../../../test/kit/fake-broker.ts'
+import { startedConsumer, startedProducer } from './clients-test-kit.ts'
 import type { ClientHook, ConsumeEvent, SendEvent } from './hooks.ts'
 import { Producer } from './producer.ts'
 import type { ProducerOptions } from './producer-options.ts'
-import { PushConsumer } from './push-consumer.ts'
 import type { PushConsumerOptions } from './push-consumer-options.ts'
 import type { MessageHandler } from './subscription.ts'
 
@@ -20,18 +20,9 @@ beforeEach(async () => {
   await w.clock.run(fake.start())
 })
 
-async function producer(options: Partial<ProducerOptions>): Promise<Producer> {
-  const made = new Producer({ ...w, nameServers: fake.address, group: 'p', ...options })
-  await w.clock.run(made.start())
-  return made
-}
-
-async function consumer(handler: MessageHandler, options: Partial<PushConsumerOptions>): Promise<PushConsumer> {
-  const made = new PushConsumer({ ...w, nameServers: fake.address, group: 'g', startFrom: 'first', ...options })
-  made.subscribe('t', '*', handler)
-  await w.clock.run(made.start())
-  return made
-}
+const producer = (options: Partial<ProducerOptions>) => startedProducer(fake, options)
+const consumer = (handler: MessageHandler, options: Partial<PushConsumerOptions>) =>
+  startedConsumer(fake, handler, options)
 
 const named = (name: string): ClientHook => ({
   beforeSend: (event) => void calls.push(`${name} before ${event.kind}`),

@@ -2,6 +2,7 @@ import { RequestCode } from '@tandemmq/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeBroker, type World, world } from '../../../test/kit/fake-broker.ts'
 import { FakeLeases } from '../../../test/kit/fake-leases.ts'
+import { startedConsumer } from './clients-test-kit.ts'
 import { ReconsumeLater, RejectMessage } from './outcome.ts'
 import { PushConsumer } from './push-consumer.ts'
 import type { PushConsumerOptions } from './push-consumer-options.ts'
@@ -18,21 +19,8 @@ beforeEach(async () => {
   await w.clock.run(fake.start())
 })
 
-async function started(handler: MessageHandler, options: Partial<PushConsumerOptions> = {}): Promise<PushConsumer> {
-  const consumer = new PushConsumer({
-    ...w,
-    nameServers: fake.address,
-    group: 'g',
-    clientId: 'me',
-    startFrom: 'first',
-    mode: 'lease',
-    invisibleMs: 10_000,
-    ...options,
-  })
-  consumer.subscribe('t', '*', handler)
-  await w.clock.run(consumer.start())
-  return consumer
-}
+const started = (handler: MessageHandler, options?: Partial<PushConsumerOptions>): Promise<PushConsumer> =>
+  startedConsumer(fake, handler, { clientId: 'me', mode: 'lease', invisibleMs: 10_000, ...options })
 
 const after = (ms: number): Promise<void> => new Promise((resolve) => w.clock.setTimer(ms, resolve))
 const asked = (code: number, topic = 't') => fake.asked(code).filter(({ extFields }) => extFields['topic'] === topic)

@@ -2,6 +2,7 @@ import { RequestCode } from '@tandemmq/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeBroker, type World, world } from '../../../test/kit/fake-broker.ts'
 import { FakeLeases } from '../../../test/kit/fake-leases.ts'
+import { startedConsumer } from './clients-test-kit.ts'
 import { PushConsumer } from './push-consumer.ts'
 
 let w: World
@@ -18,9 +19,7 @@ async function renew(): Promise<void> {
 }
 
 async function started(): Promise<PushConsumer> {
-  const consumer = new PushConsumer({ ...w, nameServers: fake.address, group: 'g', startFrom: 'first', mode: 'lease' })
-  consumer.subscribe('t', '*', () => undefined)
-  await w.clock.run(consumer.start())
+  const consumer = await startedConsumer(fake, () => undefined, { mode: 'lease' })
   // The first questions are not held.
   await w.clock.advance(1_000)
   return consumer

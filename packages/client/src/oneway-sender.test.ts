@@ -1,6 +1,7 @@
 import { RequestCode } from '@tandemmq/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeBroker, type World, world } from '../../../test/kit/fake-broker.ts'
+import { startedProducer } from './clients-test-kit.ts'
 import { Producer } from './producer.ts'
 import type { ProducerOptions } from './producer-options.ts'
 
@@ -18,8 +19,7 @@ beforeEach(async () => {
 })
 
 async function started(options: Partial<ProducerOptions> = {}): Promise<Producer> {
-  const producer = new Producer({ ...w, nameServers: fake.address, group: 'p', sendTimeoutMs: 20_000, ...options })
-  await w.clock.run(producer.start())
+  const producer = await startedProducer(fake, { sendTimeoutMs: 20_000, ...options })
   await w.clock.run(producer.send({ topic: 't', body: 'first' }))
   return producer
 }

@@ -1,6 +1,7 @@
 import { decodeProperties, type RemotingCommand, RequestCode } from '@tandemmq/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeBroker, type World, world } from '../../../test/kit/fake-broker.ts'
+import { startedProducer } from './clients-test-kit.ts'
 import { Producer } from './producer.ts'
 import type { ProducerOptions } from './producer-options.ts'
 
@@ -13,11 +14,7 @@ beforeEach(async () => {
   await w.clock.run(fake.start())
 })
 
-async function started(options: Partial<ProducerOptions> = {}): Promise<Producer> {
-  const producer = new Producer({ ...w, nameServers: fake.address, group: 'p', ...options })
-  await w.clock.run(producer.start())
-  return producer
-}
+const started = (options?: Partial<ProducerOptions>): Promise<Producer> => startedProducer(fake, options)
 
 const idOf = (request: RemotingCommand): string | undefined =>
   decodeProperties(Buffer.from(request.extFields['i'] ?? ''))['UNIQ_KEY']

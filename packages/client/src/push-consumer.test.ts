@@ -1,6 +1,8 @@
 import { RequestCode } from '@tandemmq/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { FakeBroker, recordOf, serveQueue, type World, world } from '../../../test/kit/fake-broker.ts'
+import { startedConsumer } from './clients-test-kit.ts'
+import { silentLogger } from './logger.ts'
 import type { MessageHandler } from './subscription.ts'
 import { PushConsumer } from './push-consumer.ts'
 import type { PushConsumerOptions } from './push-consumer-options.ts'
@@ -18,19 +20,8 @@ beforeEach(async () => {
 const records = (count: number): Buffer[] =>
   Array.from({ length: count }, (_, n) => recordOf({ topic: 't', queueOffset: n, body: `${n}` }))
 
-async function started(handler: MessageHandler, options: Partial<PushConsumerOptions> = {}): Promise<PushConsumer> {
-  const consumer = new PushConsumer({
-    ...w,
-    nameServers: fake.address,
-    group: 'g',
-    clientId: 'me',
-    startFrom: 'first',
-    ...options,
-  })
-  consumer.subscribe('t', '*', handler)
-  await w.clock.run(consumer.start())
-  return consumer
-}
+const started = (handler: MessageHandler, options?: Partial<PushConsumerOptions>): Promise<PushConsumer> =>
+  startedConsumer(fake, handler, { clientId: 'me', ...options })
 
 test('nothing is committed beyond a message whose handler has not ended', async () => {
   const { committed } = serveQueue(fake, 't', records(5))
@@ -246,7 +237,8 @@ test('a filter that is none is refused when it is given', () => {
   }
 })
 
-test('after a reconnect a member that is not listed yet keeps its queues for a while, then loses them', async () => {
+/** A member that shares its queues with another one, and has lost its connection: the other is not listed any more. */
+async function reconnected(): Promise<{ consumer: PushConsumer; shared: number }> {
   fake.queues = 4
   fake.members = ['me', 'other']
   serveQueue(fake, 't', [])
@@ -255,6 +247,11 @@ test('after a reconnect a member that is not listed yet keeps its queues for a w
   const shared = consumer.stats().queues
   fake.members = ['me']
   for (const connection of fake.connections) connection.destroy()
+  return { consumer, shared }
+}
+
+test('after a reconnect a member that is not listed yet keeps its queues for a while, then loses them', async () => {
+  const { consumer, shared } = await reconnected()
   await w.clock.advance(4_000)
   expect(consumer.stats().queues).toBe(shared)
   fake.members = ['me', 'other']
@@ -266,14 +263,7 @@ test('after a reconnect a member that is not listed yet keeps its queues for a w
 })
 
 test('after a reconnect a member that stays away loses its queues', async () => {
-  fake.queues = 4
-  fake.members = ['me', 'other']
-  serveQueue(fake, 't', [])
-  const consumer = await started(() => undefined, { rebalanceIntervalMs: 1_000 })
-  await w.clock.advance(2_000)
-  const shared = consumer.stats().queues
-  fake.members = ['me']
-  for (const connection of fake.connections) connection.destroy()
+  const { consumer, shared } = await reconnected()
   await w.clock.advance(20_000)
   expect(consumer.stats().queues).toBeGreaterThan(shared)
 })
@@ -295,8 +285,9 @@ test('a member with rejoinMs says no farewell when it closes', async () => {
 test('a member whose client id a younger program took stops consuming and says why', async () => {
   const { committed } = serveQueue(fake, 't', records(3))
   const errors: string[] = []
-  const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined }
-  const consumer = await started(() => undefined, { logger: { ...quiet, error: (text) => void errors.push(text) } })
+  const consumer = await started(() => undefined, {
+    logger: { ...silentLogger, error: (text) => void errors.push(text) },
+  })
   await w.clock.advance(2_000)
   fake.on(RequestCode.HEART_BEAT, () => ({
     code: 29,
@@ -406,8 +397,7 @@ test('members that disagree are named once per change, and a strict one does not
     body: Buffer.from(JSON.stringify({ consumerIdList: fake.members })),
   }))
   const errors: string[] = []
-  const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined }
-  await started(() => undefined, { logger: { ...quiet, error: (text) => void errors.push(text) } })
+  await started(() => undefined, { logger: { ...silentLogger, error: (text) => void errors.push(text) } })
   await w.clock.advance(100_000)
   expect(errors).toHaveLength(1)
   expect(errors[0]).toContain('t: me "TAG *"; other "TAG paid"; third not subscribed')

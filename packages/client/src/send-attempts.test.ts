@@ -1,6 +1,7 @@
 import { decodeProperties, type RemotingCommand, RequestCode } from '@tandemmq/protocol'
 import { beforeEach, expect, test } from 'vitest'
 import { type Answer, FakeBroker, type World, world } from '../../../test/kit/fake-broker.ts'
+import { startedProducer } from './clients-test-kit.ts'
 import { attemptMs } from './attempt-watch.ts'
 import { Producer } from './producer.ts'
 import type { ProducerOptions } from './producer-options.ts'
@@ -24,11 +25,7 @@ beforeEach(async () => {
   stored = new Set()
 })
 
-async function started(options: Partial<ProducerOptions> = {}): Promise<Producer> {
-  const producer = new Producer({ ...w, nameServers: fake.address, group: 'p', ...options })
-  await w.clock.run(producer.start())
-  return producer
-}
+const started = (options?: Partial<ProducerOptions>): Promise<Producer> => startedProducer(fake, options)
 
 const idOf = (request: RemotingCommand): string =>
   decodeProperties(Buffer.from(request.extFields['i'] ?? ''))['UNIQ_KEY'] ?? ''

@@ -11,7 +11,8 @@ export const TraceMessageType = { normal: 0, half: 1, commit: 2, delayed: 3, ord
 /** Ordinals of Java's ConsumeReturnType. */
 export const TraceConsumeCode = { success: 0, timeOut: 1, exception: 2, returnNull: 3, failed: 4 } as const
 
-export interface PubTrace {
+/** What a record of a producer begins with. */
+interface ProducerTrace {
   readonly at: number
   readonly region: string
   readonly group: string
@@ -21,6 +22,13 @@ export interface PubTrace {
   readonly keys: string | undefined
   /** host:port of the broker */
   readonly storeHost: string | undefined
+}
+
+function headOf({ at, region, group, topic, messageId, tags, keys, storeHost }: ProducerTrace): (string | number)[] {
+  return [at, region, group, topic, messageId, orNull(tags), orNull(keys), orNull(storeHost)]
+}
+
+export interface PubTrace extends ProducerTrace {
   readonly bodyBytes: number
   readonly costMs: number
   readonly messageType: number
@@ -29,10 +37,9 @@ export interface PubTrace {
 }
 
 export function pubRecord(trace: PubTrace): string {
-  const { at, region, group, topic, messageId, tags, keys, storeHost, bodyBytes, messageType } = trace
-  const cost = Math.round(trace.costMs)
-  const head = ['Pub', at, region, group, topic, messageId, orNull(tags), orNull(keys), orNull(storeHost), bodyBytes]
-  return record([...head, cost, messageType, orNull(trace.offsetMessageId), trace.succeeded])
+  const { bodyBytes, costMs, messageType, offsetMessageId, succeeded } = trace
+  const outcome = [bodyBytes, Math.round(costMs), messageType, orNull(offsetMessageId), succeeded]
+  return record(['Pub', ...headOf(trace), ...outcome])
 }
 
 export interface SubTrace {
@@ -57,24 +64,15 @@ export function subAfterRecord(trace: SubTrace, costMs: number, succeeded: boole
   return record(['SubAfter', requestId, messageId, cost, succeeded, orNull(keys), contextCode, at, group])
 }
 
-export interface EndTrace {
-  readonly at: number
-  readonly region: string
-  readonly group: string
-  readonly topic: string
-  readonly messageId: string
-  readonly tags: string | undefined
-  readonly keys: string | undefined
-  readonly storeHost: string | undefined
+export interface EndTrace extends ProducerTrace {
   readonly transactionId: string | undefined
   readonly state: 'COMMIT_MESSAGE' | 'ROLLBACK_MESSAGE' | 'UNKNOW'
   readonly fromCheck: boolean
 }
 
 export function endTransactionRecord(trace: EndTrace): string {
-  const { at, region, group, topic, messageId, tags, keys, storeHost, transactionId, state, fromCheck } = trace
-  const head = ['EndTransaction', at, region, group, topic, messageId, orNull(tags), orNull(keys), orNull(storeHost)]
-  return record([...head, TraceMessageType.commit, orNull(transactionId), state, fromCheck])
+  const outcome = [TraceMessageType.commit, orNull(trace.transactionId), trace.state, trace.fromCheck]
+  return record(['EndTransaction', ...headOf(trace), ...outcome])
 }
 
 export function recallRecord(

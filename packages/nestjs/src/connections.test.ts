@@ -1,7 +1,7 @@
 import { Inject, Injectable, Logger, Module } from '@nestjs/common'
 import { Payload } from '@nestjs/microservices'
 import { Test } from '@nestjs/testing'
-import type { TestingModule } from '@nestjs/testing'
+import type { TestingModule, TestingModuleBuilder } from '@nestjs/testing'
 import { startTestBroker } from '@tandemmq/testing'
 import type { TestBroker } from '@tandemmq/testing'
 import { useTestBroker } from '@tandemmq/testing/nest'
@@ -87,10 +87,11 @@ const both = () => [
   TandemModule.forFeature({ producers: [{ name: 'invoices', group: 'invoicing' }], connection: 'audit' }),
 ]
 
-async function boot(imports = both(), providers: unknown[] = [Sender, Listeners]): Promise<TestingModule> {
-  const app = await Test.createTestingModule({ imports, providers: providers as [] })
-    .setLogger(silent)
-    .compile()
+const builderOf = (imports = both(), providers: unknown[] = [Sender, Listeners]): TestingModuleBuilder =>
+  Test.createTestingModule({ imports, providers: providers as [] }).setLogger(silent)
+
+async function begun(builder: TestingModuleBuilder): Promise<TestingModule> {
+  const app = await builder.compile()
   try {
     await app.init()
   } catch (error) {
@@ -102,6 +103,8 @@ async function boot(imports = both(), providers: unknown[] = [Sender, Listeners]
   Logger.overrideLogger(false)
   return app
 }
+
+const boot = (...parts: Parameters<typeof builderOf>): Promise<TestingModule> => begun(builderOf(...parts))
 
 test('each connection sends to its cluster, and listeners hear the one they name, also in groups of the same name', async () => {
   const app = await boot()
@@ -195,17 +198,7 @@ test('a module that is not global gives its template to those who import it only
 })
 
 test('a test broker stands in for every connection and ends after the last part of the application', async () => {
-  const builder = Test.createTestingModule({ imports: both(), providers: [Sender, Listeners] }).setLogger(silent)
-  const app = await useTestBroker(builder).compile()
-  try {
-    await app.init()
-  } catch (error) {
-    // Nest 11 repeats what failed the boot.
-    await app.close().catch(() => {})
-    throw error
-  }
-  open.push(app)
-  Logger.overrideLogger(false)
+  const app = await begun(useTestBroker(builderOf()))
   const [first, second] = ['default', 'audit'].map((name) => app.get(TandemConnections).get(name).options.nameServers)
   expect(second).toBe(first)
   expect([main.address, audit.address]).not.toContain(first)

@@ -82,6 +82,11 @@ afterEach(() => world[Symbol.asyncDispose]())
 
 const deadLetters = (group = 'billing') =>
   world.broker.sent(`%DLQ%${group}`).map(({ properties }) => properties['DLQ_REASON'])
+/** Lets the retry fall due. */
+const later = async (ms: number): Promise<void> => {
+  await world.broker.advance(ms)
+  await world.broker.settled()
+}
 const deliver = async (body: unknown = { id: 'o-1' }, topic = 'orders'): Promise<void> => {
   await world.broker.deliver(topic, body)
   await world.broker.settled()
@@ -97,8 +102,7 @@ test.each([
   act = result
   await world.serve({ controllers: [Orders] })
   await deliver()
-  await world.broker.advance(60_000)
-  await world.broker.settled()
+  await later(60_000)
   expect(heard).toEqual([['bill', 'o-1', 0]])
   expect(deadLetters()).toEqual([])
 })
@@ -109,8 +113,7 @@ test('a handler that throws has the message delivered again and at last as a dea
   }
   await world.serve({ controllers: [Orders] })
   await deliver()
-  await world.broker.advance(10_000)
-  await world.broker.settled()
+  await later(10_000)
   expect(heard).toEqual([
     ['bill', 'o-1', 0],
     ['bill', 'o-1', 1],
@@ -129,8 +132,7 @@ test('a failure of an Observable after it emitted is a failure', async () => {
     )
   await world.serve({ controllers: [Orders] })
   await deliver()
-  await world.broker.advance(10_000)
-  await world.broker.settled()
+  await later(10_000)
   expect(heard).toHaveLength(2)
   expect(deadLetters()).toEqual([expect.stringContaining('half way')])
 })
@@ -144,11 +146,9 @@ test.each([
   }
   await world.serve({ controllers: [Orders] })
   await deliver()
-  await world.broker.advance(122_000)
-  await world.broker.settled()
+  await later(122_000)
   expect(heard).toHaveLength(1)
-  await world.broker.advance(1_500)
-  await world.broker.settled()
+  await later(1_500)
   expect(heard).toEqual([
     ['bill', 'o-1', 0],
     ['bill', 'o-1', 1],
@@ -192,8 +192,7 @@ test('the same exception from the method is retried, because it is not the paylo
   await world.serve({ controllers: [Orders] })
   await deliver()
   expect(deadLetters()).toEqual([])
-  await world.broker.advance(10_000)
-  await world.broker.settled()
+  await later(10_000)
   expect(heard).toHaveLength(2)
 })
 
@@ -204,8 +203,7 @@ test('a guard that refuses and an interceptor that throws have the message deliv
   await deliver({ id: 'w' }, 'wrapped')
   expect([deadLetters(), deadLetters('wrapped')]).toEqual([[], []])
   guardSays = true
-  await world.broker.advance(10_000)
-  await world.broker.settled()
+  await later(10_000)
   expect(heard.toSorted()).toEqual([['bill', 'o-1', 1], ['wrapped'], ['wrapped']])
 })
 
@@ -215,8 +213,7 @@ test('a filter that answers with a value consumes the message', async () => {
   }
   await world.serve({ controllers: [Orders] })
   await deliver()
-  await world.broker.advance(10_000)
-  await world.broker.settled()
+  await later(10_000)
   expect(heard).toEqual([
     ['bill', 'o-1', 0],
     ['filter', 'forgiven'],

@@ -1,7 +1,7 @@
 import pg from 'pg'
-import { startTestDatabase } from '@tandemmq/testing/database'
 import { PostgresCluster } from '@tandemmq/testing/postgres-cluster'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { databaseWithTables, poolOf, prepareTables } from './database-test-kit.ts'
 import { diagnose } from './doctor.ts'
 import type { DoctorOptions, Finding } from './doctor.ts'
 import { findPoolerFaults } from './doctor-server.ts'
@@ -11,23 +11,12 @@ import { Schema } from './schema.ts'
 import { readOutboxTables } from './status.ts'
 import { firstIdAt } from './transaction-id.ts'
 
-function poolOf(url: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString: url, max: 6 })
-  pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
-  return pool
-}
-const prepare = async (url: string): Promise<void> => {
-  const pool = poolOf(url)
-  await migrateDatabase(pool, new Schema('tandem'), {})
-  await pool.end()
-}
-
 // A server of its own: what is set here would disturb others, and its fsync is on as at users'.
 let cluster: PostgresCluster
 let server: pg.Pool
 beforeAll(async () => {
   cluster = await PostgresCluster.start({ fsync: 'on' })
-  await prepare(cluster.url('postgres'))
+  await prepareTables(cluster.url('postgres'))
   server = poolOf(cluster.url('postgres'))
 })
 afterAll(async () => {
@@ -41,13 +30,9 @@ afterEach(async () => {
 })
 
 async function database(): Promise<{ pool: pg.Pool; url: string }> {
-  const db = await startTestDatabase({ prepare })
-  const pool = poolOf(db.url)
-  closers.push(
-    () => db.close(),
-    () => pool.end(),
-  )
-  return { pool, url: db.url }
+  const made = await databaseWithTables()
+  closers.push(made.close)
+  return made
 }
 
 /** What it finds beyond the test server's own fsync=off. */

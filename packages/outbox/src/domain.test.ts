@@ -2,6 +2,7 @@ import pg from 'pg'
 import type { TestDatabase } from '@tandemmq/testing/database'
 import { startTestDatabase } from '@tandemmq/testing/database'
 import { afterEach, expect, test } from 'vitest'
+import { poolOf } from './database-test-kit.ts'
 import { diagnose } from './doctor.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
 import { systemClock } from './foundation.ts'
@@ -11,6 +12,7 @@ import { prepare } from './outbox-world-test-kit.ts'
 import { ResolverService } from './resolver-service.ts'
 import { Resolver } from './resolver.ts'
 import { Schema } from './schema.ts'
+import { silentLogger } from './silent-logger.ts'
 import { newTransactionId } from './transaction-id.ts'
 
 const closers: (() => Promise<unknown>)[] = []
@@ -18,12 +20,8 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close()
 })
 
-const ignore = (): void => {}
-const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore }
-
-function poolOf(url: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString: url, max: 4 })
-  pool.on('error', ignore)
+function opened(url: string): pg.Pool {
+  const pool = poolOf(url)
   closers.push(() => pool.end())
   return pool
 }
@@ -50,7 +48,7 @@ async function copyOf(db: TestDatabase): Promise<pg.Pool> {
     await admin.end()
   })
   await admin.query(`create database ${name} template ${db.name}`)
-  return poolOf(db.url.replace(db.name, name))
+  return opened(db.url.replace(db.name, name))
 }
 
 const one = async (pool: pg.Pool, sql: string): Promise<string> => String((await pool.query(sql)).rows[0]?.value)
@@ -70,7 +68,7 @@ test('a copy of the database inside its cluster is refused, by outbox and resolv
   const service = new ResolverService({ database: copy, producer: broker.sender() })
   await expect(service.start()).rejects.toMatchObject(refusal)
   expect(await checks(copy)).toEqual(['clone'])
-  const pool = poolOf(db.url)
+  const pool = opened(db.url)
   await outboxOf(pool, broker).start()
   expect(await checks(pool)).toEqual([])
   await outboxOf(copy, broker).migrate({ adoptCluster: true })
@@ -89,7 +87,7 @@ test('with a domain of its own a copy starts, and sends nothing that waits in th
   await outbox.close()
   await first.end()
   const copy = await copyOf(db)
-  const pool = poolOf(db.url)
+  const pool = opened(db.url)
   await outboxOf(copy, broker).migrate({ newDomain: true })
   expect(await one(copy, DOMAIN)).not.toBe(await one(pool, DOMAIN))
   broker.away = false
@@ -108,19 +106,19 @@ test('asked about the original, a copy under a running process says that it is a
   const db = await original()
   const copy = await copyOf(db)
   const resolverAt = (pool: pg.Pool, domainId: string): Resolver =>
-    new Resolver({ pool, schema: new Schema('tandem'), domainId, clock: systemClock, logger })
+    new Resolver({ pool, schema: new Schema('tandem'), domainId, clock: systemClock, logger: silentLogger })
   const domainId = await one(copy, DOMAIN)
   const id = newTransactionId(systemClock)
   expect((await resolverAt(copy, domainId).check(id)).state).toBe('notMine')
   expect(await one(copy, 'select count(*) as value from tandem.tx')).toBe('0')
-  expect((await resolverAt(poolOf(db.url), domainId).check(id)).state).toBe('R')
+  expect((await resolverAt(opened(db.url), domainId).check(id)).state).toBe('R')
 })
 
 test('a transaction of a copy cannot be joined to the outbox of the original', async () => {
   const db = await original()
   const copy = await copyOf(db)
   const broker = new FakeBroker()
-  const outbox = outboxOf(poolOf(db.url), broker)
+  const outbox = outboxOf(opened(db.url), broker)
   await outbox.start()
   const client = await copy.connect()
   closers.push(async () => client.release())
@@ -132,19 +130,19 @@ test('a transaction of a copy cannot be joined to the outbox of the original', a
 })
 
 test('after a promotion an outbox starts and says that there may be two of a kind', async () => {
-  const pool = poolOf((await original()).url)
+  const pool = opened((await original()).url)
   await pool.query(`update tandem.domain set timeline = '00000009'`)
   const warnings: string[] = []
   const warn = (text: string): void => void warnings.push(text)
   const broker = new FakeBroker()
-  await outboxOf(pool, broker, { logger: { ...logger, warn } }).start()
+  await outboxOf(pool, broker, { logger: { ...silentLogger, warn } }).start()
   expect(warnings).toEqual([expect.stringMatching(/timeline \d{8} instead of 00000009: .*promoted/)])
   await outboxOf(pool, broker).migrate({ newDomain: true })
   expect(await checks(pool)).toEqual([])
 })
 
 test('a copy may have a domain of its own or the one of the original, not both', async () => {
-  const pool = poolOf((await original()).url)
+  const pool = opened((await original()).url)
   const both = outboxOf(pool, new FakeBroker()).migrate({ adoptCluster: true, newDomain: true })
   await expect(both).rejects.toMatchObject({ code: 'OPTION_INVALID' })
 })

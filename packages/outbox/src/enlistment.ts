@@ -2,7 +2,7 @@ import type { ClientBase, QueryResult } from 'pg'
 import { outcomeOfError } from './commit-outcome.ts'
 import type { Control } from './control-statement.ts'
 import { failpoints } from './failpoint.ts'
-import type { MarkerCleaner } from './marker-cleaner.ts'
+import type { IdBatches } from './id-batches.ts'
 import { messageOf, OutboxError, sqlState } from './outbox-error.ts'
 import type { Relay } from './relay.ts'
 import type { Resolver } from './resolver.ts'
@@ -29,7 +29,7 @@ export interface End {
 
 export interface EnlistmentParts {
   resolver: Resolver
-  cleaner: MarkerCleaner
+  cleaner: IdBatches
   settler: Settler
   relay: Pick<Relay, 'forward'>
   clock: Clock

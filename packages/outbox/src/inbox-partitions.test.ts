@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { startTestDatabase } from '@tandemmq/testing/database'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { poolOf } from './database-test-kit.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
 import { systemClock } from './foundation.ts'
 import { Inbox } from './inbox.ts'
@@ -24,8 +25,7 @@ const closers: (() => Promise<unknown>)[] = []
 beforeEach(async () => {
   const db = await startTestDatabase({ prepare })
   url = db.url
-  pool = new pg.Pool({ connectionString: url, max: 8 })
-  pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
+  pool = poolOf(url)
   closers.push(
     () => db.close(),
     () => pool.end(),

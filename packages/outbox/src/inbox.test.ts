@@ -2,6 +2,7 @@ import knexFactory, { type Knex } from 'knex'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { startTestDatabase } from '@tandemmq/testing/database'
+import { poolOf } from './database-test-kit.ts'
 import { Inbox } from './inbox.ts'
 import { firstIdAt } from './transaction-id.ts'
 
@@ -25,8 +26,7 @@ const knexEffect: Effect = async (trx) => (trx as Knex)('invoices').insert({ not
 
 const write: Record<string, (url: string) => { inbox: Inbox; effect: Effect; end(): Promise<unknown> }> = {
   pg: (url) => {
-    const database = new pg.Pool({ connectionString: url })
-    database.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
+    const database = poolOf(url)
     return { inbox: new Inbox({ database, group: 'billing' }), effect: pgEffect, end: () => database.end() }
   },
   knex: (url) => {
@@ -39,8 +39,7 @@ describe.each(Object.keys(write))('%s', (name) => {
   async function setUp() {
     const db = await startTestDatabase({ prepare })
     const made = (write[name] as (typeof write)[string])(db.url)
-    const pool = new pg.Pool({ connectionString: db.url })
-    pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
+    const pool = poolOf(db.url)
     const invoices = async (): Promise<number> => (await pool.query('select from invoices')).rowCount ?? -1
     const close = async () => {
       await made.end()

@@ -1,6 +1,6 @@
-import pg from 'pg'
 import { startTestDatabase } from '@tandemmq/testing/database'
 import { expect, test } from 'vitest'
+import { poolOf } from './database-test-kit.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
 import { Outbox } from './outbox.ts'
 import { OutboxError } from './outbox-error.ts'
@@ -8,8 +8,7 @@ import { RowCap } from './row-cap.ts'
 
 test('with outboxRowsMax an outage fails transactions loudly, and they pass again after it', async () => {
   await using db = await startTestDatabase()
-  const pool = new pg.Pool({ connectionString: db.url, max: 4 })
-  pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
+  const pool = poolOf(db.url)
   const broker = new FakeBroker()
   const outbox = new Outbox({
     ...{ database: pool, group: 'orders', producer: broker.sender() },

@@ -1,7 +1,8 @@
 import knexFactory, { type Knex } from 'knex'
-import pg from 'pg'
+import type pg from 'pg'
 import { expect } from 'vitest'
 import type { TestDatabase } from '@tandemmq/testing/database'
+import { poolOf } from './database-test-kit.ts'
 import type { Database } from './database.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
 import { Outbox } from './outbox.ts'
@@ -18,8 +19,7 @@ export interface Driver {
 export const drivers: Record<string, Driver> = {
   pg: {
     open: (url) => {
-      const pool = new pg.Pool({ connectionString: url, max: 10 })
-      pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
+      const pool = poolOf(url, 10)
       return { database: pool, end: () => pool.end() }
     },
     insert: (trx, id) => (trx as pg.PoolClient).query('insert into orders values ($1)', [id]),
@@ -39,8 +39,7 @@ export const drivers: Record<string, Driver> = {
 
 /** Tables, and `orders` whose key is checked at COMMIT. */
 export async function prepare(url: string): Promise<void> {
-  const pool = new pg.Pool({ connectionString: url })
-  pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
+  const pool = poolOf(url)
   const outbox = new Outbox({ database: pool, group: 'orders', producer: new FakeBroker().sender() })
   await outbox.migrate()
   await pool.query('create table orders (id text primary key deferrable initially deferred)')
@@ -58,8 +57,7 @@ export class World {
   constructor(db: TestDatabase, driver: Driver) {
     this.db = db
     this.driver = driver
-    this.pool = new pg.Pool({ connectionString: db.url, max: 3 })
-    this.pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
+    this.pool = poolOf(db.url, 3)
   }
 
   async outbox(options: Partial<OutboxOptions<Database>> = {}): Promise<Outbox> {

@@ -7,7 +7,8 @@ import { checkDatabase, ownPool } from './database.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { systemClock } from './foundation.ts'
 import type { HalfSender } from './half-sender.ts'
-import { MarkerCleaner } from './marker-cleaner.ts'
+import type { IdBatches } from './id-batches.ts'
+import { markerCleaner } from './marker-cleaner.ts'
 import type { MigrateOptions } from './migrate.ts'
 import { migrateDatabase } from './migrate.ts'
 import { databaseError, OutboxError, sqlState } from './outbox-error.ts'
@@ -20,6 +21,7 @@ import { RowCap } from './row-cap.ts'
 import { Schema } from './schema.ts'
 import type { Messages } from './scope.ts'
 import { Settler } from './settler.ts'
+import { silentLogger } from './silent-logger.ts'
 import { Sweeper } from './sweeper.ts'
 import { TimelineWatch } from './timeline-watch.ts'
 import { TransactionRunner } from './transaction-runner.ts'
@@ -28,16 +30,13 @@ interface Parts<D extends Database> {
   runner: TransactionRunner<D>
   pool: Pool
   answers: CheckAnswers
-  cleaner: MarkerCleaner
+  cleaner: IdBatches
   settler: Settler
   relay: Relay
   sweeper: Sweeper
   timeline: TimelineWatch
   domainId: string
 }
-
-const nothing = (): void => undefined
-const silent: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
 
 /** How long relays of other processes leave a fallback row to the process that wrote it. */
 const ROW_LEASE_MS = 2_000
@@ -65,7 +64,7 @@ export class Outbox<D extends Database = Database> {
     this.#options = options
     this.#schema = new Schema(options.schema ?? 'tandem')
     this.#clock = options.clock ?? systemClock
-    this.#logger = options.logger ?? silent
+    this.#logger = options.logger ?? silentLogger
     const sender = options.producer ?? new ClientHalfSender({ ...options, logger: this.#logger })
     this.#sender = sender
     this.#breakers = new CircuitBreakers({ clock: this.#clock, brokersOf: (topic) => sender.brokersOf?.(topic) ?? [] })
@@ -125,7 +124,7 @@ export class Outbox<D extends Database = Database> {
       ...{ sender: this.#sender, breakers: this.#breakers, domainId, onAnomaly },
     }
     const resolver = new Resolver(shared)
-    const cleaner = new MarkerCleaner(shared)
+    const cleaner = markerCleaner(shared)
     const settler = new Settler(shared)
     const cap = options.outboxRowsMax === undefined ? undefined : new RowCap(options.outboxRowsMax)
     const { relayIntervalMs = 1_000, attemptsMax = 20 } = options

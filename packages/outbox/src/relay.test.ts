@@ -1,40 +1,28 @@
-import pg from 'pg'
-import { startTestDatabase } from '@tandemmq/testing/database'
+import type pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { CircuitBreakers } from './circuit-breakers.ts'
+import { databaseWithTables } from './database-test-kit.ts'
 import { DeadMessages } from './dead-messages.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
 import type { OutgoingMessage } from './foundation.ts'
 import { systemClock } from './foundation.ts'
 import { recordMessage } from './message.ts'
-import { migrateDatabase } from './migrate.ts'
 import { OutboxError } from './outbox-error.ts'
 import { hasRowsOf, insertRows } from './outbox-rows.ts'
 import { OutboxTable } from './outbox-table.ts'
 import { Relay } from './relay.ts'
 import { Schema } from './schema.ts'
+import { silentLogger } from './silent-logger.ts'
 import { newTransactionId } from './transaction-id.ts'
 
 const schema = new Schema('tandem')
-const nothing = (): void => {}
-const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
-
-const prepare = async (url: string): Promise<void> => {
-  const pool = new pg.Pool({ connectionString: url })
-  await migrateDatabase(pool, schema, {})
-  await pool.end()
-}
 
 let pool: pg.Pool
 const closers: (() => Promise<unknown>)[] = []
 beforeEach(async () => {
-  const db = await startTestDatabase({ prepare })
-  pool = new pg.Pool({ connectionString: db.url, max: 8 })
-  pool.on('error', nothing) // A connection may still say goodbye when the database is dropped.
-  closers.push(
-    () => db.close(),
-    () => pool.end(),
-  )
+  const db = await databaseWithTables()
+  pool = db.pool
+  closers.push(() => db.close())
 })
 afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close()
@@ -65,7 +53,7 @@ function relay(send: Send, options: { attemptsMax?: number } = {}): Relay {
   const sender = { ...new FakeBroker().sender(), send }
   const breakers = new CircuitBreakers({ clock: systemClock })
   const made = new Relay({
-    ...{ pool, schema, sender, breakers, logger, attemptsMax: 20, intervalMs: 5 },
+    ...{ pool, schema, sender, breakers, logger: silentLogger, attemptsMax: 20, intervalMs: 5 },
     ...options,
     clock: systemClock,
     onAnomaly: (text) => void anomalies.push(text),

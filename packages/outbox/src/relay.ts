@@ -4,12 +4,13 @@ import type { CircuitBreakers } from './circuit-breakers.ts'
 import type { Clock, Logger } from './foundation.ts'
 import { sleep } from './foundation.ts'
 import type { HalfSender } from './half-sender.ts'
+import type { IdBatches } from './id-batches.ts'
 import { forwardOf } from './message.ts'
 import { messageOf } from './outbox-error.ts'
 import type { OutboxRow } from './outbox-rows.ts'
 import { OutboxTable, type Topics } from './outbox-table.ts'
 import type { RowCap } from './row-cap.ts'
-import { RowRemover } from './row-remover.ts'
+import { rowRemover } from './row-remover.ts'
 import type { Schema } from './schema.ts'
 
 export interface RelayOptions {
@@ -72,7 +73,7 @@ interface Failure {
 export class Relay {
   readonly #options: RelayOptions
   readonly #table: OutboxTable
-  readonly #remover: RowRemover
+  readonly #remover: IdBatches
   readonly #stop = new AbortController()
   readonly #direct = new Set<Promise<unknown>>()
   #directBytes = 0
@@ -85,7 +86,7 @@ export class Relay {
   constructor(options: RelayOptions) {
     this.#options = options
     this.#table = new OutboxTable(options.pool, options.schema, LEASE_MS)
-    this.#remover = new RowRemover({ ...options, table: this.#table })
+    this.#remover = rowRemover({ ...options, table: this.#table })
   }
 
   /** Rows in the table when it was last counted, 100,000 at most. */
@@ -220,7 +221,7 @@ export class Relay {
     }
     const sendOrHold = (row: OutboxRow): unknown => (mustWait(row) ? held.push(row.id) : send(row))
     await Promise.all([...free.map(sendOrHold), ...runs.map(sendInOrder)])
-    this.#remover.add(done)
+    for (const id of done) this.#remover.add(id)
     for (const { row, reason } of dead) await this.#bury(row, messageOf(reason))
     await this.#postpone(later)
     await this.#table.postpone(unsent, 0)

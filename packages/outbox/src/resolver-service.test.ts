@@ -1,13 +1,11 @@
-import pg from 'pg'
-import { startTestDatabase } from '@tandemmq/testing/database'
+import type pg from 'pg'
 import { PostgresCluster } from '@tandemmq/testing/postgres-cluster'
 import { afterEach, expect, test } from 'vitest'
+import { databaseWithTables, poolOf, prepareTables } from './database-test-kit.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
 import { systemClock } from './foundation.ts'
 import type { DomainAnswer, HalfSender } from './half-sender.ts'
-import { migrateDatabase } from './migrate.ts'
 import { ResolverService } from './resolver-service.ts'
-import { Schema } from './schema.ts'
 import { newTransactionId } from './transaction-id.ts'
 
 const closers: (() => Promise<unknown>)[] = []
@@ -16,24 +14,10 @@ afterEach(async () => {
 })
 
 const newId = (): string => newTransactionId(systemClock)
-const prepare = async (url: string): Promise<void> => {
-  const pool = poolOf(url)
-  await migrateDatabase(pool, new Schema('tandem'), {})
-  await pool.end()
-}
-function poolOf(url: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString: url, max: 6 })
-  pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
-  return pool
-}
 
 async function database(): Promise<pg.Pool> {
-  const db = await startTestDatabase({ prepare })
-  const pool = poolOf(db.url)
-  closers.push(
-    () => db.close(),
-    () => pool.end(),
-  )
+  const { pool, close } = await databaseWithTables()
+  closers.push(close)
   return pool
 }
 
@@ -124,7 +108,7 @@ test('a clone of a dump in another cluster is refused at start', async () => {
 test('with the synchronous standby missing every answer is unknown in time, and one backend hangs at most', async () => {
   const cluster = await PostgresCluster.start()
   closers.push(() => cluster.stop())
-  await prepare(cluster.url('postgres'))
+  await prepareTables(cluster.url('postgres'))
   const pool = poolOf(cluster.url('postgres'))
   closers.push(() => pool.end())
   const { service, ask } = await start(pool, 300)

@@ -10,6 +10,7 @@ import { databaseError, OutboxError } from './outbox-error.ts'
 import { probe } from './probe.ts'
 import { Resolver } from './resolver.ts'
 import { Schema } from './schema.ts'
+import { silentLogger } from './silent-logger.ts'
 
 export interface ResolverServiceOptions {
   /** Its settings are used, no connection is taken from it. */
@@ -37,8 +38,6 @@ export interface ResolverStats {
   healthy: boolean
 }
 
-const nothing = (): void => undefined
-const silent: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
 const CONNECTIONS = 2
 
 /** Answers the check-backs of one database and does nothing else: for a domain whose producers may all be away. */
@@ -55,7 +54,7 @@ export class ResolverService {
     checkDatabase(options.database)
     this.#options = options
     this.#schema = new Schema(options.schema ?? 'tandem')
-    this.#logger = options.logger ?? silent
+    this.#logger = options.logger ?? silentLogger
     const { nameServers, group = 'tandem-resolver' } = options
     this.#sender = options.producer ?? new ClientHalfSender({ nameServers, group, logger: this.#logger })
   }

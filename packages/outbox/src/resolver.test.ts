@@ -1,39 +1,27 @@
-import pg from 'pg'
-import { startTestDatabase } from '@tandemmq/testing/database'
+import type pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { databaseWithTables } from './database-test-kit.ts'
 import { systemClock } from './foundation.ts'
-import { migrateDatabase } from './migrate.ts'
 import { Resolver } from './resolver.ts'
 import { Schema } from './schema.ts'
+import { silentLogger } from './silent-logger.ts'
 import { newTransactionId } from './transaction-id.ts'
 
 const schema = new Schema('tandem')
-const nothing = (): void => {}
-const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
 const newId = (): string => newTransactionId(systemClock)
-const prepare = async (url: string): Promise<void> => {
-  const pool = new pg.Pool({ connectionString: url })
-  await migrateDatabase(pool, schema, {})
-  await pool.end()
-}
 
+let db: Awaited<ReturnType<typeof databaseWithTables>>
 let pool: pg.Pool
 let domainId: string
-let close: () => Promise<void>
 beforeEach(async () => {
-  const db = await startTestDatabase({ prepare })
-  pool = new pg.Pool({ connectionString: db.url, max: 4 })
-  pool.on('error', () => {}) // A connection may still say goodbye when the database is dropped.
+  db = await databaseWithTables()
+  pool = db.pool
   domainId = (await pool.query('select domain_id from tandem.domain')).rows[0].domain_id
-  close = async () => {
-    await pool.end()
-    await db.close()
-  }
 })
-afterEach(() => close())
+afterEach(() => db.close())
 
 const resolver = (domain = domainId): Resolver =>
-  new Resolver({ pool, schema, domainId: domain, clock: systemClock, logger })
+  new Resolver({ pool, schema, domainId: domain, clock: systemClock, logger: silentLogger })
 const state = async (id: string, domain?: string): Promise<string> => (await resolver(domain).check(id)).state
 
 test('an absent key is R, and its marker can never be inserted any more', async () => {
@@ -91,7 +79,14 @@ test('hundreds of keys asked about together are one statement; one that is locke
         },
       })
     }) as pg.Pool['connect']
-    const asked = new Resolver({ pool: counting, schema, domainId, clock: systemClock, logger, deadlineMs: 20_000 })
+    const asked = new Resolver({
+      pool: counting,
+      schema,
+      domainId,
+      clock: systemClock,
+      logger: silentLogger,
+      deadlineMs: 20_000,
+    })
     const verdicts = await Promise.all(ids.map((id) => asked.check(id)))
     expect(verdicts.filter(({ state: told }) => told === 'R')).toHaveLength(ids.length - locked.size)
     expect(ids.filter((_id, n) => verdicts[n]?.state === 'running')).toEqual([...locked])

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { systemClock } from './foundation.ts'
 import type { EndOutcome, HalfEnd, HalfSender } from './half-sender.ts'
 import { Settler } from './settler.ts'
+import { silentLogger } from './silent-logger.ts'
 
 /** A broker that answers when told to. */
 function setUp() {
@@ -15,7 +16,7 @@ function setUp() {
   const settler = new Settler({
     sender: { endMany } as unknown as HalfSender,
     clock: { ...systemClock, soon: (callback) => void turns.push(callback) },
-    logger: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+    logger: silentLogger,
     onAnomaly: (text) => settled.push(text),
   })
   const add = (id: string): void => settler.add(id, [{ opaque: id }], 'commit', () => settled.push(id))

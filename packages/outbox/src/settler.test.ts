@@ -3,9 +3,8 @@ import { FakeBroker } from './fake-broker-test-kit.ts'
 import { systemClock } from './foundation.ts'
 import type { Decision, EndOutcome, Half, HalfEnd } from './half-sender.ts'
 import { Settler } from './settler.ts'
+import { silentLogger } from './silent-logger.ts'
 
-const ignore = (): void => {}
-const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore }
 const right: Record<Decision, EndOutcome> = { commit: 'committed', rollback: 'rolledBack' }
 const half = (opaque: string): Half => ({ opaque })
 
@@ -19,7 +18,7 @@ function settler(answer: (end: HalfEnd) => EndOutcome = ({ decision }) => right[
   const sender = { ...new FakeBroker().sender(), endMany }
   const onAnomaly = (text: string): void => void anomalies.push(text)
   const settled: string[] = []
-  const made = new Settler({ sender, clock: systemClock, logger, onAnomaly })
+  const made = new Settler({ sender, clock: systemClock, logger: silentLogger, onAnomaly })
   const add = (id: string, decision: Decision, ...halves: string[]): void =>
     made.add(id, halves.map(half), decision, () => void settled.push(id))
   return { made, calls, anomalies, settled, add }

@@ -1,43 +1,29 @@
-import pg from 'pg'
-import { startTestDatabase } from '@tandemmq/testing/database'
+import type pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { databaseWithTables } from './database-test-kit.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
 import type { Clock } from './foundation.ts'
 import { systemClock } from './foundation.ts'
 import type { HalfSender } from './half-sender.ts'
-import { migrateDatabase } from './migrate.ts'
 import { OutboxError } from './outbox-error.ts'
 import { Resolver } from './resolver.ts'
 import type { MarkerState } from './resolver.ts'
 import { Schema } from './schema.ts'
 import { selfCheck } from './self-check.ts'
+import { silentLogger } from './silent-logger.ts'
 import { Sweeper } from './sweeper.ts'
 import type { SweeperOptions } from './sweeper.ts'
 import { newTransactionId } from './transaction-id.ts'
 
 const schema = new Schema('tandem')
-const nothing = (): void => {}
-const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }
-const prepare = async (url: string): Promise<void> => {
-  const pool = new pg.Pool({ connectionString: url })
-  await migrateDatabase(pool, schema, {})
-  await pool.end()
-}
 
+let db: Awaited<ReturnType<typeof databaseWithTables>>
 let pool: pg.Pool
-const closers: (() => Promise<unknown>)[] = []
 beforeEach(async () => {
-  const db = await startTestDatabase({ prepare })
-  pool = new pg.Pool({ connectionString: db.url, max: 6 })
-  pool.on('error', nothing) // A connection may still say goodbye when the database is dropped.
-  closers.push(
-    () => db.close(),
-    () => pool.end(),
-  )
+  db = await databaseWithTables()
+  pool = db.pool
 })
-afterEach(async () => {
-  for (const close of closers.splice(0).toReversed()) await close()
-})
+afterEach(() => db.close())
 
 const OLD = '1 hour'
 async function marker(state: 'C' | 'F' | 'R' = 'C', age = OLD): Promise<string> {
@@ -58,10 +44,10 @@ const sweeperOf = (pendingOf: PendingOf, options: Partial<SweeperOptions> = {}):
     pool,
     schema,
     clock: systemClock,
-    logger,
+    logger: silentLogger,
     sender: { ...new FakeBroker().sender(), pendingOf },
     domainId: 'd',
-    onAnomaly: nothing,
+    onAnomaly: () => {},
     ...options,
   })
 const nonePending: PendingOf = async () => []
@@ -109,7 +95,7 @@ test('a transaction that is still open, however old, is neither seen nor deleted
 test('a check-back and an END between pick, ask and delete change nothing: the key goes, the answer was commit', async () => {
   const id = await marker()
   const domainId = (await pool.query('select domain_id from tandem.domain')).rows[0].domain_id
-  const resolver = new Resolver({ pool, schema, domainId, clock: systemClock, logger })
+  const resolver = new Resolver({ pool, schema, domainId, clock: systemClock, logger: silentLogger })
   const states: MarkerState[] = []
   const deleted = await sweeperOf(async () => {
     states.push((await resolver.check(id)).state)

@@ -1,28 +1,10 @@
-import { afterEach, describe, expect, test } from 'vitest'
-import { RecordingOwner, worlds } from '../../../test/kit/remoting-worlds.ts'
-import { type Network, RemotingClient, type RemotingClientOptions, RemotingServer } from './index.ts'
+import { describe, expect, test } from 'vitest'
+import { peersOf, RecordingOwner, worlds } from '../../../test/kit/remoting-worlds.ts'
+import type { Network } from './index.ts'
 
 describe.each(worlds)('on $name', ({ make }) => {
   const world = make()
-  const open: { close(drainTimeoutMs?: number): Promise<void> }[] = []
-
-  afterEach(async () => {
-    await world.run(Promise.all(open.splice(0).map((one) => one.close(1))))
-  })
-
-  async function serve(owner = new RecordingOwner(), port = 0): Promise<RemotingServer> {
-    const { clock, network } = world
-    const server = new RemotingServer({ clock, network, owner, host: '127.0.0.1', port })
-    open.push(server)
-    await world.run(server.start())
-    return server
-  }
-
-  function client(options: Partial<RemotingClientOptions> = {}): RemotingClient {
-    const made = new RemotingClient({ clock: world.clock, network: world.network, ...options })
-    open.push(made)
-    return made
-  }
+  const { serve, client } = peersOf(world)
 
   test('callers that come at once share one connection', async () => {
     const server = await serve()
@@ -40,7 +22,7 @@ describe.each(worlds)('on $name', ({ make }) => {
     const one = client()
     const failed = await world.run(Promise.allSettled([one.connection(address), one.connection(address)]))
     for (const outcome of failed) expect(outcome).toMatchObject({ reason: { code: 'CONNECT_FAILED', retryable: true } })
-    await serve(new RecordingOwner(), port)
+    await serve(new RecordingOwner(), { port })
     expect((await world.run(one.connection(address))).isOpen).toBe(true)
   })
 

@@ -12,8 +12,8 @@ import type { Clock } from './clock.ts'
 import { Connection } from './connection.ts'
 import { type ConnectionContext, type ConnectionOwner, emptyStats, type RemotingStats } from './connection-context.ts'
 import { FlushQueue } from './flush-queue.ts'
-import { IdleSweep } from './idle-sweep.ts'
 import type { Network } from './network.ts'
+import { OpenConnections } from './open-connections.ts'
 import { RemotingError } from './remoting-error.ts'
 
 export interface RemotingClientOptions {
@@ -45,17 +45,15 @@ export class RemotingClient {
   #options: RemotingClientOptions
   #open = new Map<string, Connection>()
   #attempts = new Map<string, Promise<Connection>>()
-  #connections = new Set<Connection>()
+  #connections: OpenConnections
   #context: ConnectionContext
   #flushQueue: FlushQueue
-  #idleSweep: IdleSweep
   #closing: Promise<void> | undefined
-  #whenEmpty: (() => void) | undefined
 
   constructor(options: RemotingClientOptions) {
     this.#options = options
     this.#flushQueue = new FlushQueue(options.clock)
-    this.#idleSweep = new IdleSweep(options.clock, this.#connections, {
+    this.#connections = new OpenConnections(options.clock, {
       idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
       frameTimeoutMs: 0,
     })
@@ -85,7 +83,7 @@ export class RemotingClient {
   }
 
   get connections(): ReadonlySet<Connection> {
-    return this.#connections
+    return this.#connections.all
   }
 
   /** The connection to `address` if there is one now; no promise, for hot code. */
@@ -131,7 +129,7 @@ export class RemotingClient {
 
   /** Lets output leave, then closes; what is still open after `drainTimeoutMs` is destroyed. Idempotent. */
   close(drainTimeoutMs = 1_000): Promise<void> {
-    this.#closing ??= this.#close(drainTimeoutMs)
+    this.#closing ??= this.#connections.close(drainTimeoutMs)
     return this.#closing
   }
 
@@ -146,7 +144,6 @@ export class RemotingClient {
     const connection = new Connection(socket, this.#context)
     this.#open.set(address, connection)
     this.#connections.add(connection)
-    this.#idleSweep.wake()
     return connection
   }
 
@@ -177,23 +174,6 @@ export class RemotingClient {
   #forget(connection: Connection): void {
     this.#connections.delete(connection)
     for (const [address, open] of this.#open) if (open === connection) this.#open.delete(address)
-    if (this.#connections.size === 0) this.#whenEmpty?.()
-  }
-
-  async #close(drainTimeoutMs: number): Promise<void> {
-    for (const connection of this.#connections) connection.close()
-    if (this.#connections.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = this.#options.clock.setTimer(drainTimeoutMs, () => {
-          for (const connection of this.#connections) connection.destroy()
-        })
-        this.#whenEmpty = () => {
-          timer.cancel()
-          resolve()
-        }
-      })
-    }
-    this.#idleSweep.stop()
   }
 }
 

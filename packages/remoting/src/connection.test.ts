@@ -1,36 +1,13 @@
 import { decodeCommand, encodeCommand, ProtocolError, ResponseCode } from '@tandemmq/protocol'
-import { afterEach, describe, expect, test } from 'vitest'
-import { RawPeer, RecordingOwner, worlds } from '../../../test/kit/remoting-worlds.ts'
+import { describe, expect, test } from 'vitest'
+import { peersOf, RecordingOwner, worlds } from '../../../test/kit/remoting-worlds.ts'
 import type { Connection } from './connection.ts'
-import { type ConnectionOwner, RemotingClient, type RemotingClientOptions, RemotingServer } from './index.ts'
-import type { RemotingServerOptions } from './server.ts'
 
 const frame = (code: number, opaque = 0, body = Buffer.alloc(0)): Buffer => encodeCommand({ code, opaque, body })
 
 describe.each(worlds)('on $name', ({ make }) => {
   const world = make()
-  const open: { close(drainTimeoutMs?: number): Promise<void> }[] = []
-
-  afterEach(async () => {
-    await world.run(Promise.all(open.splice(0).map((one) => one.close(1))))
-  })
-
-  async function serve(owner: ConnectionOwner, options: Partial<RemotingServerOptions> = {}): Promise<RemotingServer> {
-    const { clock, network } = world
-    const server = new RemotingServer({ clock, network, owner, host: '127.0.0.1', port: 0, ...options })
-    open.push(server)
-    await world.run(server.start())
-    return server
-  }
-
-  function client(options: Partial<RemotingClientOptions> = {}): RemotingClient {
-    const made = new RemotingClient({ clock: world.clock, network: world.network, ...options })
-    open.push(made)
-    return made
-  }
-
-  const raw = (server: RemotingServer): Promise<RawPeer> =>
-    RawPeer.connect(world, { host: '127.0.0.1', port: server.port })
+  const { serve, client, raw } = peersOf(world)
 
   test.each([0, 1] as const)(
     'a request of serialization %s is answered in it, with fields and body',

@@ -1,7 +1,7 @@
 import { decodeCommand, encodeCommand } from '@tandemmq/protocol'
-import { afterEach, describe, expect, test } from 'vitest'
-import { RawPeer, RecordingOwner, worlds } from '../../../test/kit/remoting-worlds.ts'
-import { type Network, RemotingClient, RemotingServer, type RemotingServerOptions, type StreamSocket } from './index.ts'
+import { describe, expect, test } from 'vitest'
+import { peersOf, RecordingOwner, worlds } from '../../../test/kit/remoting-worlds.ts'
+import { type Network, RemotingServer, type StreamSocket } from './index.ts'
 
 /** The bytes start like a frame with this header word and then hold `rest`. */
 function frameOf(headerWord: number, rest: Uint8Array): Buffer {
@@ -40,34 +40,11 @@ const nonsense: [string, Buffer, 'FRAME_LENGTH_INVALID' | 'HEADER_INVALID'][] = 
 
 describe.each(worlds)('on $name', ({ make }) => {
   const world = make()
-  const open: { close(drainTimeoutMs?: number): Promise<void> }[] = []
-
-  afterEach(async () => {
-    const closing = Promise.all(open.splice(0).map((one) => one.close(1)))
-    await world.clock.advance(10)
-    await world.run(closing)
-  })
-
-  async function serve(owner: RecordingOwner, options: Partial<RemotingServerOptions> = {}): Promise<RemotingServer> {
-    const { clock, network } = world
-    const server = new RemotingServer({ clock, network, owner, host: '127.0.0.1', port: 0, ...options })
-    open.push(server)
-    await world.run(server.start())
-    return server
-  }
-
-  function client(): RemotingClient {
-    const made = new RemotingClient({ clock: world.clock, network: world.network, idleTimeoutMs: 0 })
-    open.push(made)
-    return made
-  }
-
-  const raw = (server: RemotingServer): Promise<RawPeer> =>
-    RawPeer.connect(world, { host: '127.0.0.1', port: server.port })
+  const { serve, client, raw } = peersOf(world)
 
   test.each(nonsense)('nonsense closes its own connection only: %s', async (_name, bytes, reason) => {
     const server = await serve(new RecordingOwner())
-    const neighbour = await world.run(client().connection(server.address))
+    const neighbour = await world.run(client({ idleTimeoutMs: 0 }).connection(server.address))
     const asked = neighbour.request({ code: 1, body: Buffer.alloc(100_000) }, 1_000)
     const peer = await raw(server)
     peer.send(bytes)
@@ -345,14 +322,9 @@ describe.each(worlds)('on $name', ({ make }) => {
   test('a used port is reported as such, and the port is free again after close', async () => {
     const server = await serve(new RecordingOwner())
     const { port } = server
-    const { clock, network } = world
-    const second = (): RemotingServer =>
-      new RemotingServer({ clock, network, owner: new RecordingOwner(), host: '127.0.0.1', port })
-    await expect(world.run(second().start())).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' })
+    await expect(serve(new RecordingOwner(), { port })).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' })
     await world.run(server.close())
-    const heir = second()
-    open.push(heir)
-    await world.run(heir.start())
+    const heir = await serve(new RecordingOwner(), { port })
     expect(heir.address).toBe(`127.0.0.1:${port}`)
   })
 

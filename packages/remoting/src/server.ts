@@ -4,8 +4,8 @@ import type { Clock } from './clock.ts'
 import { Connection } from './connection.ts'
 import { type ConnectionContext, type ConnectionOwner, emptyStats, type RemotingStats } from './connection-context.ts'
 import { FlushQueue } from './flush-queue.ts'
-import { IdleSweep } from './idle-sweep.ts'
 import type { Listener, Network, StreamSocket } from './network.ts'
+import { OpenConnections } from './open-connections.ts'
 import { RemotingError } from './remoting-error.ts'
 
 export interface RemotingServerOptions {
@@ -44,19 +44,17 @@ export class RemotingServer {
   readonly stats: RemotingStats = emptyStats()
   #options: RemotingServerOptions
   #connectionsMax: number
-  #connections = new Set<Connection>()
+  #connections: OpenConnections
   #context: ConnectionContext
   #flushQueue: FlushQueue
-  #idleSweep: IdleSweep
   #listener: Listener | undefined
   #closing: Promise<void> | undefined
-  #whenEmpty: (() => void) | undefined
 
   constructor(options: RemotingServerOptions) {
     this.#options = options
     this.#connectionsMax = options.connectionsMax ?? 20_000
     this.#flushQueue = new FlushQueue(options.clock)
-    this.#idleSweep = new IdleSweep(options.clock, this.#connections, {
+    this.#connections = new OpenConnections(options.clock, {
       idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
       frameTimeoutMs: options.frameTimeoutMs ?? 30_000,
     })
@@ -79,7 +77,7 @@ export class RemotingServer {
       bufferBytes: 0,
       makeOutputRoom: () => this.relieveOutput(this.#context.outputBytesTotalMax, 0),
       makeRoom: () => this.#makeRoom(),
-      forget: (connection) => this.#forget(connection),
+      forget: (connection) => this.#connections.delete(connection),
       onError: (error, connection) => options.onError?.(error, connection),
     }
   }
@@ -103,7 +101,7 @@ export class RemotingServer {
 
   /** Open ones and those not yet quite closed. */
   get connections(): ReadonlySet<Connection> {
-    return this.#connections
+    return this.#connections.all
   }
 
   /** Writes the output of all connections now, from the owner's turn; without a call `clock.soon` does it. */
@@ -123,13 +121,12 @@ export class RemotingServer {
   }
 
   #accept(socket: StreamSocket): void {
-    if (this.#closing || this.#connections.size >= this.#connectionsMax) {
+    if (this.#closing || this.#connections.all.size >= this.#connectionsMax) {
       this.stats.connectionsRefused++
       socket.destroy()
       return
     }
     this.#connections.add(new Connection(socket, this.#context))
-    this.#idleSweep.wake()
   }
 
   /** Whoever takes longest is least likely to be a client at work. */
@@ -137,7 +134,7 @@ export class RemotingServer {
     const bytesMax = this.#context.receiveBytesMax
     while (this.stats.receivedUnfinishedBytes > bytesMax) {
       let oldest: Connection | undefined
-      for (const connection of this.#connections) {
+      for (const connection of this.#connections.all) {
         if (connection.unfinishedSince < (oldest?.unfinishedSince ?? Number.POSITIVE_INFINITY)) oldest = connection
       }
       if (oldest === undefined) return
@@ -155,7 +152,7 @@ export class RemotingServer {
     const silentSince = this.#options.clock.monotonic() - stalledMs
     while (stats.outputBytes > bytesMax) {
       let slowest: Connection | undefined
-      for (const connection of this.#connections) {
+      for (const connection of this.#connections.all) {
         if (!connection.isOpen || connection.lastActiveAt > silentSince) continue
         if (connection.pendingBytes > (slowest?.pendingBytes ?? 0)) slowest = connection
       }
@@ -165,25 +162,8 @@ export class RemotingServer {
     }
   }
 
-  #forget(connection: Connection): void {
-    this.#connections.delete(connection)
-    if (this.#connections.size === 0) this.#whenEmpty?.()
-  }
-
   async #close(drainTimeoutMs: number): Promise<void> {
     await this.#listener?.close()
-    for (const connection of this.#connections) connection.close()
-    if (this.#connections.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = this.#options.clock.setTimer(drainTimeoutMs, () => {
-          for (const connection of this.#connections) connection.destroy()
-        })
-        this.#whenEmpty = () => {
-          timer.cancel()
-          resolve()
-        }
-      })
-    }
-    this.#idleSweep.stop()
+    await this.#connections.close(drainTimeoutMs)
   }
 }

@@ -1,31 +1,14 @@
 import { decodeCommand, encodeCommand } from '@tandemmq/protocol'
-import { afterEach, describe, expect, test } from 'vitest'
-import { RawPeer, RecordingOwner, worlds } from '../../../test/kit/remoting-worlds.ts'
-import { RemotingServer, type RemotingServerOptions } from './index.ts'
+import { describe, expect, test } from 'vitest'
+import { peersOf, RawPeer, RecordingOwner, worlds } from '../../../test/kit/remoting-worlds.ts'
+import type { RemotingServer } from './index.ts'
 
 const FRAME = encodeCommand({ code: 1, opaque: 7, body: Buffer.alloc(100) })
 const NONSENSE = Buffer.from('GET / HTTP/1.1\r\n\r\n')
 
 describe.each(worlds)('on $name', ({ make }) => {
   const world = make()
-  const open: RemotingServer[] = []
-
-  afterEach(async () => {
-    const closing = Promise.all(open.splice(0).map((one) => one.close(1)))
-    await world.clock.advance(10)
-    await world.run(closing)
-  })
-
-  async function serve(owner: RecordingOwner, options: Partial<RemotingServerOptions> = {}): Promise<RemotingServer> {
-    const { clock, network } = world
-    const server = new RemotingServer({ clock, network, owner, host: '127.0.0.1', port: 0, ...options })
-    open.push(server)
-    await world.run(server.start())
-    return server
-  }
-
-  const raw = (server: RemotingServer): Promise<RawPeer> =>
-    RawPeer.connect(world, { host: '127.0.0.1', port: server.port })
+  const { serve, raw } = peersOf(world)
 
   /** Held by the server for frames whose end is missing. */
   const heldBy = (server: RemotingServer): number => server.stats.receivedUnfinishedBytes

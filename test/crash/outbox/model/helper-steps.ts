@@ -115,7 +115,7 @@ export const helperSteps: readonly OutboxStep[] = [
   },
   {
     name: 'relay deletes the rows',
-    source: ['packages/outbox/src/row-remover.ts', 'this.#table.delete(ids)'],
+    source: ['packages/outbox/src/row-remover.ts', 'table.delete(ids)'],
     next: removeRows,
   },
   {

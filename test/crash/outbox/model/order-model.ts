@@ -155,7 +155,7 @@ export const orderSteps: readonly Step<OrderState, OrderRules>[] = [
   },
   {
     name: 'relay deletes the row',
-    source: [`${OUTBOX}/row-remover.ts`, 'this.#table.delete(ids)'],
+    source: [`${OUTBOX}/row-remover.ts`, 'table.delete(ids)'],
     next: each((state, who) =>
       state.rows.includes(who) && state.rowSeen.includes(who)
         ? { ...state, rows: state.rows.replace(who, '') }
