@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { PostgresCluster } from '@tandemmq/testing/postgres-cluster'
 import { afterEach, expect, test } from 'vitest'
+import { untilCommitsWait } from './database-test-kit.ts'
 import { systemClock } from './foundation.ts'
 import { recordMessage } from './message.ts'
 import { migrateDatabase } from './migrate.ts'
@@ -41,6 +42,7 @@ test.each(Object.keys(claims))(
       await pool.query('select pg_reload_conf()')
       const isSet = `select current_setting('synchronous_standby_names') as names`
       await expect.poll(async () => (await pool.query(isSet)).rows[0].names).toBe(names)
+      if (names !== '') await untilCommitsWait(cluster.url('postgres'))
     }
     const cancelWait = async (): Promise<void> => {
       const waiting = `select pid from pg_stat_activity where wait_event = 'SyncRep'`

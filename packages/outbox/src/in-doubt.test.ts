@@ -2,6 +2,7 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestDatabase } from '@tandemmq/testing/database'
 import { PostgresCluster } from '@tandemmq/testing/postgres-cluster'
+import { untilCommitsWait } from './database-test-kit.ts'
 import { systemClock } from './foundation.ts'
 import type { Outbox } from './outbox.ts'
 import { type Driver, drivers, prepare, World } from './outbox-world-test-kit.ts'
@@ -45,6 +46,7 @@ describe.each(Object.keys(drivers))('%s', (name) => {
     await expect
       .poll(() => world.rows('show synchronous_standby_names'))
       .toEqual([{ synchronous_standby_names: names }])
+    if (names !== '') await untilCommitsWait(world.db.url)
   }
   /** Ends, one way or the other, the waiting of a commit for its standby. */
   const interruptCommit = async (how: 'pg_cancel_backend' | 'pg_terminate_backend'): Promise<void> => {

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { PostgresCluster } from '@tandemmq/testing/postgres-cluster'
 import { afterEach, expect, test } from 'vitest'
-import { databaseWithTables, poolOf, prepareTables } from './database-test-kit.ts'
+import { databaseWithTables, poolOf, prepareTables, untilCommitsWait } from './database-test-kit.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
 import { systemClock } from './foundation.ts'
 import type { DomainAnswer, HalfSender } from './half-sender.ts'
@@ -114,8 +114,7 @@ test('with the synchronous standby missing every answer is unknown in time, and 
   const { service, ask } = await start(pool, 300)
   await pool.query(`alter system set synchronous_standby_names = 'nobody'`)
   await pool.query('select pg_reload_conf()')
-  const isSet = `select current_setting('synchronous_standby_names') as names`
-  await expect.poll(async () => (await pool.query(isSet)).rows[0].names).toBe('nobody')
+  await untilCommitsWait(cluster.url('postgres'))
   const ids = [newId(), newId(), newId(), newId()]
   expect((await Promise.all([ask(...ids.slice(0, 2)), ask(ids[2] ?? '')])).flat()).toEqual(Array(3).fill('unknown'))
   for (let n = 0; n < 3; n++) expect(await ask(ids[3] ?? '')).toEqual(['unknown'])
