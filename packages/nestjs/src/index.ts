@@ -7,7 +7,13 @@ export { MessageListener, OnMessage } from './decorators.ts'
 export { Idempotent, IdempotentInterceptor } from './idempotent.ts'
 export { InjectProducer, InjectTandem, InjectTandemConnection } from './inject.ts'
 export { tandemConnectionToken, tandemProducerToken, tandemToken } from './inject.ts'
-export type { BatchOptions, LateListenerOptions, ListenerDefaults, ListenerOptions } from './listener-options.ts'
+export type {
+  BatchOptions,
+  InboxSettings,
+  LateListenerOptions,
+  ListenerDefaults,
+  ListenerOptions,
+} from './listener-options.ts'
 export type {
   LookUp,
   OutboxDatabase,
@@ -17,7 +23,6 @@ export type {
 } from './module-options.ts'
 export { PartialFailure } from './partial-failure.ts'
 export { TandemBatchContext } from './tandem-batch-context.ts'
-export type { InboxSettings } from './tandem-connection.ts'
 export { ReconsumeLater, RejectMessage } from './outcome-exceptions.ts'
 export { TandemClient } from './tandem-client.ts'
 export type { TandemClientOptions, TandemClientStatus } from './tandem-client.ts'

@@ -1,6 +1,11 @@
 import type { InjectionToken } from '@nestjs/common'
 import type { ConsumedMessage, PushConsumerOptions, StandardSchema } from '@tandemmq/client'
-import type { InboxSettings } from './tandem-connection.ts'
+import type { Database, InboxOptions } from '@tandemmq/outbox'
+
+/** How an inbox remembers; see `InboxOptions`. */
+export type InboxSettings = Partial<
+  Pick<InboxOptions<Database>, 'fence' | 'acceptReplays' | 'retentionMs' | 'lockTimeoutMs'>
+>
 
 /** What a listener wants to hear and how. Options left out come from `TandemModule.forRoot({ listeners })`. */
 export interface ListenerOptions {

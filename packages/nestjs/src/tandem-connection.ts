@@ -9,22 +9,18 @@ import type {
   TransactionProducerOptions,
 } from '@tandemmq/client'
 import { Inbox, Outbox } from '@tandemmq/outbox'
-import type { Database, InboxOptions, OutboxStats } from '@tandemmq/outbox'
-import { nestLogger } from './nest-logger.ts'
+import type { Database, OutboxStats } from '@tandemmq/outbox'
+import type { InboxSettings } from './listener-options.ts'
 import type { ConsumerSettings } from './listener-plan.ts'
 import { overridden } from './module-options.ts'
 import type { ConnectionHost, LookUp, TandemModuleOptions } from './module-options.ts'
+import { nestLogger } from './nest-logger.ts'
 import { Once } from './once.ts'
 import { databaseOf, hookedTransaction, settingsOfOutbox } from './outbox-wiring.ts'
 import { Telemetry } from './telemetry.ts'
 import { DEFAULT_CONNECTION } from './tokens.ts'
 import { TransactionScopes } from './transaction-scope.ts'
 import type { CurrentTransaction } from './transaction-scope.ts'
-
-/** How an inbox remembers; see `InboxOptions`. */
-export type InboxSettings = Partial<
-  Pick<InboxOptions<Database>, 'fence' | 'acceptReplays' | 'retentionMs' | 'lockTimeoutMs'>
->
 
 /** The client objects of one `TandemModule.forRoot`: what its template sends through and its listeners consume with. */
 export class TandemConnection implements OnModuleInit, OnApplicationShutdown {

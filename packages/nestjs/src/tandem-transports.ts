@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common'
 import type { BeforeApplicationShutdown, OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common'
 import { TandemError } from '@tandemmq/client'
-import type { TandemServer } from './tandem-server.ts'
+
+type TransportServer = { transportId?: unknown; close(): Promise<void> }
 
 /**
  * Ties the transports of an application to its life. Nest listens to a microservice of a hybrid application before any
@@ -9,7 +10,7 @@ import type { TandemServer } from './tandem-server.ts'
  */
 @Injectable()
 export class TandemTransports implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
-  private readonly servers = new Map<unknown, TandemServer>()
+  private readonly servers = new Map<unknown, TransportServer>()
   private readonly starts: (() => Promise<void>)[] = []
   private isReady = false
 
@@ -19,7 +20,7 @@ export class TandemTransports implements OnApplicationBootstrap, OnModuleDestroy
   }
 
   /** @throws {TandemError} LISTENER_INVALID for a second server of one connection: each would run every handler */
-  add(server: TandemServer): void {
+  add(server: TransportServer): void {
     if (this.servers.has(server.transportId)) {
       throw new TandemError('LISTENER_INVALID', `${String(server.transportId)} has a transport already`)
     }
