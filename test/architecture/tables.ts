@@ -40,7 +40,7 @@ export const doors: readonly Door[] = [
     reason: 'implements Disk: tells living owners of a directory from dead ones',
   },
   {
-    path: 'packages/client/src/file-offset-store.ts',
+    path: 'packages/client/src/consumer/file-offset-store.ts',
     uses: ['node:fs', 'node:fs/promises'],
     reason: 'a folder the application gives for its positions; without one nothing is written',
   },

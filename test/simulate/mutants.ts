@@ -31,7 +31,7 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         of: 'client',
-        file: 'rebalance.js',
+        file: 'consumer/queue/rebalance.js',
         from: 'return queues.slice(start, start + Math.max(0, Math.min(size, queues.length - start)));',
         to: 'return queues.slice(start, start + Math.max(0, Math.min(size, queues.length - start)) + 1);',
       },
@@ -47,7 +47,7 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         of: 'client',
-        file: 'handler-runner.js',
+        file: 'consumer/handler-runner.js',
         from: 'if (isThenable(result)) {',
         to: `if (isThenable(result)) {
             result.then(() => {}, () => {});
@@ -105,7 +105,7 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         of: 'client',
-        file: 'requester.js',
+        file: 'producer/requester.js',
         from: "this.#waiting.get(properties[PropertyName.CORRELATION_ID] ?? '')",
         to: '[...this.#waiting.values()][0]',
       },
@@ -117,7 +117,7 @@ export const mutants: readonly Mutant[] = [
       { file: 'queueing/heartbeat.js', from: 'tagFilter(text, asked)', to: "tagFilter('*', [])" },
       {
         of: 'client',
-        file: 'subscription.js',
+        file: 'consumer/subscription.js',
         from: "data.expressionType === 'TAG' && data.tagsSet.length > 0 ? new Set(data.tagsSet) : undefined",
         to: 'undefined',
       },
@@ -128,7 +128,7 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         of: 'client',
-        file: 'subscription.js',
+        file: 'consumer/subscription.js',
         from: 'new Set(data.tagsSet) : undefined',
         to: 'new Set(data.tagsSet.slice(0, 1)) : undefined',
       },

@@ -4,7 +4,7 @@ import { type HalfSender, Outbox, type OutboxOptions } from '@tandemmq/outbox'
 import { startTestDatabase } from '@tandemmq/testing/database'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { ClientHalfSender } from '../../packages/outbox/src/client-half-sender.ts'
+import { ClientHalfSender } from '../../packages/outbox/src/settlement/client-half-sender.ts'
 import { temporaryDirectory } from '../kit/temporary-directory.ts'
 
 const SLOWLY = { timeout: 20_000 }

@@ -20,7 +20,7 @@ import {
 import { expect, test } from 'vitest'
 import { parseRecallHandle } from '../../broker/src/delay/recall-handle.ts'
 import { heartbeatOf, SqlExpressions } from '../../broker/src/queueing/index.ts'
-import { parseRoute } from '../../packages/client/src/route.ts'
+import { parseRoute } from '../../packages/client/src/cluster/route.ts'
 import { SeededRandom } from '../kit/seeded-random.ts'
 import { allGoldenFrames, goldenHashes, goldenRecords } from './golden.ts'
 import { attack, type Decoder } from './hostile-bytes.ts'

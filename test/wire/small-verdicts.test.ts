@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseRecallHandle, recallHandle } from '../../broker/src/delay/recall-handle.ts'
 import { tagFilter, tagsOf } from '../../broker/src/queueing/subscription.ts'
-import { subscriptionData } from '../../packages/client/src/heartbeat.ts'
+import { subscriptionData } from '../../packages/client/src/cluster/heartbeat.ts'
 import { goldenHashes } from './golden.ts'
 
 interface Subscription {

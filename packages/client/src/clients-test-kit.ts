@@ -1,9 +1,9 @@
 import type { FakeBroker } from '../../../test/kit/fake-broker.ts'
-import { Producer } from './producer.ts'
-import type { ProducerOptions } from './producer-options.ts'
-import { PushConsumer } from './push-consumer.ts'
-import type { PushConsumerOptions } from './push-consumer-options.ts'
-import type { MessageHandler } from './subscription.ts'
+import type { PushConsumerOptions } from './consumer/push-consumer-options.ts'
+import { PushConsumer } from './consumer/push-consumer.ts'
+import type { MessageHandler } from './consumer/subscription.ts'
+import type { ProducerOptions } from './producer/producer-options.ts'
+import { Producer } from './producer/producer.ts'
 
 /** A producer of the group `p`, started. */
 export async function startedProducer(fake: FakeBroker, options: Partial<ProducerOptions> = {}): Promise<Producer> {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { FakeBroker, serveQueue, world } from '../../../test/kit/fake-broker.ts'
-import { PullConsumer } from './pull-consumer.ts'
+import { PullConsumer } from './consumer/pull-consumer.ts'
 
 const warnings: string[] = []
 const listen = (warning: Error): void => void warnings.push(`${warning.name} ${warning.message}`)

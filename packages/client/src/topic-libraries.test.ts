@@ -2,7 +2,7 @@ import { type } from 'arktype'
 import * as v from 'valibot'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import type { ConsumedMessage } from './consumed-message.ts'
+import type { ConsumedMessage } from './message/consumed-message.ts'
 import { defineTopic } from './topic.ts'
 
 const byZod = defineTopic(

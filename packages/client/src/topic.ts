@@ -1,12 +1,12 @@
 import { ClientError, messageOf } from './client-error.ts'
-import type { ConsumedMessage } from './consumed-message.ts'
-import type { OutgoingMessage } from './message.ts'
+import type { HandlerContext, MessageHandler } from './consumer/subscription.ts'
+import type { ConsumedMessage } from './message/consumed-message.ts'
+import type { OutgoingMessage } from './message/message.ts'
+import { RejectMessage } from './message/outcome.ts'
 import { checkTopic } from './options.ts'
-import { RejectMessage } from './outcome.ts'
-import type { ReplyMessage } from './requester.ts'
+import type { ReplyMessage } from './producer/requester.ts'
 import { conform } from './standard-schema.ts'
 import type { StandardSchema } from './standard-schema.ts'
-import type { HandlerContext, MessageHandler } from './subscription.ts'
 
 /** What a message has beside its topic and its payload: tag, keys, orderBy, delay … */
 export type MessageFields = Omit<OutgoingMessage, 'topic' | 'body'>

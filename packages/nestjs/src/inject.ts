@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common'
 import type { InjectionToken } from '@nestjs/common'
-import { TandemConnection } from './tandem-connection.ts'
-import { TandemTemplate } from './tandem-template.ts'
+import { TandemConnection } from './connection/tandem-connection.ts'
+import { TandemTemplate } from './sending/tandem-template.ts'
 import { DEFAULT_CONNECTION } from './tokens.ts'
 
 /** Token of the {@link TandemTemplate} of a connection; the default one's is the class itself. */

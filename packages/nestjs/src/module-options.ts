@@ -1,9 +1,9 @@
 import type { InjectionToken } from '@nestjs/common'
 import type { ConnectionOptions, ProducerOptions } from '@tandemmq/client'
 import type { Database, OutboxOptions } from '@tandemmq/outbox'
-import type { ListenerDefaults } from './listener-options.ts'
+import type { ListenerDefaults } from './listeners/listener-options.ts'
+import type { TelemetryOptions } from './observability/telemetry.ts'
 import type { TandemEvents } from './tandem-events.ts'
-import type { TelemetryOptions } from './telemetry.ts'
 
 /** `ModuleRef.get` over the whole application. */
 export type LookUp = <T>(token: InjectionToken<T>) => T

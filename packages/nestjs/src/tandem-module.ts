@@ -1,15 +1,15 @@
 import { ConfigurableModuleBuilder, Module } from '@nestjs/common'
 import type { DynamicModule, FactoryProvider, Provider } from '@nestjs/common'
+import { TandemConnection } from './connection/tandem-connection.ts'
+import { TandemConnections } from './connection/tandem-connections.ts'
 import { tandemConnectionToken, tandemProducerToken, tandemToken } from './inject.ts'
 import type { TandemModuleOptions } from './module-options.ts'
-import { TandemConnection } from './tandem-connection.ts'
-import { TandemConnections } from './tandem-connections.ts'
+import { TandemProducer } from './sending/tandem-producer.ts'
+import type { ProducerDefinition } from './sending/tandem-producer.ts'
+import { TandemTemplate } from './sending/tandem-template.ts'
 import { TandemCoreModule } from './tandem-core.module.ts'
-import { TandemProducer } from './tandem-producer.ts'
-import type { ProducerDefinition } from './tandem-producer.ts'
-import { TandemTemplate } from './tandem-template.ts'
 import { DEFAULT_CONNECTION, TANDEM_OPTIONS, tandemOptionsToken } from './tokens.ts'
-import { TransactionListeners } from './transaction-listeners.ts'
+import { TransactionListeners } from './transaction/transaction-listeners.ts'
 
 /** What `forRoot` and `forRootAsync` take besides the options. */
 export interface TandemModuleExtras {

@@ -1,7 +1,15 @@
 import type { OutgoingMessage } from './foundation.ts'
-import type { CheckAnswer, CheckedMessage, Decision, EndOutcome, Half, HalfMessage, HalfSender } from './half-sender.ts'
-import { DEDUP_KEY, TRANSACTION_ID } from './half-sender.ts'
 import { OutboxError } from './outbox-error.ts'
+import type {
+  CheckAnswer,
+  CheckedMessage,
+  Decision,
+  EndOutcome,
+  Half,
+  HalfMessage,
+  HalfSender,
+} from './settlement/half-sender.ts'
+import { DEDUP_KEY, TRANSACTION_ID } from './settlement/half-sender.ts'
 
 type Fate = 'pending' | 'committed' | 'rolledBack'
 

@@ -1,7 +1,7 @@
 import type { OutgoingMessage } from './foundation.ts'
-import type { HalfMessage } from './half-sender.ts'
-import { DEDUP_KEY, DOMAIN, TRANSACTION_ID } from './half-sender.ts'
 import { OutboxError } from './outbox-error.ts'
+import type { HalfMessage } from './settlement/half-sender.ts'
+import { DEDUP_KEY, DOMAIN, TRANSACTION_ID } from './settlement/half-sender.ts'
 
 /** What the brokers take as a body by default (maxMessageSize), bytes. */
 const BODY_BYTES_MAX = 4_194_304

@@ -1,9 +1,9 @@
 import type { ConnectionOptions } from '@tandemmq/client'
-import type { DatabaseAdapter } from './database-adapter.ts'
-import type { Database, IsolationLevel } from './database.ts'
+import type { DatabaseAdapter } from './database/database-adapter.ts'
+import type { Database, IsolationLevel } from './database/database.ts'
 import type { Clock, Logger } from './foundation.ts'
-import type { HalfSender } from './half-sender.ts'
-import type { Mode } from './scope.ts'
+import type { HalfSender } from './settlement/half-sender.ts'
+import type { Mode } from './transaction/scope.ts'
 
 export interface OutboxOptions<D extends Database> {
   /** A knex instance (client `pg`), a `pg.Pool`, a connected `pg.Client` (transactions take turns on it) or a {@link DatabaseAdapter}; stays yours, `close()` leaves it open. */

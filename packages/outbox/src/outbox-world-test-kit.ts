@@ -2,11 +2,11 @@ import knexFactory, { type Knex } from 'knex'
 import type pg from 'pg'
 import { expect } from 'vitest'
 import type { TestDatabase } from '@tandemmq/testing/database'
-import { poolOf } from './database-test-kit.ts'
-import type { Database } from './database.ts'
+import { poolOf } from './database/database-test-kit.ts'
+import type { Database } from './database/database.ts'
 import { FakeBroker } from './fake-broker-test-kit.ts'
-import { Outbox } from './outbox.ts'
 import type { OutboxOptions } from './outbox-options.ts'
+import { Outbox } from './outbox.ts'
 
 /** What a test does with either driver. */
 export interface Driver {

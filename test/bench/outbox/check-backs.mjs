@@ -1,9 +1,9 @@
 // Check-backs answered by Postgres: the resolver's one statement that writes, many keys in it or one after the other; half of the keys
 // committed, half never seen. The broker's side of it, many ids in a request, is in ../check-backs.bench.mjs.
 import { systemClock } from '../../../packages/client/dist/index.js'
-import { Resolver } from '../../../packages/outbox/dist/resolver.js'
-import { Schema } from '../../../packages/outbox/dist/schema.js'
-import { newTransactionId } from '../../../packages/outbox/dist/transaction-id.js'
+import { Resolver } from '../../../packages/outbox/dist/check-back/resolver.js'
+import { Schema } from '../../../packages/outbox/dist/schema/schema.js'
+import { newTransactionId } from '../../../packages/outbox/dist/database/transaction-id.js'
 import { figure, median } from './numbers.mjs'
 import { ignore } from './world.mjs'
 

@@ -1,7 +1,7 @@
 // What a message adds to the write-ahead log of a transaction, marker, its deletion and all, at two sizes of its body. No clock
 // is involved: bytes are bytes on a busy machine too.
 import { systemClock } from '../../../packages/client/dist/index.js'
-import { newTransactionId } from '../../../packages/outbox/dist/transaction-id.js'
+import { newTransactionId } from '../../../packages/outbox/dist/database/transaction-id.js'
 import { figure, median, round } from './numbers.mjs'
 import { drivers, startOutbox } from './transactions.mjs'
 

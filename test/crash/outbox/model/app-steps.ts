@@ -4,10 +4,10 @@ import { commit } from './postgres-steps.ts'
 import type { OutboxStep, State } from './state.ts'
 import { eachMessage, put } from './state.ts'
 
-const SCOPE = 'packages/outbox/src/scope.ts'
-const ENLISTMENT = 'packages/outbox/src/enlistment.ts'
-const SETTLER = 'packages/outbox/src/settler.ts'
-const SAVEPOINTS = 'packages/outbox/src/savepoints.ts'
+const SCOPE = 'packages/outbox/src/transaction/scope.ts'
+const ENLISTMENT = 'packages/outbox/src/transaction/enlistment.ts'
+const SETTLER = 'packages/outbox/src/settlement/settler.ts'
+const SAVEPOINTS = 'packages/outbox/src/database/savepoints.ts'
 
 /** Whether the message belongs to the transaction as it stands. */
 export const isOf = (state: State, index: number): boolean => index === 0 || state.savepoint === 'released'
@@ -129,7 +129,11 @@ function inSavepoint(state: State, setting: Setting): State[] | undefined {
 const isWorking = ({ app }: State): boolean => app !== 'start' && app !== 'done' && app !== 'left' && app !== 'dead'
 
 export const appSteps: readonly OutboxStep[] = [
-  { name: 'transaction begins', source: ['packages/outbox/src/transaction-runner.ts', 'async #begin('], next: start },
+  {
+    name: 'transaction begins',
+    source: ['packages/outbox/src/transaction/transaction-runner.ts', 'async #begin('],
+    next: start,
+  },
   {
     name: 'app reads the answer to its marker',
     source: [SCOPE, '#noteMarker(results: QueryResult[])'],
@@ -159,7 +163,7 @@ export const appSteps: readonly OutboxStep[] = [
   { name: 'app sends COMMIT', source: [SCOPE, 'async commit(text: string)'], next: sendCommit },
   {
     name: 'app reads the answer to COMMIT',
-    source: ['packages/outbox/src/commit-outcome.ts', 'outcomeOfTag'],
+    source: ['packages/outbox/src/database/commit-outcome.ts', 'outcomeOfTag'],
     next: readCommit,
   },
   {
@@ -184,7 +188,7 @@ export const appSteps: readonly OutboxStep[] = [
   },
   {
     name: 'app gives up asking',
-    source: ['packages/outbox/src/self-check.ts', 'clock.monotonic() + pauseMs > deadline'],
+    source: ['packages/outbox/src/transaction/self-check.ts', 'clock.monotonic() + pauseMs > deadline'],
     next: (state) => (state.app === 'asking' ? { ...state, app: 'left', told: '?' } : undefined),
   },
   { name: 'app sends END', source: [SETTLER, 'this.#options.sender.endMany('], next: sendEnd },

@@ -5,9 +5,9 @@ import { hasOrder, hasRows, isKeyLocked, markerOf, proved, publishing, waits, wi
 import { commit } from './postgres-steps.ts'
 import type { OutboxStep, State } from './state.ts'
 
-const RESOLVER = 'packages/outbox/src/resolver.ts'
-const RELAY = 'packages/outbox/src/relay.ts'
-const SWEEPER = 'packages/outbox/src/sweeper.ts'
+const RESOLVER = 'packages/outbox/src/check-back/resolver.ts'
+const RELAY = 'packages/outbox/src/relay/relay.ts'
+const SWEEPER = 'packages/outbox/src/sweeper/sweeper.ts'
 
 /** What a reader who writes nothing would answer; undefined: it sees that it must wait. */
 function readVerdict(state: State, setting: Setting): 'c' | 'r' | undefined {
@@ -94,7 +94,7 @@ export const helperSteps: readonly OutboxStep[] = [
   },
   {
     name: 'app asks Postgres about itself',
-    source: ['packages/outbox/src/self-check.ts', 'nowMs - markerAtMs < DEFINITE_MS'],
+    source: ['packages/outbox/src/transaction/self-check.ts', 'nowMs - markerAtMs < DEFINITE_MS'],
     next: checkOneself,
   },
   {
@@ -104,7 +104,11 @@ export const helperSteps: readonly OutboxStep[] = [
     next: (state) =>
       state.kills > 0 && state.resolver !== '-' ? { ...state, resolver: '-', kills: state.kills - 1 } : undefined,
   },
-  { name: 'relay claims the rows', source: ['packages/outbox/src/outbox-table.ts', 'set lease_until'], next: claim },
+  {
+    name: 'relay claims the rows',
+    source: ['packages/outbox/src/relay/outbox-table.ts', 'set lease_until'],
+    next: claim,
+  },
   {
     name: 'app forwards its rows from memory',
     source: [RELAY, 'sender.send(forwardOf(row, row.tx_id, row.n))'],
@@ -115,7 +119,7 @@ export const helperSteps: readonly OutboxStep[] = [
   },
   {
     name: 'relay deletes the rows',
-    source: ['packages/outbox/src/row-remover.ts', 'table.delete(ids)'],
+    source: ['packages/outbox/src/relay/row-remover.ts', 'table.delete(ids)'],
     next: removeRows,
   },
   {

@@ -2,8 +2,8 @@ import type { Setting } from './design.ts'
 import { answered, foldFirst, hasOrder, markerOf, publishing, shown, waits } from './postgres-log.ts'
 import type { OutboxStep, State } from './state.ts'
 
-const SCOPE = 'packages/outbox/src/scope.ts'
-const ENLISTMENT = 'packages/outbox/src/enlistment.ts'
+const SCOPE = 'packages/outbox/src/transaction/scope.ts'
+const ENLISTMENT = 'packages/outbox/src/transaction/enlistment.ts'
 const SPEC = 'docs/spec/outbox.md'
 
 /** Appends a commit; whoever needs it durable waits. */
@@ -121,12 +121,12 @@ export const postgresSteps: readonly OutboxStep[] = [
   { name: 'COMMIT or ROLLBACK arrives', source: [SCOPE, 'COMMIT_GUARD'], next: arrive },
   {
     name: 'next commit reaches the disk',
-    source: ['packages/outbox/src/schema.ts', 'SYNCHRONOUS_COMMIT'],
+    source: ['packages/outbox/src/schema/schema.ts', 'SYNCHRONOUS_COMMIT'],
     next: flush,
   },
   {
     name: 'next commit reaches the standby',
-    source: ['packages/outbox/src/schema.ts', 'SYNCHRONOUS_COMMIT'],
+    source: ['packages/outbox/src/schema/schema.ts', 'SYNCHRONOUS_COMMIT'],
     next: (state, { standby }) => (standby !== 'none' && state.flushed > 0 ? foldFirst(state) : undefined),
   },
   {
@@ -136,7 +136,7 @@ export const postgresSteps: readonly OutboxStep[] = [
   },
   {
     name: 'the session of a dead client ends',
-    source: ['packages/outbox/src/probe.ts', 'client_connection_check_interval'],
+    source: ['packages/outbox/src/schema/probe.ts', 'client_connection_check_interval'],
     next: (state) =>
       (state.app === 'dead' || state.reply === 'broken') && state.session !== '-'
         ? { ...state, session: '-' }
@@ -152,7 +152,7 @@ export const postgresSteps: readonly OutboxStep[] = [
   },
   {
     name: 'the session times out',
-    source: ['packages/outbox/src/probe.ts', 'idle_in_transaction_session_timeout'],
+    source: ['packages/outbox/src/schema/probe.ts', 'idle_in_transaction_session_timeout'],
     isFault: true,
     next: (state) =>
       state.cuts > 0 && state.session !== '-' && state.statement === '-' && state.app !== 'dead'
@@ -172,7 +172,7 @@ export const postgresSteps: readonly OutboxStep[] = [
   },
   {
     name: 'a wait for the standby is cancelled',
-    source: ['packages/outbox/src/commit-outcome.ts', '01000'],
+    source: ['packages/outbox/src/database/commit-outcome.ts', '01000'],
     isFault: true,
     next: cancel,
   },
@@ -191,7 +191,7 @@ export const postgresSteps: readonly OutboxStep[] = [
   },
   {
     name: 'the standby takes over',
-    source: ['packages/outbox/src/timeline-watch.ts', 'promoted standby'],
+    source: ['packages/outbox/src/check-back/timeline-watch.ts', 'promoted standby'],
     isFault: true,
     next: (state, { standby }) =>
       state.failovers > 0 && standby !== 'none'
