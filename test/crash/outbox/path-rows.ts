@@ -28,27 +28,27 @@ export const pathRows: readonly PathRow[] = [
   {
     id: 'C7',
     tests: [
-      [outbox('resolver'), 'another domain is not answered and leaves no tombstone'],
-      [outbox('resolver'), 'a server that cannot write gives no answer'],
-      [outbox('migrate'), 'a dump restored into another cluster is refused until somebody adopts it'],
-      [outbox('domain'), 'a copy of the database inside its cluster is refused'],
-      [outbox('domain'), 'asked about the original, a copy under a running process'],
+      [outbox('check-back/resolver'), 'another domain is not answered and leaves no tombstone'],
+      [outbox('check-back/resolver'), 'a server that cannot write gives no answer'],
+      [outbox('schema/migrate'), 'a dump restored into another cluster is refused until somebody adopts it'],
+      [outbox('schema/domain'), 'a copy of the database inside its cluster is refused'],
+      [outbox('schema/domain'), 'asked about the original, a copy under a running process'],
     ],
   },
   { id: 'C8', tests: [[here('other-paths'), 'C8: without its synchronous standby nobody is answered']] },
   {
     id: 'C9',
     tests: [
-      [outbox('in-doubt'), 'C9: a serialization failure at COMMIT rejects'],
-      [outbox('in-doubt'), 'C9: a COMMIT answered with tag ROLLBACK and no error is no success'],
-      [outbox('in-doubt'), 'C9: a COMMIT after a swallowed error is no success'],
+      [outbox('transaction/in-doubt'), 'C9: a serialization failure at COMMIT rejects'],
+      [outbox('transaction/in-doubt'), 'C9: a COMMIT answered with tag ROLLBACK and no error is no success'],
+      [outbox('transaction/in-doubt'), 'C9: a COMMIT after a swallowed error is no success'],
       [outbox('outbox'), 'a deferred constraint that fails at COMMIT rejects with its SQLSTATE'],
     ],
   },
   {
     id: 'S1',
     tests: [
-      [outbox('join'), 'S1: rolled back to a savepoint older than the join'],
+      [outbox('transaction/join'), 'S1: rolled back to a savepoint older than the join'],
       [here('outbox-scope'), 'S1: killed at %s'],
     ],
   },
@@ -56,8 +56,8 @@ export const pathRows: readonly PathRow[] = [
   {
     id: 'S3',
     tests: [
-      [outbox('in-doubt'), 'S3: a prepared transaction answers unknown, also after a crash'],
-      [outbox('in-doubt'), 'S3: ROLLBACK PREPARED rolls its message back'],
+      [outbox('transaction/in-doubt'), 'S3: a prepared transaction answers unknown, also after a crash'],
+      [outbox('transaction/in-doubt'), 'S3: ROLLBACK PREPARED rolls its message back'],
     ],
   },
   {
@@ -70,7 +70,7 @@ export const pathRows: readonly PathRow[] = [
   },
   {
     id: 'F3',
-    tests: [[outbox('relay'), 'a relay that died after sending repeats the message under the same dedup key']],
+    tests: [[outbox('relay/relay'), 'a relay that died after sending repeats the message under the same dedup key']],
   },
   { id: 'F4', tests: [['test/crash/outbox-drain.test.ts', 'what committed during an outage arrives once']] },
   { id: 'F5', tests: [[outbox('outbox'), 'a message queues behind those of its key that still wait in the table']] },
@@ -92,15 +92,21 @@ export const pathRows: readonly PathRow[] = [
       [here('database-clock'), 'G4: a marker swept before the clock stepped back 5 minutes'],
     ],
   },
-  { id: 'G5', tests: [[outbox('in-doubt'), 'G5: a marker found absent 5 minutes after its insert']] },
+  { id: 'G5', tests: [[outbox('transaction/in-doubt'), 'G5: a marker found absent 5 minutes after its insert']] },
   { id: 'I0', tests: [[here('inbox-kill'), 'I0 to I4: consumers, Postgres and broker killed at any moment']] },
   {
     id: 'I5',
-    tests: [[outbox('inbox-partitions'), 'of two consumers with one message the second waits for the first']],
+    tests: [[outbox('inbox/inbox-partitions'), 'of two consumers with one message the second waits for the first']],
   },
-  { id: 'I6', tests: [[outbox('inbox-partitions'), 'a replay older than the retention is refused unless flagged']] },
+  {
+    id: 'I6',
+    tests: [[outbox('inbox/inbox-partitions'), 'a replay older than the retention is refused unless flagged']],
+  },
   { id: 'X1', tests: [[here('outbox-controls'), 'beside an outbox under the same load and crashes that is not']] },
-  { id: 'X2', tests: [[outbox('in-doubt'), 'X2: synchronous_commit lowered inside the transaction is raised']] },
+  {
+    id: 'X2',
+    tests: [[outbox('transaction/in-doubt'), 'X2: synchronous_commit lowered inside the transaction is raised']],
+  },
   { id: 'X3', tests: [[here('outbox-failover'), 'X3: failover to an asynchronous standby that lags']] },
   {
     id: 'X4',

@@ -82,14 +82,14 @@ const ORDER = 'broker/src/transaction/group-order'
 export const orderSteps: readonly Step<OrderState, OrderRules>[] = [
   {
     name: 'half leaves before the lock is there',
-    source: [`${OUTBOX}/scope.ts`, "if (this.#mode === 'eager' && this.#usesHalves("],
+    source: [`${OUTBOX}/transaction/scope.ts`, "if (this.#mode === 'eager' && this.#usesHalves("],
     next: each((state, who, { isLate }) =>
       !isLate && phaseOf(state, who) === '-' ? withPhase({ ...state, wire: state.wire + who }, who, 'b') : undefined,
     ),
   },
   {
     name: 'transaction locks the entity',
-    source: [`${OUTBOX}/scope.ts`, "this.#mode === 'late'"],
+    source: [`${OUTBOX}/transaction/scope.ts`, "this.#mode === 'late'"],
     next: each((state, who, { isLate }) => {
       if (isLocked(state) || phaseOf(state, who) !== (isLate ? '-' : 'b')) return undefined
       return withPhase(state, who, isLate ? 'l' : 'h')
@@ -97,7 +97,7 @@ export const orderSteps: readonly Step<OrderState, OrderRules>[] = [
   },
   {
     name: 'half leaves, or rows stand before it',
-    source: [`${OUTBOX}/outbox-rows.ts`, 'export async function hasRowsOf('],
+    source: [`${OUTBOX}/relay/outbox-rows.ts`, 'export async function hasRowsOf('],
     next: each((state, who, { queuesBehindRows }) => {
       if (phaseOf(state, who) !== 'l') return undefined
       if (queuesBehindRows && state.rows !== '')
@@ -107,7 +107,7 @@ export const orderSteps: readonly Step<OrderState, OrderRules>[] = [
   },
   {
     name: 'no acknowledgement, or the circuit is open: rows',
-    source: [`${OUTBOX}/scope.ts`, 'async #fallBack()'],
+    source: [`${OUTBOX}/transaction/scope.ts`, 'async #fallBack()'],
     next: each((state, who) =>
       'lh'.includes(phaseOf(state, who))
         ? withPhase({ ...state, forwarded: state.forwarded + who }, who, 'f')
@@ -125,7 +125,7 @@ export const orderSteps: readonly Step<OrderState, OrderRules>[] = [
   },
   {
     name: 'transaction commits',
-    source: [`${OUTBOX}/scope.ts`, 'async commit(text: string)'],
+    source: [`${OUTBOX}/transaction/scope.ts`, 'async commit(text: string)'],
     next: each((state, who) => {
       const phase = phaseOf(state, who)
       const commits = state.commits + who
@@ -135,13 +135,13 @@ export const orderSteps: readonly Step<OrderState, OrderRules>[] = [
   },
   {
     name: 'transaction rolls back',
-    source: [`${OUTBOX}/enlistment.ts`, 'async #rollBack('],
+    source: [`${OUTBOX}/transaction/enlistment.ts`, 'async #rollBack('],
     next: each((state, who) => ('lhf'.includes(phaseOf(state, who)) ? withPhase(state, who, 'r') : undefined)),
   },
   { name: 'END or answer arrives', source: [`${ORDER}/group-order.ts`, 'settled('], next: each(settle) },
   {
     name: 'relay sends, perhaps once more',
-    source: [`${OUTBOX}/relay.ts`, 'sendInOrder'],
+    source: [`${OUTBOX}/relay/relay.ts`, 'sendInOrder'],
     next: each((state, who, { sendsOneByOne }) =>
       (sendsOneByOne ? state.rows.startsWith(who) : state.rows.includes(who)) && !state.sending.includes(who)
         ? { ...state, sending: state.sending + who }
@@ -155,7 +155,7 @@ export const orderSteps: readonly Step<OrderState, OrderRules>[] = [
   },
   {
     name: 'relay deletes the row',
-    source: [`${OUTBOX}/row-remover.ts`, 'table.delete(ids)'],
+    source: [`${OUTBOX}/relay/row-remover.ts`, 'table.delete(ids)'],
     next: each((state, who) =>
       state.rows.includes(who) && state.rowSeen.includes(who)
         ? { ...state, rows: state.rows.replace(who, '') }
