@@ -1,7 +1,7 @@
 import { DedupWindow } from './dedup/index.ts'
 import { DelayService } from './delay/index.ts'
 import { limitedLog } from './limited-log.ts'
-import { StoreLogWriter } from './log-writer.ts'
+import { StoreLogWriter } from './store-log-writer.ts'
 import { BrokerRegistrar, BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from './nameserver/index.ts'
 import { LiveSettings } from './live-settings.ts'
 import { Measurements } from './measurements.ts'

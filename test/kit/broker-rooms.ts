@@ -10,7 +10,7 @@ import { type Connection, type ConnectionOwner, RemotingClient, RemotingServer }
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
 import { Measurements } from '../../broker/src/measurements.ts'
 import { DelayService } from '../../broker/src/delay/index.ts'
-import { StoreLogWriter } from '../../broker/src/log-writer.ts'
+import { StoreLogWriter } from '../../broker/src/store-log-writer.ts'
 import { BrokerRegistry, KvConfig, LocalBroker, NameServer, TopicQueues } from '../../broker/src/nameserver/index.ts'
 import {
   ConsumerGroups,

@@ -4,7 +4,8 @@ export type { Database, IsolationLevel, TransactionOf } from './database/databas
 export type { Blocker } from './operations/blockers.ts'
 export type { DeadMessage, DeadMessagesOptions } from './relay/dead-messages.ts'
 export { DeadMessages } from './relay/dead-messages.ts'
-export type { DoctorOptions, Finding } from './operations/doctor.ts'
+export type { DoctorOptions } from './operations/doctor.ts'
+export type { Finding } from './operations/finding.ts'
 export { diagnose } from './operations/doctor.ts'
 export type {
   CheckAnswer,

@@ -3,7 +3,7 @@ import { RecordView } from '@tandemmq/protocol'
 import { ClientError, messageOf } from '../client-error.ts'
 import { ConsumedMessage } from '../message/consumed-message.ts'
 import { ReconsumeLater } from '../message/outcome.ts'
-import type { AskedConsumer } from './consumer-requests.ts'
+import type { AskedConsumer } from './asked-consumer.ts'
 import { RunningHandler } from './subscription.ts'
 
 /** ConsumeMessageDirectlyResult of the wire (remoting.md 2F, code 309). */

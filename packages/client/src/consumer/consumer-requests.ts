@@ -2,25 +2,11 @@ import type { HeaderView } from '@tandemmq/protocol'
 import { commandOf, parseLenientJson, RequestCode, ResponseCode } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { ClientError, messageOf } from '../client-error.ts'
-import type { ClientCore } from '../cluster/client-core.ts'
 import type { MessageQueue } from '../cluster/route.ts'
 import { asArray, asNumber, asObject, asText } from '../json.ts'
+import type { AskedConsumer } from './asked-consumer.ts'
 import { consumeDirectly } from './consume-directly.ts'
-import type { Consumption } from './consumption.ts'
-import type { ConsumerSettings } from './push-consumer-options.ts'
 import { consumerStatus, runningInfo } from './running-info.ts'
-import type { Subscription } from './subscription.ts'
-
-/** What a broker may ask a consumer, often for an operator (remoting.md 2F). */
-export interface AskedConsumer {
-  readonly group: string
-  readonly startedAt: number
-  readonly settings: ConsumerSettings
-  readonly core: ClientCore
-  readonly consumption: Consumption
-  readonly subscriptions: ReadonlyMap<string, Subscription>
-  refresh(): void
-}
 
 /** @returns false for a request that is not known here */
 export function answerBroker(consumer: AskedConsumer, connection: Connection, header: HeaderView): boolean {

@@ -1,5 +1,5 @@
 import type { MessageQueue } from '../cluster/route.ts'
-import type { AskedConsumer } from './consumer-requests.ts'
+import type { AskedConsumer } from './asked-consumer.ts'
 
 /** As CLIENT_VERSION on the wire; mqadmin prints it. */
 const CLIENT_VERSION_NAME = 'V5_1_4'

@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg'
 import { readDomain, whyForeign, whyPromoted } from '../schema/domain.ts'
 import type { Schema } from '../schema/schema.ts'
-import type { Finding } from './doctor.ts'
+import type { Finding } from './finding.ts'
 
 const VERSION_MIN = 140_000
 

@@ -8,7 +8,8 @@ import { migrations } from '../schema/migrations.ts'
 import { Schema } from '../schema/schema.ts'
 import { findPoolerFaults } from './doctor-server.ts'
 import { diagnose } from './doctor.ts'
-import type { DoctorOptions, Finding } from './doctor.ts'
+import type { DoctorOptions } from './doctor.ts'
+import type { Finding } from './finding.ts'
 import { readOutboxTables } from './status.ts'
 
 // A server of its own: what is set here would disturb others, and its fsync is on as at users'.

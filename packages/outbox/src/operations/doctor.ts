@@ -6,15 +6,8 @@ import { missingRights } from '../schema/probe.ts'
 import { Schema } from '../schema/schema.ts'
 import { blockersOf } from './blockers.ts'
 import { findClusterFaults, findPoolerFaults, findServerFaults } from './doctor-server.ts'
+import type { Finding } from './finding.ts'
 import { AGE_OF_TX_ID } from './status.ts'
-
-/** `error`: messages may be lost or stay where they are. `warning`: they may under some fault, or nobody tidies up. */
-export interface Finding {
-  readonly level: 'error' | 'warning'
-  /** A name that stays, for programs: `fsync`, `asyncStandby`, … */
-  readonly check: string
-  readonly detail: string
-}
 
 export interface DoctorOptions {
   /** Schema of the tables. Default `tandem`. */
