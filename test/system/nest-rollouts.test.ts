@@ -12,7 +12,7 @@ const mutants: Mutant[] = [
     patches: [
       {
         of: 'client',
-        file: 'queue-consumption.js',
+        file: 'consumer/queue/queue-consumption.js',
         from: 'await this.#queues.giveBackAll()',
         to: 'await Promise.resolve()',
       },
