@@ -7,6 +7,8 @@ export class KeyBlock {
   entries: Int32Array
   /** Entry number of the next older entry of the chain. */
   nexts: Int32Array
+  /** The same in a larger table that is being made. */
+  laterNexts: Int32Array | undefined
   size = 0
   /** Store time of the first and of the newest entry, seconds since 1970, rounded down. */
   readonly firstSecond: number
@@ -20,7 +22,7 @@ export class KeyBlock {
   }
 
   get bytes(): number {
-    return this.entries.byteLength + this.nexts.byteLength
+    return this.entries.byteLength + this.nexts.byteLength + (this.laterNexts?.byteLength ?? 0)
   }
 
   /** {@link grow} comes before the next {@link add}. */
@@ -50,16 +52,23 @@ export class KeyBlock {
     return this.entries.subarray(0, count * ENTRY_INTS)
   }
 
-  /** @returns bytes it takes more */
-  grow(): number {
-    const before = this.bytes
-    const capacity = Math.max(FIRST_ENTRIES, this.nexts.length * 2)
-    const entries = new Int32Array(capacity * ENTRY_INTS)
-    const nexts = new Int32Array(capacity)
-    entries.set(this.entries)
-    nexts.set(this.nexts)
-    this.entries = entries
-    this.nexts = nexts
-    return this.bytes - before
+  /** @param expected entries there may come to be */
+  grow(expected: number): void {
+    const capacity = Math.max(FIRST_ENTRIES, this.nexts.length * 2, expected)
+    this.entries = larger(this.entries, capacity * ENTRY_INTS)
+    this.nexts = larger(this.nexts, capacity)
+    if (this.laterNexts !== undefined) this.laterNexts = larger(this.laterNexts, capacity)
   }
+
+  /** The larger table is made. */
+  takeLater(): void {
+    if (this.laterNexts !== undefined) this.nexts = this.laterNexts
+    this.laterNexts = undefined
+  }
+}
+
+function larger(numbers: Int32Array, capacity: number): Int32Array {
+  const copy = new Int32Array(capacity)
+  copy.set(numbers)
+  return copy
 }

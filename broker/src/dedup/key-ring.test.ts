@@ -26,7 +26,9 @@ test.each([1, 2, 3, 4, 5, 6])('entries are found after any growing, leaving and 
   const clock = new VirtualClock({ seed })
   const number = (below: number): number => Math.floor(clock.random() * below)
   const entriesMax = [16, 400, 5_000, 100_000][number(4)] as number
-  let ring = new KeyRing(600_000, entriesMax)
+  // Numbers that are about to go round.
+  const firstNumber = 2 ** 32 - number(20_000)
+  let ring = new KeyRing(600_000, entriesMax, firstNumber)
   const model = new Model()
   // Few different ones, so that chains are long; offsets beyond 32 bits.
   const kinds = 1 + number(3_000)
@@ -49,7 +51,7 @@ test.each([1, 2, 3, 4, 5, 6])('entries are found after any growing, leaving and 
       const before = n < 15_000 ? at + 1 : at - 2_000
       ring.save(writer, before)
       const reader = new SnapshotReader(Buffer.concat(writer.finish()))
-      ring = new KeyRing(reader.number(), entriesMax)
+      ring = new KeyRing(reader.number(), entriesMax, firstNumber)
       ring.load(reader, 0, 0)
       model.entries = model.entries.filter((one) => one.at < before)
     }

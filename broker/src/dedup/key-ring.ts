@@ -9,10 +9,16 @@ const PARTS = 16
 /** A hash table of more buckets than this is made anew when fewer than one in `SPARSE` has an entry: quick, as there are few. */
 const TABLE_KEPT = 1 << 16
 const SPARSE = 64
+/** A dead head that many entries old is reset; a younger one is left alone, as its memory may never have been touched. */
+const DEAD_KEPT = 2 ** 30
+/** Entries laid out anew with each insert: a larger table is whole long before it is full. */
+const LAID_OUT_AT_ONCE = 8
 
 /**
- * Fingerprints in the order of the log, with a hash table over them: 28 bytes an entry, allocated as they come. They leave in blocks, the
- * oldest first, and the chains need no repair for it: an entry number older than the oldest block ends a chain.
+ * Fingerprints in the order of the log, with a hash table over them: 24 to 40 bytes an entry, allocated as they come. They leave in
+ * blocks, the oldest first, and the chains need no repair for it: an entry number older than the oldest block ends a chain.
+ * When the table is full, one of four times the size is laid out beside it, some entries with each insert: no insert waits for all
+ * of them, and they are read in their order, not at random.
  */
 export class KeyRing {
   /** Keys are held for so long, by the store time of their messages, ms. */
@@ -20,23 +26,30 @@ export class KeyRing {
   readonly #blockSeconds: number
   /** Entry numbers of a block; its count may be lower. A power of two. */
   readonly #blockShift: number
-  readonly #heads = new BucketHeads()
+  #heads: BucketHeads | undefined
+  /** The larger table that is being made, and the entry number up to which it is. */
+  #later: BucketHeads | undefined
+  #laidOut = 0
   readonly #blocks: KeyBlock[] = []
   /** Number of the first entry of the oldest block, 32 bits, wrapping. */
-  #base = 0
+  #base: number
   /** The newest block, while it takes more. */
   #open: KeyBlock | undefined
   #size = 0
-  #bytes = 0
   /** Bucket whose head is looked at next: a dead one is reset long before its number comes again. */
   #swept = 0
   #cursor = -1
   #low = 0
   #high = 0
 
-  /** @param entriesMax what the owner allows; blocks hold at most a sixteenth of it */
-  constructor(lifeMs: number, entriesMax: number) {
+  /**
+   * @param entriesMax what the owner allows; blocks hold at most a sixteenth of it
+   * @param firstNumber of the entries, which are numbered in 32 bits round and round
+   */
+  constructor(lifeMs: number, entriesMax: number, firstNumber = 0) {
     this.lifeMs = lifeMs
+    this.#base = firstNumber | 0
+    this.#heads = new BucketHeads(0, this.#nothing)
     this.#blockSeconds = Math.ceil(lifeMs / 1000 / PARTS)
     const entries = Math.min(BLOCK_ENTRIES_MAX, Math.max(1, entriesMax / PARTS))
     this.#blockShift = Math.floor(Math.log2(entries))
@@ -47,7 +60,9 @@ export class KeyRing {
   }
 
   get bytes(): number {
-    return this.#bytes + this.#heads.bytes
+    let bytes = (this.#heads?.bytes ?? 0) + (this.#later?.bytes ?? 0)
+    for (const block of this.#blocks) bytes += block.bytes
+    return bytes
   }
 
   /** Log offset of the oldest entry, Infinity when there is none. */
@@ -62,10 +77,11 @@ export class KeyRing {
 
   /** @returns log offset of an entry with this fingerprint, the newest first, -1 when there is none; {@link next} goes on */
   first(low: number, high: number): number {
-    if (this.#size === 0) return -1
+    const heads = this.#heads
+    if (heads === undefined) return -1
     this.#low = low
     this.#high = high
-    this.#cursor = this.#heads.get(this.#heads.bucketOf(low))
+    this.#cursor = heads.get(low)
     return this.next()
   }
 
@@ -86,25 +102,23 @@ export class KeyRing {
   }
 
   add(low: number, high: number, physicalOffset: number, second: number): void {
-    if (this.#heads.isFree) this.#heads.reset(0, this.#nothing)
     let block = this.#open
     if (block === undefined || block.size >> this.#blockShift > 0 || second - block.firstSecond > this.#blockSeconds) {
       block = new KeyBlock(second)
       this.#blocks.push(block)
       this.#open = block
     }
-    if (block.isFull) this.#bytes += block.grow()
+    if (block.isFull) block.grow(this.#isBusy ? 1 << this.#blockShift : 0)
     const index = block.add(low, high, physicalOffset, second)
     this.#size++
-    const heads = this.#heads
-    const bucket = heads.bucketOf(low)
-    block.nexts[index] = heads.get(bucket)
-    heads.set(bucket, (this.#base + ((this.#blocks.length - 1) << this.#blockShift) + index) | 0)
-    // Two buckets an entry: half of the chains are empty, and a new key touches little memory.
-    if (this.#size * 2 > heads.count) this.#split()
-    if (this.#size * 2 > heads.count) this.#split()
+    const heads = (this.#heads ??= new BucketHeads(0, this.#nothing))
+    block.nexts[index] = heads.get(low)
+    heads.set(low, (this.#base + ((this.#blocks.length - 1) << this.#blockShift) + index) | 0)
+    if (this.#later !== undefined) this.#layOut(this.#later)
+    else if (this.#size > heads.count) this.#grow(heads)
     if (this.#swept >= heads.count) this.#swept = 0
-    if (!this.#isAlive(heads.get(this.#swept))) heads.set(this.#swept, this.#nothing)
+    const head = heads.get(this.#swept)
+    if (!this.#isAlive(head) && (this.#nothing - head) >>> 0 > DEAD_KEPT) heads.set(this.#swept, this.#nothing)
     this.#swept++
   }
 
@@ -120,11 +134,11 @@ export class KeyRing {
     if (block === undefined) return 0
     this.#base = (this.#base + (1 << this.#blockShift)) | 0
     this.#size -= block.size
-    this.#bytes -= block.bytes
     if (this.#blocks.length === 0) {
       this.#open = undefined
-      this.#heads.free()
-    } else if (this.#heads.count > TABLE_KEPT && this.#size * SPARSE < this.#heads.count) this.#relink()
+      this.#later = undefined
+      this.#heads = undefined
+    } else if (this.#isSparse) this.#relink()
     return block.size
   }
 
@@ -151,7 +165,6 @@ export class KeyRing {
         if (nowSecond - newestSecond > life || block.offsetOf(block.size - 1) < first) continue
         this.#blocks.push(block)
         this.#size += block.size
-        this.#bytes += block.bytes
       }
     }
     this.#open = this.#blocks.at(-1)
@@ -160,12 +173,25 @@ export class KeyRing {
 
   #relink(): void {
     if (this.#size === 0) return
-    this.#heads.reset(this.#size * 2, this.#nothing)
+    const heads = new BucketHeads(this.#size, this.#nothing)
     let number = this.#base
     for (const block of this.#blocks) {
-      for (let index = 0; index < block.size; index++) this.#link(block, index, number + index)
+      link(block, 0, block.size, number, block.nexts, heads)
       number += 1 << this.#blockShift
+      block.laterNexts = undefined
     }
+    this.#heads = heads
+    this.#later = undefined
+  }
+
+  /** The block before the newest was filled in its time: so will this one be, and growing would only copy. */
+  get #isBusy(): boolean {
+    return ((this.#blocks.at(-2)?.size ?? 0) >> this.#blockShift) > 0
+  }
+
+  get #isSparse(): boolean {
+    const buckets = this.#heads?.count ?? 0
+    return buckets > TABLE_KEPT && this.#size * SPARSE < buckets
   }
 
   get #nothing(): number {
@@ -176,43 +202,48 @@ export class KeyRing {
     return (number - this.#base) >>> 0 < this.#blocks.length << this.#blockShift
   }
 
-  #link(block: KeyBlock, index: number, number: number): void {
-    const bucket = this.#heads.bucketOf(block.entries[index * ENTRY_INTS] as number)
-    block.nexts[index] = this.#heads.get(bucket)
-    this.#heads.set(bucket, number | 0)
+  #grow(heads: BucketHeads): void {
+    this.#later = new BucketHeads(heads.count + 1, this.#nothing)
+    this.#laidOut = this.#base
   }
 
-  /** One bucket more; the entries of another one are divided, the newest first as before. */
-  #split(): void {
-    const nothing = this.#nothing
-    const shared = this.#heads.grow(nothing)
-    const span = this.#blocks.length << this.#blockShift
-    const mask = (1 << this.#blockShift) - 1
-    let number = this.#heads.get(shared)
-    this.#heads.set(shared, nothing)
-    let keptBlock: KeyBlock | undefined
-    let keptIndex = 0
-    let movedBlock: KeyBlock | undefined
-    let movedIndex = 0
-    for (let place = (number - this.#base) >>> 0; place < span; place = (number - this.#base) >>> 0) {
-      const block = this.#blocks[place >>> this.#blockShift] as KeyBlock
-      const index = place & mask
-      const here = number
-      number = block.nexts[index] as number
-      block.nexts[index] = nothing
-      const bucket = this.#heads.bucketOf(block.entries[index * ENTRY_INTS] as number)
-      if (bucket === shared) {
-        if (keptBlock === undefined) this.#heads.set(bucket, here)
-        else keptBlock.nexts[keptIndex] = here
-        keptBlock = block
-        keptIndex = index
-      } else {
-        if (movedBlock === undefined) this.#heads.set(bucket, here)
-        else movedBlock.nexts[movedIndex] = here
-        movedBlock = block
-        movedIndex = index
-      }
-    }
+  /** Links some more entries in the larger table, and takes it into use when all are. */
+  #layOut(later: BucketHeads): void {
+    let place = (this.#laidOut - this.#base) >>> 0
+    // Those that were laid out may all have left.
+    if (place > this.#blocks.length << this.#blockShift) place = 0
+    const block = this.#blocks[place >>> this.#blockShift]
+    if (block === undefined) return this.#takeLater(later)
+    const from = place & ((1 << this.#blockShift) - 1)
+    const to = Math.min(block.size, from + LAID_OUT_AT_ONCE)
+    const nexts = (block.laterNexts ??= new Int32Array(block.nexts.length))
+    const number = this.#base + place - from
+    link(block, from, to, number, nexts, later)
+    if (to < block.size) this.#laidOut = (number + to) | 0
+    else if (block === this.#blocks.at(-1)) this.#takeLater(later)
+    else this.#laidOut = (number + (1 << this.#blockShift)) | 0
+  }
+
+  #takeLater(later: BucketHeads): void {
+    for (const block of this.#blocks) block.takeLater()
+    this.#heads = later
+    this.#later = undefined
+  }
+}
+
+/** Links entries [from, to) of a block whose first entry has this number. */
+function link(
+  { entries }: KeyBlock,
+  from: number,
+  to: number,
+  number: number,
+  nexts: Int32Array,
+  heads: BucketHeads,
+): void {
+  for (let index = from; index < to; index++) {
+    const low = entries[index * ENTRY_INTS] as number
+    nexts[index] = heads.get(low)
+    heads.set(low, (number + index) | 0)
   }
 }
 
