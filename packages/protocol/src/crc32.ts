@@ -7,6 +7,8 @@ const POLYNOMIAL = 0xedb88320
 const ONE = 0x80000000
 /** From here on the native crc32 beats the table, in spite of its call. */
 const NATIVE_FROM = 320
+/** A byte loop beats a native copy for what is shorter than a line. */
+const COPY_NATIVE_FROM = 64
 const CACHE_SLOTS = 1024
 
 const EIGHT_BIT_SHIFT = 0x00800000
@@ -84,7 +86,7 @@ function makeTables(): Int32Array {
  * much as 250 bytes.
  */
 export function crc32Of(bytes: Buffer, start: number, end: number, seed = 0): number {
-  if (end - start >= NATIVE_FROM) return crc32(bytes.subarray(start, end), seed)
+  if (end - start >= NATIVE_FROM) return crc32(runOf(bytes, start, end), seed)
   const t = tables
   let crc = ~seed
   let at = start
@@ -107,4 +109,30 @@ export function crc32Of(bytes: Buffer, start: number, end: number, seed = 0): nu
   }
   for (; at < end; at++) crc = (crc >>> 8) ^ (t[(crc ^ (bytes[at] as number)) & 255] as number)
   return ~crc >>> 0
+}
+
+/**
+ * Copies `source[start, end)` to `target[at, ...)`.
+ * @returns its CRC-32, continued from `seed`
+ */
+export function copyWithCrc32(
+  source: Buffer,
+  start: number,
+  end: number,
+  target: Buffer,
+  at: number,
+  seed: number,
+): number {
+  if (end - start < COPY_NATIVE_FROM) {
+    for (let from = start, to = at; from < end; from++, to++) target[to] = source[from] as number
+    return crc32Of(source, start, end, seed)
+  }
+  const run = runOf(source, start, end)
+  target.set(run, at)
+  return end - start < NATIVE_FROM ? crc32Of(source, start, end, seed) : crc32(run, seed)
+}
+
+/** As `subarray` does, but for a Uint8Array: a third of the cost. */
+function runOf(bytes: Buffer, start: number, end: number): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start)
 }

@@ -1,5 +1,4 @@
-import { crc32 } from 'node:zlib'
-import { crc32Combine, crc32Of } from './crc32.ts'
+import { copyWithCrc32, crc32Combine, crc32Of } from './crc32.ts'
 import { ProtocolError } from './errors.ts'
 import {
   bodyLengthAt,
@@ -105,11 +104,9 @@ export function writeRecord(target: Buffer, view: DataView, at: number, fields: 
   const size = recordSize(fields)
   const { topic, bornHost, storeHost, body, bodyStart, bodyEnd } = fields
   const bodyLength = bodyEnd - bodyStart
-  const bodyCrc = bodyLength === 0 ? 0 : crc32(body.subarray(bodyStart, bodyEnd))
   const wide = topic.length > TOPIC_BYTES_MAX_V1
   view.setInt32(at, size)
   view.setUint32(at + RecordAt.magic, wide ? RECORD_MAGIC_V2 : RECORD_MAGIC_V1)
-  view.setInt32(at + RecordAt.bodyCrc, bodyCrc & 0x7fffffff)
   view.setInt32(at + RecordAt.queueId, fields.queueId)
   view.setInt32(at + RecordAt.flag, fields.flag)
   writeInt64(view, at + RecordAt.queueOffset, fields.queueOffset)
@@ -129,7 +126,8 @@ export function writeRecord(target: Buffer, view: DataView, at: number, fields: 
   view.setInt32(to + 12, bodyLength)
   to += 16
   const headEnd = to
-  body.copy(target, to, bodyStart, bodyEnd)
+  const bodyCrc = copyWithCrc32(body, bodyStart, bodyEnd, target, to, 0)
+  view.setInt32(at + RecordAt.bodyCrc, bodyCrc & 0x7fffffff)
   to += bodyLength
   const tailStart = to
   if (wide) {
@@ -143,10 +141,11 @@ export function writeRecord(target: Buffer, view: DataView, at: number, fields: 
   to += topic.length
   view.setInt16(to, fields.propertiesEnd - fields.propertiesStart)
   to += 2
-  fields.properties.copy(target, to, fields.propertiesStart, fields.propertiesEnd)
-  const end = at + size
   const head = crc32Of(target, at, headEnd)
-  recordChecksum = crc32Of(target, tailStart, end, bodyLength === 0 ? head : crc32Combine(head, bodyCrc, bodyLength))
+  const upToTail = bodyLength === 0 ? head : crc32Combine(head, bodyCrc, bodyLength)
+  const upToProperties = crc32Of(target, tailStart, to, upToTail)
+  const { properties, propertiesStart, propertiesEnd } = fields
+  recordChecksum = copyWithCrc32(properties, propertiesStart, propertiesEnd, target, to, upToProperties)
   return size
 }
 
