@@ -186,7 +186,7 @@ export class KeyRing {
 
   /** The block before the newest was filled in its time: so will this one be, and growing would only copy. */
   get #isBusy(): boolean {
-    return ((this.#blocks.at(-2)?.size ?? 0) >> this.#blockShift) > 0
+    return (this.#blocks.at(-2)?.size ?? 0) >> this.#blockShift > 0
   }
 
   get #isSparse(): boolean {
