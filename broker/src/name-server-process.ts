@@ -50,7 +50,7 @@ export class NameServerProcess {
     this.#store =
       dataDir === undefined
         ? undefined
-        : MessageStore.open({ disk, clock, directory: dataDir, flush: 'sync', describe: () => 0 })
+        : MessageStore.open({ disk, clock, directory: dataDir, flush: 'sync', describe() {} })
     const kvConfig = new KvConfig({ journal: this.#store?.journal ?? noJournal })
     const lines = limitedLog(clock, log)
     const registry = new BrokerRegistry({ clock, log: lines, expiryMs: brokerExpiryMs })

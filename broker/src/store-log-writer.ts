@@ -1,8 +1,9 @@
-import { PropertyScan, type RecordFields, tagHash } from '@tandemmq/protocol'
+import { PropertyScan, type RecordFields } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from './broker-error.ts'
 import type { DelayService } from './delay/index.ts'
-import { keyHash } from './index-key.ts'
+import { IndexEntry } from './index-entry.ts'
+import { describeMessage, keyHash } from './index-key.ts'
 import type { LogWriter } from './log-writer.ts'
 import type { Topic, Topics } from './queueing/index.ts'
 import type { AppendCompletion, MessageStore } from './store/index.ts'
@@ -18,6 +19,7 @@ interface Parts {
 export class StoreLogWriter implements LogWriter {
   readonly #clock: Clock
   readonly #scan = new PropertyScan()
+  readonly #entry = new IndexEntry()
   #parts: Parts | undefined
 
   constructor(clock: Clock) {
@@ -37,10 +39,9 @@ export class StoreLogWriter implements LogWriter {
     const { store, topics } = this.#open
     const target = this.#address(topic, queueId, fields)
     this.#scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
-    const { tagsStart, tagsEnd } = this.#scan
-    const tagsCode = tagsStart < 0 ? 0 : tagHash(fields.properties, tagsStart, tagsEnd)
+    describeMessage(this.#entry, fields.topic, 0, fields.topic.length, this.#scan)
     const queue = queueId < target.readQueues ? target.queues[queueId] : topics.reopen(target, queueId)
-    store.append(queue ?? store.queue(topic, queueId), fields, tagsCode, completion)
+    store.append(queue ?? store.queue(topic, queueId), fields, this.#entry, completion)
   }
 
   deliver(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {

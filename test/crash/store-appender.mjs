@@ -1,11 +1,13 @@
 // Appends numbered messages to the store in argv[2] and prints the number of each one that was stored. Runs until killed.
 import { writeSync } from 'node:fs'
 import { systemClock } from '@tandemmq/remoting'
+import { IndexEntry } from '../../broker/dist/index-entry.js'
 import { MessageStore, systemDisk } from '../../broker/dist/store/index.js'
 
 const [, , directory, flush] = process.argv
 const nothing = Buffer.alloc(0)
 const host = Buffer.from([127, 0, 0, 1, 0, 0, 0, 1])
+const entry = new IndexEntry()
 const topic = Buffer.from('orders')
 const store = MessageStore.open({
   disk: systemDisk,
@@ -13,7 +15,7 @@ const store = MessageStore.open({
   directory,
   flush,
   segmentBytes: 1 << 20,
-  describe: () => 0,
+  describe() {},
 })
 let number = [0, 1, 2, 3].reduce((sum, queueId) => sum + store.queue('orders', queueId).maxOffset, 0)
 let waiting = 0
@@ -35,7 +37,7 @@ function turn() {
         throw error
       },
     }
-    store.append(store.queue('orders', mine % 4), fields, 0, completion)
+    store.append(store.queue('orders', mine % 4), fields, entry, completion)
   }
   store.commitTurn()
   setImmediate(turn)

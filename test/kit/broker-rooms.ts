@@ -2,12 +2,14 @@ import {
   emptyRecordFields,
   encodeProperties,
   hostBytes,
+  PropertyScan,
   type RecordFields,
   type RemotingCommand,
-  tagHash,
 } from '@tandemmq/protocol'
 import { type Connection, type ConnectionOwner, RemotingClient, RemotingServer } from '@tandemmq/remoting'
 import { MemoryNetwork, VirtualClock } from '@tandemmq/remoting/simulation'
+import { IndexEntry } from '../../broker/src/index-entry.ts'
+import { describeMessage } from '../../broker/src/index-key.ts'
 import { Measurements } from '../../broker/src/measurements.ts'
 import { DelayService } from '../../broker/src/delay/index.ts'
 import { StoreLogWriter } from '../../broker/src/store-log-writer.ts'
@@ -239,10 +241,13 @@ export class BrokerRooms {
       ...(uniqueKey === undefined ? {} : { UNIQ_KEY: uniqueKey }),
       ...message.properties,
     })
-    const tagBytes = Buffer.from(tag ?? '')
-    const code = tag === undefined ? 0 : tagHash(tagBytes, 0, tagBytes.length)
+    const scan = new PropertyScan()
+    scan.scan(properties, 0, properties.length)
+    const name = Buffer.from(topic)
+    const entry = new IndexEntry()
+    describeMessage(entry, name, 0, name.length, scan)
     const target = this.topics.find(topic) ?? this.topics.create({ name: topic, readQueues: 1, writeQueues: 1 })
-    this.store.append(target.queues[queueId]!, fieldsOf(topic, Buffer.from(body), properties), code)
+    this.store.append(target.queues[queueId]!, fieldsOf(topic, Buffer.from(body), properties), entry)
   }
 
   settle(ms = 5): Promise<void> {

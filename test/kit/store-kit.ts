@@ -4,6 +4,7 @@ import type { Clock } from '@tandemmq/remoting'
 import { VirtualClock } from '@tandemmq/remoting/simulation'
 import type { ConsumeQueue } from '../../broker/src/store/consume-queue.ts'
 import type { Disk } from '../../broker/src/store/disk.ts'
+import { IndexEntry } from '../../broker/src/index-entry.ts'
 import { MessageStore } from '../../broker/src/store/message-store.ts'
 import type { AppendCompletion } from '../../broker/src/store/pending-appends.ts'
 import type { StoreError } from '../../broker/src/store/store-error.ts'
@@ -43,7 +44,7 @@ export function openStore(disk: Disk, clock: Clock, options: Partial<StoreOption
     directory: 'data',
     flush: 'sync',
     reserveBytes: RESERVE_BYTES,
-    describe: () => 7,
+    describe: (_record, _bytes, entry) => entry.begin(7),
     ...options,
   })
 }
@@ -65,7 +66,9 @@ export class Outcome implements AppendCompletion {
 
 export function append(store: MessageStore, topic: string, body: string | Buffer, queueId = 0): Outcome {
   const outcome = new Outcome()
-  store.append(store.queue(topic, queueId), fieldsOf(topic, body), 7, outcome)
+  const entry = new IndexEntry()
+  entry.begin(7)
+  store.append(store.queue(topic, queueId), fieldsOf(topic, body), entry, outcome)
   return outcome
 }
 

@@ -1,15 +1,14 @@
-import { type RecordView, tagHash } from '@tandemmq/protocol'
+import { PropertyScan, type RecordView } from '@tandemmq/protocol'
+import type { IndexEntry } from '../index-entry.ts'
+import { describeMessage } from '../index-key.ts'
 import type { RecordIndexing } from '../store/index.ts'
-import { IndexedProperties } from './indexed-properties.ts'
-import { forEachKey } from './message-keys.ts'
 
-const scan = new IndexedProperties()
+const scan = new PropertyScan()
 
-/** What the index of the log holds about a message: RocketMQ's tags code, and its keys. */
+/** Describes stored messages to the index, as they were described when they were appended. */
 export const recordIndexing: RecordIndexing = {
-  describe(record: RecordView, bytes: Buffer, addKey: (hash: number) => void): number {
+  describe(record: RecordView, bytes: Buffer, entry: IndexEntry): void {
     scan.scan(bytes, record.propertiesStart, record.propertiesEnd)
-    forEachKey(bytes, record.topicStart, record.topicEnd, scan, addKey)
-    return scan.tagsStart < 0 ? 0 : tagHash(bytes, scan.tagsStart, scan.tagsEnd)
+    describeMessage(entry, bytes, record.topicStart, record.topicEnd, scan)
   },
 }

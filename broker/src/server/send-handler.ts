@@ -6,7 +6,6 @@ import {
   recordSize,
   RequestCode,
   SysFlag,
-  tagHash,
   topicNameProblem,
 } from '@tandemmq/protocol'
 import type { Clock, Connection } from '@tandemmq/remoting'
@@ -19,6 +18,8 @@ import type { RetryService } from '../retry/index.ts'
 import type { MessageStore } from '../store/index.ts'
 import type { GroupOrder, TransactionService } from '../transaction/index.ts'
 import { DrainRate } from '../flow-control.ts'
+import { IndexEntry } from '../index-entry.ts'
+import { describeMessage } from '../index-key.ts'
 import type { Measurements } from '../measurements.ts'
 import type { Traffic } from '../traffic.ts'
 import { FirstMessage } from './first-message.ts'
@@ -65,6 +66,7 @@ export class SendHandler {
   #lastConnection: Connection | undefined
   #lastTemplate: SendReplyTemplate | undefined
   readonly fields = emptyRecordFields()
+  readonly #entry = new IndexEntry()
 
   constructor(options: SendHandlerOptions) {
     this.options = options
@@ -229,10 +231,10 @@ export class SendHandler {
       return
     }
     if (order.isActive && order.holds(topic.name, scan)) return this.#hold(topic, reply)
-    const tagsCode = scan.tagsStart < 0 ? 0 : tagHash(bytes, scan.tagsStart, scan.tagsEnd)
+    describeMessage(this.#entry, fields.topic, 0, fields.topic.length, scan)
     const { queueId } = fields
     const queue = queueId < topic.readQueues ? topic.queues[queueId] : this.options.topics.reopen(topic, queueId)
-    store.append(queue ?? store.queue(topic.name, queueId), fields, tagsCode, reply)
+    store.append(queue ?? store.queue(topic.name, queueId), fields, this.#entry, reply)
     const size = recordSize(fields)
     this.#count(topic, size)
     if (reply === undefined) return

@@ -15,7 +15,7 @@ import type { DerivedState, StoreOptions } from './store-options.ts'
 
 const options = (): Partial<StoreOptions> => ({
   segmentBytes: 8192,
-  describe: () => 0,
+  describe() {},
   ...mirrored(new OffsetMirror()),
 })
 

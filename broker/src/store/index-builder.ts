@@ -1,5 +1,7 @@
 import { crc32Of, writeInt64 } from '@tandemmq/protocol'
 import type { RecordView } from '@tandemmq/protocol'
+import type { ConsumeQueue } from './consume-queue.ts'
+import { IndexEntry } from '../index-entry.ts'
 import {
   HEADER_BYTES,
   HeaderAt,
@@ -24,6 +26,7 @@ const PASS_BITS = 11
 const PASS_VALUES = 1 << PASS_BITS
 
 interface QueueNumbers {
+  topic: string
   name: Buffer
   numbers: (number | undefined)[]
 }
@@ -33,7 +36,7 @@ interface QueueNumbers {
  * segment always gives the same bytes. {@link encode} works in steps of about a millisecond.
  */
 export class IndexBuilder {
-  readonly #start: number
+  #start: number
   #units = 0
   /** Per record: number of its queue, its offset there, place in the segment, size, tags code. */
   #queueOf = new Uint32Array(FIRST_CAPACITY)
@@ -47,16 +50,11 @@ export class IndexBuilder {
   readonly #queues = new Map<string, QueueNumbers>()
   #queueCount = 0
   #lastTopic: QueueNumbers | undefined
-  #place = 0
   #firstTimestamp = 0
   #lastTimestamp = 0
   /** Log offset behind the last record. */
   #used = 0
-  readonly #addKey = (hash: number): void => {
-    if (this.#keys === this.#hashes.length) this.#growKeys()
-    this.#hashes[this.#keys] = hash
-    this.#keyPlaces[this.#keys++] = this.#place
-  }
+  readonly #entry = new IndexEntry()
 
   /** @param start log offset of the segment */
   constructor(start: number) {
@@ -67,22 +65,44 @@ export class IndexBuilder {
     return this.#units
   }
 
-  /** @returns the record's tags code */
+  /** Bytes of the tables, which {@link reset} keeps. */
+  get bytes(): number {
+    return this.#sizes.length * (4 * 4 + 8) + this.#hashes.length * 8
+  }
+
+  /** Begins anew with another segment. */
+  reset(start: number): void {
+    this.#start = start
+    this.#units = 0
+    this.#keys = 0
+    this.#queues.clear()
+    this.#queueCount = 0
+    this.#lastTopic = undefined
+    this.#firstTimestamp = 0
+    this.#lastTimestamp = 0
+    this.#used = 0
+  }
+
+  /** A record read from the log. @returns its tags code */
   add(record: RecordView, indexing: RecordIndexing): number {
-    if (this.#units === this.#sizes.length) this.#growUnits()
-    const unit = this.#units++
-    this.#place = record.physicalOffset - this.#start
-    this.#queueOf[unit] = this.#queueNumber(record)
-    this.#offsets[unit] = record.queueOffset
-    this.#places[unit] = this.#place
-    this.#sizes[unit] = record.size
-    const tagsCode = indexing.describe(record, record.bytes, this.#addKey)
-    this.#tagsCodes[unit] = tagsCode
-    const { storeTimestamp } = record
-    if (unit === 0) this.#firstTimestamp = storeTimestamp
-    this.#lastTimestamp = storeTimestamp
-    this.#used = record.physicalOffset + record.size
-    return tagsCode
+    const entry = this.#entry
+    indexing.describe(record, record.bytes, entry)
+    const { physicalOffset, queueId, queueOffset, size, storeTimestamp } = record
+    this.#put(
+      this.#queueNumber(this.#topicOf(record), queueId),
+      queueOffset,
+      physicalOffset,
+      size,
+      storeTimestamp,
+      entry,
+    )
+    return entry.tagsCode
+  }
+
+  /** A record just appended, the last one of its queue. */
+  addNew(queue: ConsumeQueue, physicalOffset: number, size: number, storeTimestamp: number, entry: IndexEntry): void {
+    const number = this.#queueNumber(this.#topicNamed(queue.topic), queue.queueId)
+    this.#put(number, queue.nextOffset - 1, physicalOffset, size, storeTimestamp, entry)
   }
 
   /** Places in the segment of the records with a key of this hash, newest first. */
@@ -227,15 +247,49 @@ export class IndexBuilder {
     return bytes
   }
 
-  #queueNumber(record: RecordView): number {
-    let known = this.#lastTopic
-    if (known === undefined || !isText(record.bytes, record.topicStart, record.topicEnd, known.name)) {
-      const topic = record.topic()
-      known = this.#queues.get(topic)
-      if (known === undefined) this.#queues.set(topic, (known = { name: Buffer.from(topic), numbers: [] }))
-      this.#lastTopic = known
+  #put(
+    queue: number,
+    queueOffset: number,
+    physicalOffset: number,
+    size: number,
+    storeTimestamp: number,
+    entry: IndexEntry,
+  ): void {
+    if (this.#units === this.#sizes.length) this.#growUnits()
+    const unit = this.#units++
+    const place = physicalOffset - this.#start
+    this.#queueOf[unit] = queue
+    this.#offsets[unit] = queueOffset
+    this.#places[unit] = place
+    this.#sizes[unit] = size
+    this.#tagsCodes[unit] = entry.tagsCode
+    const { keys, keyCount } = entry
+    for (let key = 0; key < keyCount; key++) {
+      if (this.#keys === this.#hashes.length) this.#growKeys()
+      this.#hashes[this.#keys] = keys[key]!
+      this.#keyPlaces[this.#keys++] = place
     }
-    return (known.numbers[record.queueId] ??= this.#queueCount++)
+    if (unit === 0) this.#firstTimestamp = storeTimestamp
+    this.#lastTimestamp = storeTimestamp
+    this.#used = physicalOffset + size
+  }
+
+  #topicOf(record: RecordView): QueueNumbers {
+    const last = this.#lastTopic
+    if (last !== undefined && isText(record.bytes, record.topicStart, record.topicEnd, last.name)) return last
+    return this.#topicNamed(record.topic())
+  }
+
+  #topicNamed(topic: string): QueueNumbers {
+    let known = this.#lastTopic
+    if (known !== undefined && known.topic === topic) return known
+    known = this.#queues.get(topic)
+    if (known === undefined) this.#queues.set(topic, (known = { topic, name: Buffer.from(topic), numbers: [] }))
+    return (this.#lastTopic = known)
+  }
+
+  #queueNumber({ numbers }: QueueNumbers, queueId: number): number {
+    return (numbers[queueId] ??= this.#queueCount++)
   }
 
   #growUnits(): void {

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
 import {
-  append,
   bodiesOf,
   fieldsOf,
   mirrored,
@@ -12,6 +11,7 @@ import {
 } from '../../../test/kit/store-kit.ts'
 import type { Disk } from './disk.ts'
 import { FaultDisk } from './fault-disk.ts'
+import { IndexEntry } from '../index-entry.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import type { MessageStore } from './message-store.ts'
 import type { StoreOptions } from './store-options.ts'
@@ -22,9 +22,9 @@ const ALWAYS = Number.MAX_SAFE_INTEGER
 /** A key of each message is the number its body starts with. */
 const keyed: Partial<StoreOptions> = {
   segmentBytes: 8192,
-  describe(record, bytes, addKey) {
-    addKey(Number.parseInt(bytes.toString('latin1', record.bodyStart, record.bodyEnd), 10))
-    return -record.queueOffset
+  describe(record, bytes, entry) {
+    entry.begin(-record.queueOffset)
+    entry.addKey(Number.parseInt(bytes.toString('latin1', record.bodyStart, record.bodyEnd), 10))
   },
 }
 
@@ -38,11 +38,10 @@ async function fill(
 ): Promise<void> {
   for (let n = from; n < from + count; n++) {
     const queue = store.queue('orders', n % QUEUES)
-    store.append(
-      queue,
-      fieldsOf('orders', `${n % 50} message ${n} `.padEnd(60 + ((n * 37) % 300), '.')),
-      -queue.nextOffset,
-    )
+    const entry = new IndexEntry()
+    entry.begin(-queue.nextOffset)
+    entry.addKey(n % 50)
+    store.append(queue, fieldsOf('orders', `${n % 50} message ${n} `.padEnd(60 + ((n * 37) % 300), '.')), entry)
     mirror?.offsets.add(queue.physicalOffset(queue.nextOffset - 1))
     if (n % 10 === 9) {
       await clock.advance(6)
@@ -176,10 +175,7 @@ test('F16: no flipped bit of an index file is served: the file is made anew from
   const keys = Array.from({ length: 50 }, (_, key) => keysFound(store, key))
   await store.close()
   const path = `data/index/${files(disk, 'index')[3] ?? ''}`
-  const file = disk.open(path, 'read')
-  const whole = Buffer.alloc(file.size())
-  file.read(whole, 0, whole.length, 0)
-  file.close()
+  const whole = bytesOf(disk, path)
   let rebuilt = 0
   for (let at = 0; at < whole.length; at += 97) {
     flip(disk, path, at)
@@ -191,11 +187,7 @@ test('F16: no flipped bit of an index file is served: the file is made anew from
     ).toEqual(keys)
     rebuilt += again.stats().indexRebuilt
     await again.close()
-    const now = disk.open(path, 'read')
-    const bytes = Buffer.alloc(now.size())
-    now.read(bytes, 0, bytes.length, 0)
-    now.close()
-    expect(bytes.equals(whole), `byte ${at}`).toBe(true)
+    expect(bytesOf(disk, path).equals(whole), `byte ${at}`).toBe(true)
   }
   expect(rebuilt).toBeGreaterThan(10)
 }, 60_000)
@@ -254,7 +246,9 @@ test('messages are found by key, newest first, in sealed segments, in the open o
     await fill(store, clock, 25, n)
     expect(keysFound(store, 13)).toEqual(expected(n + 25))
   }
-  append(store, 'orders', '13 message 9999')
+  const entry = new IndexEntry()
+  entry.addKey(13)
+  store.append(store.queue('orders', 0), fieldsOf('orders', '13 message 9999'), entry)
   expect(keysFound(store, 13)).toEqual(expected(500))
   store.commitTurn()
   await turns()
@@ -333,3 +327,36 @@ test('without room the index waits and the messages do not', async () => {
   expect(files(disk, 'index').length).toBeGreaterThan(5)
   expect(allBodies(store).flat().length).toBe(310)
 })
+
+test('a start without room for the index leaves its files to be written when there is some, with the same bytes', async () => {
+  const clock = virtualClock()
+  const disk = new MemoryDisk()
+  const store = openStore(disk, clock, keyed)
+  await fill(store, clock, 300)
+  const whole = new Map(files(disk, 'index').map((name) => [name, bytesOf(disk, `data/index/${name}`)]))
+  const keys = Array.from({ length: 50 }, (_, key) => keysFound(store, key))
+  await store.close()
+  for (const name of whole.keys()) disk.remove(`data/index/${name}`)
+  const { open } = disk
+  disk.open = (path, mode) => {
+    if (path.includes('/index/') && mode === 'create') throw Object.assign(new Error('no room'), { code: 'ENOSPC' })
+    return open.call(disk, path, mode)
+  }
+  const again = openStore(disk, clock, keyed)
+  expect(Array.from({ length: 50 }, (_, key) => keysFound(again, key))).toEqual(keys)
+  expect(files(disk, 'index')).toEqual([])
+  disk.open = open
+  await fill(again, clock, 100, 300)
+  await clock.advance(6_000)
+  for (const [name, bytes] of whole) expect(bytesOf(disk, `data/index/${name}`).equals(bytes), name).toBe(true)
+  expect(files(disk, 'index').length).toBeGreaterThan(whole.size)
+  expect(keysFound(again, 49)).toEqual(['message 399', 'message 349', ...keys[49]!])
+})
+
+function bytesOf(disk: MemoryDisk, path: string): Buffer {
+  const file = disk.open(path, 'read')
+  const bytes = Buffer.alloc(file.size())
+  file.read(bytes, 0, bytes.length, 0)
+  file.close()
+  return bytes
+}

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { FaultDisk } from './fault-disk.ts'
+import { IndexEntry } from '../index-entry.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import { append, bodiesOf, fieldsOf, openStore, Outcome, turns, virtualClock } from '../../../test/kit/store-kit.ts'
 
@@ -45,7 +46,7 @@ test('group commit: what arrives during a sync shares the next one, in log order
   const order: string[] = []
   const add = (body: string): void => {
     const completion = { stored: () => void order.push(body), failed: () => {} }
-    store.append(store.queue('orders', body.length % 2), fieldsOf('orders', body), 0, completion)
+    store.append(store.queue('orders', body.length % 2), fieldsOf('orders', body), new IndexEntry(), completion)
   }
   const visible: string[] = []
   store.onVisible = (queue) => visible.push(`${queue.queueId}:${queue.maxOffset}`)
@@ -143,16 +144,16 @@ test('store times never go back, not even when the wall clock does, before and a
   const clock = virtualClock()
   const store = openStore(disk, clock)
   const fields = fieldsOf('orders', 'x')
-  store.append(store.queue('orders', 0), fields, 0)
+  store.append(store.queue('orders', 0), fields, new IndexEntry())
   store.commitTurn()
   const first = fields.storeTimestamp
   expect(first).toBe(clock.now())
   clock.jumpWall(-3_600_000)
-  store.append(store.queue('orders', 0), fields, 0)
+  store.append(store.queue('orders', 0), fields, new IndexEntry())
   expect(fields.storeTimestamp).toBe(first)
   await store.close()
   const again = openStore(disk, clock)
-  again.append(again.queue('orders', 0), fields, 0)
+  again.append(again.queue('orders', 0), fields, new IndexEntry())
   expect(fields.storeTimestamp).toBe(first)
 })
 
@@ -161,12 +162,12 @@ test('a completion may append and commit, and its message is completed too', () 
   const second = new Outcome()
   const completion = {
     stored() {
-      store.append(store.queue('orders', 1), fieldsOf('orders', 'copy'), 0, second)
+      store.append(store.queue('orders', 1), fieldsOf('orders', 'copy'), new IndexEntry(), second)
       store.commitTurn()
     },
     failed() {},
   }
-  store.append(store.queue('orders', 0), fieldsOf('orders', 'x'), 0, completion)
+  store.append(store.queue('orders', 0), fieldsOf('orders', 'x'), new IndexEntry(), completion)
   store.commitTurn()
   expect([second.state, store.queue('orders', 1).maxOffset]).toEqual(['stored', 1])
 })

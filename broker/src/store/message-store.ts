@@ -7,6 +7,7 @@ import type { ConsumeQueue } from './consume-queue.ts'
 import type { DataDirectory } from './data-directory.ts'
 import { DurableNotes } from './durable-notes.ts'
 import type { HotMemory } from './hot-memory.ts'
+import type { IndexEntry } from '../index-entry.ts'
 import { BLANK_BYTES, CHECKSUM_BYTES } from './log-entry.ts'
 import type { LogIndex } from './log-index.ts'
 import type { LogTail } from './log-tail.ts'
@@ -122,10 +123,10 @@ export class MessageStore {
   /**
    * Appends one message; sets `fields.queueId`, `queueOffset`, `physicalOffset` and `storeTimestamp` (never before that of the
    * record in front of it). The bytes are taken during the call. Order of appends = order in the log = order of completions.
-   * @param tagsCode Java hash of the tag, 0 without one
+   * @param entry what the index shall hold; taken during the call
    * @throws {StoreError} STORE_FENCED, STORE_CLOSED, MESSAGE_TOO_LARGE, DISK_FULL (nothing was appended; try later)
    */
-  append(queue: ConsumeQueue, fields: RecordFields, tagsCode: number, completion?: AppendCompletion): void {
+  append(queue: ConsumeQueue, fields: RecordFields, entry: IndexEntry, completion?: AppendCompletion): void {
     const size = recordSize(fields)
     if (size + CHECKSUM_BYTES > this.#entryBytesMax)
       throw new StoreError('MESSAGE_TOO_LARGE', `record of ${size} bytes`)
@@ -142,7 +143,8 @@ export class MessageStore {
     chunk.view.setUint32(chunk.used + size, lastRecordChecksum())
     tail.advance(chunk, size + CHECKSUM_BYTES)
     tail.segment.lastTimestamp = this.#turnTimestamp
-    queue.push(position, size, tagsCode)
+    queue.push(position, size, entry.tagsCode)
+    this.#indexer.note(queue, position, size, this.#turnTimestamp, entry)
     this.#completions.push(queue, position + size + CHECKSUM_BYTES, completion)
   }
 
@@ -228,7 +230,7 @@ export class MessageStore {
   }
 
   /**
-   * Log offsets of the records with a key of this hash, newest first, as {@link RecordIndexing.keysOf} gave them; some may have
+   * Log offsets of the records with a key of this hash, newest first, as {@link append} got them; some may have
    * been stored outside the range, or be gone when they are read.
    * @param begin store time in ms, like `end` included
    */

@@ -3,7 +3,7 @@ import { IndexBuilder } from './index-builder.ts'
 import type { IndexRun } from './index-layout.ts'
 import type { LogIndex } from './log-index.ts'
 import type { QueueTable } from './queue-table.ts'
-import type { SegmentIndexer } from './segment-indexer.ts'
+import type { SegmentIndexer, SegmentPart } from './segment-indexer.ts'
 import type { Segment, Segments } from './segments.ts'
 import { isOutOfRoom } from './store-error.ts'
 import type { RecordIndexing } from './store-options.ts'
@@ -25,8 +25,8 @@ export class RecoveredIndex {
   readonly #parts: Parts
   #segment: Segment | undefined
   #builder: IndexBuilder | undefined
-  #writing = true
-  #indexedEnd: number
+  /** There was no room for their files. */
+  readonly #unwritten: SegmentPart[] = []
   /** Log offset before which the index knows everything. */
   readonly end: number
   /** Store time of the last record before `end`, ms. */
@@ -35,7 +35,7 @@ export class RecoveredIndex {
 
   constructor(parts: Parts) {
     this.#parts = parts
-    this.end = this.#indexedEnd = this.#load()
+    this.end = this.#load()
   }
 
   /** The next record of the log. */
@@ -66,34 +66,31 @@ export class RecoveredIndex {
     queue.push(physicalOffset, record.size, tagsCode)
   }
 
-  /**
-   * The log goes on at `end`.
-   * @returns where the indexer has to go on, and what is known of the segment there
-   */
-  finish(end: number): { offset: number; builder: IndexBuilder | undefined } {
+  /** The log goes on at `end`: from there on the indexer is told. */
+  finish(end: number): void {
+    if (this.#segment !== undefined && end >= this.#segment.limit) this.#finishSegment()
     const segment = this.#segment
-    if (!this.#writing || segment === undefined) return { offset: this.#indexedEnd, builder: undefined }
-    if (end < segment.limit) return { offset: end, builder: this.#builder }
-    this.#finishSegment()
-    return { offset: this.#indexedEnd, builder: undefined }
+    const builder = this.#builder
+    const open = segment !== undefined && builder !== undefined ? { segment, builder } : undefined
+    this.#parts.indexer.begin(end, this.#unwritten, open)
   }
 
   /** The segment is sealed, or a record of the next one could not have come. */
   #finishSegment(): void {
     const segment = this.#segment
     const builder = this.#builder
-    if (segment === undefined || builder === undefined || !this.#writing) return
+    this.#segment = this.#builder = undefined
+    if (segment === undefined || builder === undefined) return
     const { segments, indexer } = this.#parts
     try {
       // A file of the index must never outlive the end of what it tells about.
       segments.file(segment).syncNow()
       indexer.writeNow(segment, builder)
       indexer.handOver(segment)
-      this.#indexedEnd = segment.limit
     } catch (error) {
-      // Without room the units stay in memory, and the indexer tries again when the broker runs.
       if (!isOutOfRoom(error)) throw error
-      this.#writing = false
+      // The units stay in memory, and the indexer tries again when the broker runs.
+      this.#unwritten.push({ segment, builder })
     }
   }
 

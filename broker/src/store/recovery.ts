@@ -85,8 +85,7 @@ export function recover(options: StoreOptions, onBroken: (error: Error) => void)
         if (!isDeleted || record.preparedTransactionOffset !== 0) options.onRecovered?.(record, bytes)
       },
     }).run()
-    const goesOn = known.finish(scan.end)
-    indexer.begin(goesOn.offset, goesOn.builder)
+    known.finish(scan.end)
     restoreBases(queues, state)
     for (const { from: start, to } of scan.damage) {
       state.damage.push({ from: start, to })
@@ -140,7 +139,7 @@ function openIndex(
   state: StoreState,
   onBroken: (error: Error) => void,
 ): { index: LogIndex; queues: QueueTable; indexer: SegmentIndexer } {
-  const { clock, disk, segmentBytes = SEGMENT_BYTES } = options
+  const { clock, disk } = options
   const index = new LogIndex({ disk, directory: directory.index, rebuild: (start) => indexer.rebuild(start) })
   const queues = new QueueTable(index)
   const damageAt = (offset: number): number | undefined => state.damage.find(({ from }) => from === offset)?.to
@@ -150,7 +149,6 @@ function openIndex(
     segments,
     index,
     queues,
-    segmentBytes,
     indexing: options,
     damageAt,
     onBroken,

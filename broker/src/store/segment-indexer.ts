@@ -1,8 +1,9 @@
 import { RecordView } from '@tandemmq/protocol'
 import type { Clock, Timer } from '@tandemmq/remoting'
 import type { Disk, DiskFile } from './disk.ts'
-import type { HotRecords } from './hot-records.ts'
+import type { ConsumeQueue } from './consume-queue.ts'
 import { IndexBuilder } from './index-builder.ts'
+import type { IndexEntry } from '../index-entry.ts'
 import { CHECKSUM_BYTES } from './log-entry.ts'
 import type { LogIndex } from './log-index.ts'
 import { LogReader } from './log-reader.ts'
@@ -14,11 +15,8 @@ import type { RecordIndexing } from './store-options.ts'
 /** Work of one turn: the index is built beside the traffic, not before it. */
 const STEP_MS = 1
 const PAUSE_MS = 4
-/** Further behind than this, and what is read next may have left the memory: no pause then but for one turn's traffic. */
-const LAG_BYTES_HIGH = 8 << 20
-const RECORDS_PER_STEP = 128
-/** Durable bytes that are worth a turn, or a quarter of a segment. */
-const LAG_BYTES = 1 << 20
+/** Tables of a segment that is written are used again up to this size. */
+const SPARE_BYTES_MAX = 16 << 20
 /** Pause after a failure that may pass: no room. */
 const RETRY_MS = 5_000
 
@@ -28,36 +26,34 @@ export interface SegmentIndexerOptions {
   segments: Segments
   index: LogIndex
   queues: QueueTable
-  segmentBytes: number
   indexing: RecordIndexing
   /** Where a range of accepted damage that begins at this log offset ends; undefined for any other offset. */
   damageAt(offset: number): number | undefined
   onBroken(error: Error): void
 }
 
-/** A segment that is being read, or was. */
-interface Part {
+/** What is known of a segment without a file. */
+export interface SegmentPart {
   segment: Segment
   builder: IndexBuilder
 }
 
 /**
- * Reads the log behind its durable end, writes the index file of each segment that is sealed, and hands the units of its
- * queues over to it. Until then the units are in memory with the queues, and the keys here.
+ * Is told of each record when it is appended, writes the index file of each segment that is sealed and durable, and hands the units
+ * of its queues over to it. Until then the units are in memory with the queues, and the keys here.
  */
 export class SegmentIndexer {
   readonly #options: SegmentIndexerOptions
   readonly #record = new RecordView()
-  readonly #reader: LogReader
-  readonly #lagBytes: number
-  /** What is still in memory need not be read from its file. */
-  hot: HotRecords | undefined
-  #reading: Part | undefined
-  /** Log offset of the next entry to read. */
+  /** The segment that grows. */
+  #open: SegmentPart | undefined
+  /** Log offset where the records begin that are told. */
   #offset = 0
-  /** Read to their end, oldest first; the first one is being written. */
-  readonly #finished: Part[] = []
+  /** Known to their end, oldest first; the first one is being written. */
+  readonly #finished: SegmentPart[] = []
   #steps: Generator<undefined, void> | undefined
+  /** Tables of a segment that is written. */
+  #spare: IndexBuilder | undefined
   #timer: Timer | undefined
   #stopped = false
   #durable = 0
@@ -65,23 +61,33 @@ export class SegmentIndexer {
 
   constructor(options: SegmentIndexerOptions) {
     this.#options = options
-    this.#reader = new LogReader(options.segments)
-    this.#lagBytes = Math.min(LAG_BYTES, options.segmentBytes / 4)
   }
 
-  /** Where reading goes on: the first entry of a segment, or further on in one whose records `builder` holds. */
-  begin(offset: number, builder?: IndexBuilder): void {
-    this.#offset = offset
-    const segment = this.#options.segments.find(offset)
-    this.#reading = segment !== undefined && builder !== undefined ? { segment, builder } : undefined
+  /**
+   * Each record from `end` on will be told.
+   * @param sealed segments before it whose files are still to be written, oldest first
+   * @param open the last segment, if records of it are known
+   */
+  begin(end: number, sealed: readonly SegmentPart[], open: SegmentPart | undefined): void {
+    this.#offset = end
+    this.#finished.push(...sealed)
+    this.#open = open
+  }
+
+  /** The record was just appended, as the last one of its queue. */
+  note(queue: ConsumeQueue, physicalOffset: number, size: number, storeTimestamp: number, entry: IndexEntry): void {
+    if (this.#stopped) return
+    let part = this.#open
+    if (part === undefined || physicalOffset >= part.segment.limit) part = this.#openAt(physicalOffset)
+    part.builder.addNew(queue, physicalOffset, size, storeTimestamp, entry)
   }
 
   /** Everything before `durable` is on the disk. */
   follow(durable: number): void {
     this.#durable = durable
     if (this.#timer !== undefined || this.#stopped) return
-    if (this.#steps !== undefined || this.#finished.length > 0 || durable - this.#offset >= this.#lagBytes)
-      this.#arm(PAUSE_MS)
+    const sealed = this.#finished[0]
+    if (this.#steps !== undefined || (sealed !== undefined && sealed.segment.limit <= durable)) this.#arm(PAUSE_MS)
   }
 
   stop(): void {
@@ -94,10 +100,9 @@ export class SegmentIndexer {
   /** Log offsets of records before `end` with a key of this hash that no file of the index knows yet, newest first. */
   *find(hash: number, end: number): Generator<number> {
     this.#skipRemoved()
-    while (!this.#stopped && this.#offset < end && this.#read(end));
-    const parts = this.#reading === undefined ? this.#finished : [...this.#finished, this.#reading]
+    const parts = this.#open === undefined ? this.#finished : [...this.#finished, this.#open]
     for (const { segment, builder } of parts.toReversed()) {
-      for (const place of builder.placesOf(hash)) yield segment.start + place
+      for (const place of builder.placesOf(hash)) if (segment.start + place < end) yield segment.start + place
     }
   }
 
@@ -159,7 +164,7 @@ export class SegmentIndexer {
     const until = clock.monotonic() + STEP_MS
     try {
       while (this.#step()) {
-        if (clock.monotonic() >= until) return this.#arm(this.#durable - this.#offset > LAG_BYTES_HIGH ? 0 : PAUSE_MS)
+        if (clock.monotonic() >= until) return this.#arm(PAUSE_MS)
       }
     } catch (error) {
       this.#give(error)
@@ -173,33 +178,27 @@ export class SegmentIndexer {
     if (this.#steps === undefined && first !== undefined && first.segment.limit <= this.#durable) {
       this.#steps = this.#write(first)
     }
-    // Writing first: what is written frees memory.
-    if (this.#steps !== undefined && this.#steps.next().done !== true) return true
-    return this.#offset < this.#durable && this.#read(this.#durable)
+    return this.#steps !== undefined && this.#steps.next().done !== true
   }
 
-  /** Reads some entries. @returns false when nothing could be read */
-  #read(end: number): boolean {
+  /** The segment that holds `offset`; those before it are sealed, also one without any record. */
+  #openAt(offset: number): SegmentPart {
     const { segments } = this.#options
-    this.#reader.end = end
-    for (let left = RECORDS_PER_STEP; left > 0 && this.#offset < end; left--) {
-      let part = this.#reading
-      if (part === undefined) {
-        const segment = segments.find(this.#offset)
-        if (segment === undefined || this.#offset >= segment.limit) return false
-        this.#reading = part = { segment, builder: new IndexBuilder(segment.start) }
-        this.#offset = segment.start
-      }
-      const { segment, builder } = part
-      const { hot } = this
-      const hotBytes = hot === undefined ? 0 : hot.take(this.#offset)
-      if (hotBytes > 0 && hot?.isRecord === true) builder.add(hot.record, this.#options.indexing)
-      this.#offset += hotBytes || this.#takeEntry(this.#reader, segment, this.#offset, builder)
-      if (this.#offset < segment.limit) continue
-      this.#finished.push(part)
-      this.#reading = undefined
+    for (let part = this.#open; ; ) {
+      if (part !== undefined) this.#finished.push(part)
+      const start = Math.max(part?.segment.limit ?? this.#offset, segments.firstOffset)
+      const next = segments.find(start)
+      const segment = next !== undefined && start < next.limit ? next : segments.find(offset)!
+      this.#open = part = this.#begun(segment)
+      if (offset < segment.limit) return part
     }
-    return true
+  }
+
+  #begun(segment: Segment): SegmentPart {
+    const builder = this.#spare ?? new IndexBuilder(segment.start)
+    this.#spare = undefined
+    builder.reset(segment.start)
+    return { segment, builder }
   }
 
   /** The bytes were checked when they were written or recovered, so only sizes are followed. @returns bytes of the entry */
@@ -217,7 +216,7 @@ export class SegmentIndexer {
     return kind === 'blank' ? segment.limit - offset : reader.size + CHECKSUM_BYTES
   }
 
-  *#write({ segment, builder }: Part): Generator<undefined, void> {
+  *#write({ segment, builder }: SegmentPart): Generator<undefined, void> {
     const parts = yield* builder.encode(segment.limit)
     const file = this.#create(segment.start)
     try {
@@ -239,6 +238,7 @@ export class SegmentIndexer {
         this.#publish(segment.start)
         this.handOver(segment)
         this.#finished.shift()
+        if (builder.bytes <= SPARE_BYTES_MAX) this.#spare = builder
         this.#steps = undefined
         this.follow(this.#durable)
       } catch (failure) {
@@ -272,13 +272,9 @@ export class SegmentIndexer {
 
   /** Retention may be faster, above all when the index has to wait for room. */
   #skipRemoved(): void {
+    if (this.#steps !== undefined) return
     const { firstOffset } = this.#options.segments
-    if (this.#steps === undefined) {
-      while (this.#finished[0] !== undefined && this.#finished[0].segment.limit <= firstOffset) this.#finished.shift()
-    }
-    if (this.#offset >= firstOffset) return
-    this.#reading = undefined
-    this.#offset = firstOffset
+    while (this.#finished[0] !== undefined && this.#finished[0].segment.limit <= firstOffset) this.#finished.shift()
   }
 
   /** The index can be had again from the log: without it units stay in memory and the next start reads more, no message suffers. */

@@ -1,18 +1,18 @@
 import type { RecordView } from '@tandemmq/protocol'
 import type { Clock } from '@tandemmq/remoting'
 import type { Disk } from './disk.ts'
+import type { IndexEntry } from '../index-entry.ts'
 import type { StateJournal } from './state-journal.ts'
 import type { StoreError } from './store-error.ts'
 import type { DamagedRange } from './store-state.ts'
 
-/** What the index holds about a record beside its place; asked again when a file of the index is made anew. */
+/** What the index holds about a record that is read from the log: at start, or because a file of the index is made anew. */
 export interface RecordIndexing {
   /**
    * View and bytes are valid during the call only.
-   * @param addKey to be called with the hash (u32) of each key the record can be found by
-   * @returns tags code (i32), as given to append when the record was written
+   * @param entry to be filled in as it was given to append when the record was written
    */
-  describe(record: RecordView, bytes: Buffer, addKey: (hash: number) => void): number
+  describe(record: RecordView, bytes: Buffer, entry: IndexEntry): void
 }
 
 /** A table that follows from the records of the log, kept in checkpoints so that a start need not read all of them. */

@@ -1,6 +1,5 @@
 import { Checkpoints } from './checkpoints.ts'
 import { HotMemory } from './hot-memory.ts'
-import { HotRecords } from './hot-records.ts'
 import { LogTail } from './log-tail.ts'
 import { RecordReader } from './record-reader.ts'
 import type { Recovered } from './recovery.ts'
@@ -34,7 +33,6 @@ export function buildParts(options: StoreOptions, recovered: Recovered, events: 
   const { segments, scan, queues, state, journal, index } = recovered
   const { onBroken } = events
   const hot = new HotMemory(options.hotBytesMax ?? 32 * MIB)
-  recovered.indexer.hot = new HotRecords(hot)
   // Async appends never wait for a sync, so a second write of every byte would buy them nothing.
   const filler =
     options.flush === 'sync' ? new ZeroFiller({ clock, disk, segments, segmentBytes, onBroken }) : undefined

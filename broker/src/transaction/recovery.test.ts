@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { IndexEntry } from '../index-entry.ts'
 import { message, testClock } from '../log-test-kit.ts'
 import type { LogWriter } from '../log-writer.ts'
 import { MemoryDisk } from '../simulation.ts'
@@ -10,7 +11,7 @@ function openOn(disk: MemoryDisk) {
   const log: LogWriter = {
     append: (topic, queueId, fields, completion) => {
       fields.topic = Buffer.from(topic)
-      store.append(store.queue(topic, queueId), fields, 0, completion)
+      store.append(store.queue(topic, queueId), fields, new IndexEntry(), completion)
     },
     deliver: (topic, queueId, fields, completion) => log.append(topic, queueId, fields, completion),
     publish: (topic, queueId, fields, completion) => log.append(topic, queueId, fields, completion),
@@ -24,7 +25,7 @@ function openOn(disk: MemoryDisk) {
     clock,
     directory: 'data',
     flush: 'sync',
-    describe: () => 0,
+    describe() {},
     onRecovered: (record, bytes) => service.replay(record, bytes),
   })
   service.start()
