@@ -83,7 +83,7 @@ export class ScriptLog implements LogWriter {
   publish(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {
     const scan = new PropertyScan()
     scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
-    const deliverAt = this.delay?.deliverAt(scan, fields.properties, this.clock.now()) ?? 0
+    const deliverAt = this.delay?.deliverAt(scan, fields.properties) ?? 0
     if (deliverAt === 0) return this.deliver(topic, queueId, fields, completion)
     fields.topic = Buffer.from(topic)
     fields.queueId = queueId

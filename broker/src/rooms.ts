@@ -73,7 +73,7 @@ export function openRooms(options: ResolvedOptions, events: Pick<StoreOptions, '
   const measured = new Measurements()
   const producers = new ProducerGroups({ clock, channelExpiryMs: options.channelExpiryMs })
   const domains = new ProducerDomains({ clock, channelExpiryMs: options.channelExpiryMs, groups: producers })
-  const log = new StoreLogWriter(clock)
+  const log = new StoreLogWriter()
   const replayed = openReplayed(options, log, domains)
   let tables: ReturnType<typeof openTables> | undefined
   const store = MessageStore.open({
@@ -216,7 +216,7 @@ function openReplayed(options: ResolvedOptions, log: StoreLogWriter, domains: Pr
     order,
     timeoutMs: options.transactionTimeoutMs,
     checkIntervalMs: options.transactionCheckIntervalMs,
-    verify: (properties, bytes) => void delay.deliverAt(properties, bytes, clock.now()),
+    verify: (properties, bytes) => void delay.deliverAt(properties, bytes),
     ask: (half, record) => checks.ask(half, record),
     peerOf: (half) => checks.peerOf(half),
   })

@@ -1,5 +1,4 @@
 import { PropertyScan, type RecordFields } from '@tandemmq/protocol'
-import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from './broker-error.ts'
 import type { DelayService } from './delay/index.ts'
 import { IndexEntry } from './index-entry.ts'
@@ -17,14 +16,9 @@ interface Parts {
 }
 
 export class StoreLogWriter implements LogWriter {
-  readonly #clock: Clock
   readonly #scan = new PropertyScan()
   readonly #entry = new IndexEntry()
   #parts: Parts | undefined
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
 
   /** The rooms that write through this object exist before the log is read; from now on they may. */
   open(parts: Parts): void {
@@ -56,7 +50,7 @@ export class StoreLogWriter implements LogWriter {
   publish(topic: string, queueId: number, fields: RecordFields, completion?: AppendCompletion): void {
     const { delay } = this.#open
     this.#scan.scan(fields.properties, fields.propertiesStart, fields.propertiesEnd)
-    const deliverAt = delay.deliverAt(this.#scan, fields.properties, this.#clock.now())
+    const deliverAt = delay.deliverAt(this.#scan, fields.properties)
     if (deliverAt === 0) return this.deliver(topic, queueId, fields, completion)
     this.#address(topic, queueId, fields)
     delay.append(fields, deliverAt, completion)

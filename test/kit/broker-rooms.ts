@@ -163,7 +163,7 @@ export class BrokerRooms {
     topics.ensureInternal('tandemmq', 1)
     const lookup = (topic: string, queueId: number) => topics.find(topic)?.queues[queueId]
     offsets.open(lookup)
-    const log = new StoreLogWriter(clock)
+    const log = new StoreLogWriter()
     // Nothing is delayed or held here; a clock of its own leaves the random numbers of the others as they are.
     const order = { isActive: false, holds: () => false, append: () => {} }
     log.open({ store, topics, order, delay: new DelayService({ clock: new VirtualClock({ seed: 2 }), log }) })

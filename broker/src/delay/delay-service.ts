@@ -12,7 +12,7 @@ import { isOpRecord } from '../op-record.ts'
 import { sourceOf } from '../settles.ts'
 import { SnapshotReader, SnapshotWriter } from '../snapshot.ts'
 import type { AppendCompletion, DerivedState } from '../store/index.ts'
-import { beyondHorizon, deliverAtOf } from './deliver-at.ts'
+import { beyondHorizon, deliverAtOf, namesDelay } from './deliver-at.ts'
 import { Deliveries } from './deliveries.ts'
 import { type OnParked, Parking } from './in-flight.ts'
 import { KeyedTimers } from './keyed-timers.ts'
@@ -89,8 +89,8 @@ export class DelayService implements DerivedState {
    * @param scan over `bytes`
    * @throws {BrokerError} MESSAGE_ILLEGAL for a number that is none, or one beyond the horizon
    */
-  deliverAt(scan: PropertyScan, bytes: Buffer, nowMs: number): number {
-    return deliverAtOf(scan, bytes, nowMs, this.#rules)
+  deliverAt(scan: PropertyScan, bytes: Buffer): number {
+    return namesDelay(scan) ? deliverAtOf(scan, bytes, this.#clock.now(), this.#rules) : 0
   }
 
   /**

@@ -18,7 +18,7 @@ export function delayOnScriptLog(options: { log?: ScriptLog } & Partial<DelaySer
   service.start()
   const send = (id: string, properties: Record<string, string>, topic = 'orders', queueId = 1) => {
     const { fields, scan } = message(topic, id, { UNIQ_KEY: id, TAGS: 't', ...properties }, queueId)
-    const deliverAt = service.deliverAt(scan, fields.properties, clock.now())
+    const deliverAt = service.deliverAt(scan, fields.properties)
     const completion = new Completion()
     if (deliverAt === 0) log.append(topic, queueId, fields, completion)
     else service.append(fields, deliverAt, completion)

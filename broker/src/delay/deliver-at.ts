@@ -37,6 +37,13 @@ export function deliverAtOf(scan: PropertyScan, bytes: Buffer, nowMs: number, ru
   return at > nowMs ? at : 0
 }
 
+/** Whether any property says a delay, be it a valid one or none at all. */
+export function namesDelay(scan: PropertyScan): boolean {
+  return (
+    scan.delayStart >= 0 || scan.timerDelaySecStart >= 0 || scan.timerDelayMsStart >= 0 || scan.timerDeliverMsStart >= 0
+  )
+}
+
 export function beyondHorizon(delayMs: number, horizonMs: number): BrokerError {
   return new BrokerError('MESSAGE_ILLEGAL', `a delay of ${delayMs} ms exceeds the longest allowed, ${horizonMs}`)
 }

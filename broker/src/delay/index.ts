@@ -1,3 +1,4 @@
+export { namesDelay } from './deliver-at.ts'
 export { DelayService } from './delay-service.ts'
 export type {
   CancelOutcome,

@@ -1,6 +1,7 @@
 import { decodeBatch, type HeaderView, offsetMessageId, RequestCode } from '@tandemmq/protocol'
 import type { Connection } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
+import { namesDelay } from '../delay/index.ts'
 import type { Topic } from '../queueing/index.ts'
 import type { AppendCompletion, StoreError } from '../store/index.ts'
 import type { Handler } from './handler.ts'
@@ -42,14 +43,13 @@ export class BatchHandler {
     if (entries.length === 0 || entries.length > BATCH_MESSAGES_MAX) {
       throw new BrokerError('MESSAGE_ILLEGAL', `a batch has 1 to ${BATCH_MESSAGES_MAX} messages, not ${entries.length}`)
     }
-    const { clock, properties, requestCommit, store } = send.options
-    const now = clock.now()
-    properties.fromHeader(header, indexOf(header, SendFields.properties), now)
+    const { properties, requestCommit, store } = send.options
+    properties.fromHeader(header, indexOf(header, SendFields.properties))
     const batchKey = send.key()
     const keys = new Set<string>()
     let own = 0
     for (const entry of entries) {
-      properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd, now)
+      properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd)
       this.#refuseSpecial(entry.bodyEnd - entry.bodyStart)
       keys.add(send.key())
       if (properties.scan.dedupKeyStart >= 0) own++
@@ -64,7 +64,7 @@ export class BatchHandler {
       // A member that is held leaves the fields of the held record.
       send.fields.topic = topic.nameBytes
       send.fields.queueId = queueId
-      properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd, now)
+      properties.fromBytes(header.bytes, entry.propertiesStart, entry.propertiesEnd)
       send.takeProperties()
       send.fields.flag = entry.flag
       send.fields.bodyStart = entry.bodyStart
@@ -95,14 +95,7 @@ export class BatchHandler {
     const { scan } = this.#send.options.properties
     if (bodyBytes === 0) throw new BrokerError('MESSAGE_ILLEGAL', 'a message of the batch has no body')
     if (scan.tranMsgStart >= 0) throw new BrokerError('MESSAGE_ILLEGAL', 'a half message cannot be part of a batch')
-    if (
-      scan.delayStart >= 0 ||
-      scan.timerDelaySecStart >= 0 ||
-      scan.timerDelayMsStart >= 0 ||
-      scan.timerDeliverMsStart >= 0
-    ) {
-      throw new BrokerError('MESSAGE_ILLEGAL', 'a delayed message cannot be part of a batch')
-    }
+    if (namesDelay(scan)) throw new BrokerError('MESSAGE_ILLEGAL', 'a delayed message cannot be part of a batch')
   }
 }
 

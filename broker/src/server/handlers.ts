@@ -66,7 +66,7 @@ export function createHandlers(
     put: rooms.statistics.put,
     measured: rooms.measured,
     isOrdered: (group) => rooms.locks.isOrdered(group),
-    properties: new MessageProperties({ clusterName: options.clusterName, uniqueIds }),
+    properties: new MessageProperties({ clusterName: options.clusterName, uniqueIds, clock }),
     messageBytesMax: options.messageBytesMax,
     brokerName,
     inFlightBytesMax: options.hotBytesMax / 2,

@@ -1,14 +1,15 @@
 import { encodeCommand, HeaderView, UniqueIdGenerator } from '@tandemmq/protocol'
+import { VirtualClock } from '@tandemmq/remoting/simulation'
 import { expect, test } from 'vitest'
 import { MessageProperties } from './message-properties.ts'
 
 function taken(properties: string): number {
   const uniqueIds = new UniqueIdGenerator(Buffer.from([127, 0, 0, 1]), 1, 1)
-  const block = new MessageProperties({ clusterName: 'c', uniqueIds })
+  const block = new MessageProperties({ clusterName: 'c', uniqueIds, clock: new VirtualClock({ seed: 1 }) })
   const frame = encodeCommand({ code: 310, extFields: { i: properties } })
   const header = new HeaderView()
   header.scan(frame, 4, frame.length)
-  block.fromHeader(header, header.letter('i'.charCodeAt(0)), 0)
+  block.fromHeader(header, header.letter('i'.charCodeAt(0)))
   return block.end
 }
 

@@ -5,6 +5,7 @@ import {
   PropertyScan,
   type UniqueIdGenerator,
 } from '@tandemmq/protocol'
+import type { Clock } from '@tandemmq/remoting'
 import { BrokerError } from '../broker-error.ts'
 
 /** remoting.md 2A: the property block's length is a signed 16-bit field of the record. */
@@ -22,11 +23,13 @@ export class MessageProperties {
   readonly scan = new PropertyScan()
   readonly #suffix: Buffer
   readonly #uniqueIds: UniqueIdGenerator
+  readonly #clock: Clock
   /** End of the block in `bytes`; it starts at 0. */
   end = 0
 
-  constructor(options: { clusterName: string; uniqueIds: UniqueIdGenerator }) {
+  constructor(options: { clusterName: string; uniqueIds: UniqueIdGenerator; clock: Clock }) {
     this.#uniqueIds = options.uniqueIds
+    this.#clock = options.clock
     this.#suffix = encodeProperties({
       [PropertyName.MSG_REGION]: 'DefaultRegion',
       [PropertyName.TRACE_ON]: 'true',
@@ -35,29 +38,33 @@ export class MessageProperties {
   }
 
   /** @param index ext field with the block, -1 when the message has none */
-  fromHeader(header: HeaderView, index: number, nowMs: number): void {
+  fromHeader(header: HeaderView, index: number): void {
     let end = 0
     if (index >= 0) {
       if (header.valueEnd(index) - header.valueStart(index) > ESCAPED_BYTES_MAX) this.#refuse()
       end = header.copyValue(index, this.bytes, 0)
     }
-    this.#complete(end, nowMs)
+    this.#complete(end)
   }
 
-  fromBytes(source: Buffer, start: number, end: number, nowMs: number): void {
+  fromBytes(source: Buffer, start: number, end: number): void {
     if (end - start > PROPERTIES_BYTES_MAX) this.#refuse()
     source.copy(this.bytes, 0, start, end)
-    this.#complete(end - start, nowMs)
+    this.#complete(end - start)
   }
 
-  #complete(copied: number, nowMs: number): void {
+  #complete(copied: number): void {
     let end = copied
     if (end > PROPERTIES_BYTES_MAX) this.#refuse()
     if (end > 0 && this.bytes[end - 1] !== SEPARATOR) this.bytes[end++] = SEPARATOR
     this.scan.scan(this.bytes, 0, end)
     if (this.scan.popCkStart >= 0) end = this.#strip(PropertyName.POP_CK, end)
     if (this.scan.uniqKeyStart < 0) {
-      end += this.bytes.write(`${PropertyName.UNIQ_KEY}\x01${this.#uniqueIds.next(nowMs)}\x02`, end, 'latin1')
+      end += this.bytes.write(
+        `${PropertyName.UNIQ_KEY}\x01${this.#uniqueIds.next(this.#clock.now())}\x02`,
+        end,
+        'latin1',
+      )
       this.scan.scan(this.bytes, 0, end)
     }
     // The additions are a courtesy to consumers; a message at the very limit goes without rather than being refused.

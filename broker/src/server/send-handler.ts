@@ -32,6 +32,10 @@ import { SendReply, SendReplyTemplate } from './send-reply.ts'
 const PERM_WRITE = 2
 const TRUE_FIRST = 't'.charCodeAt(0)
 const RETRY_PREFIX = '%RETRY%'
+/** 1 for bytes that do not stand for themselves in a JSON string, or are not ASCII. */
+const UNUSUAL = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c ? 1 : 0,
+)
 
 export interface SendHandlerOptions {
   clock: Clock
@@ -90,8 +94,8 @@ export class SendHandler {
   #send(connection: Connection, header: HeaderView): void {
     const topic = this.topicOf(header)
     this.admit(header.bodyEnd - header.bodyStart, topic)
-    const { clock, dedup, properties, requestCommit, store } = this.options
-    properties.fromHeader(header, indexOf(header, SendFields.properties), clock.now())
+    const { dedup, properties, requestCommit, store } = this.options
+    properties.fromHeader(header, indexOf(header, SendFields.properties))
     this.readFields(connection, header, topic)
     const reply = header.isOneway
       ? undefined
@@ -220,7 +224,7 @@ export class SendHandler {
     const { delay, order, store, brokerName } = this.options
     const { bytes, scan } = this.options.properties
     const fields = this.fields
-    const deliverAt = delay.deliverAt(scan, bytes, this.options.clock.now())
+    const deliverAt = delay.deliverAt(scan, bytes)
     if (deliverAt > 0) {
       const key = this.key()
       const size = recordSize(fields)
@@ -301,11 +305,10 @@ export class SendHandler {
 
   #isKeyPlain(): boolean {
     const { bytes, scan } = this.options.properties
-    for (let at = scan.uniqKeyStart; at < scan.uniqKeyEnd; at++) {
-      const byte = bytes[at] as number
-      if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false
-    }
-    return true
+    const end = scan.uniqKeyEnd
+    let unusual = 0
+    for (let at = scan.uniqKeyStart; at < end; at++) unusual |= UNUSUAL[bytes[at] as number] as number
+    return unusual === 0
   }
 }
 

@@ -25,7 +25,7 @@ export function orderOnScriptLog(options: { log?: ScriptLog } & Partial<GroupOrd
     const own = { UNIQ_KEY: body, ...(key !== undefined && { __SHARDINGKEY: key }), ...properties }
     const { fields, scan } = message(topic, body, own, 2)
     const completion = new Completion()
-    const deliverAt = delay.deliverAt(scan, fields.properties, clock.now())
+    const deliverAt = delay.deliverAt(scan, fields.properties)
     if (deliverAt > 0) delay.append(fields, deliverAt, completion)
     else if (order.isActive && order.holds(topic, scan)) order.append(fields, completion)
     else log.append(topic, 2, fields, completion)
