@@ -25,6 +25,9 @@ export class ConsumeQueue {
   waiter: unknown = undefined
   /** Number of the last flush that made messages visible here: announced once per flush. @internal */
   flushMark = 0
+  /** Number of this queue in the index of the open segment, and which index that is. @internal */
+  indexNumber = 0
+  indexMark = 0
 
   readonly #index: QueueIndex
   readonly #sealed: LogIndex

@@ -25,6 +25,8 @@ const STEP_KEYS = 1 << 16
 const PASS_BITS = 11
 const PASS_VALUES = 1 << PASS_BITS
 
+let marks = 0
+
 interface QueueNumbers {
   topic: string
   name: Buffer
@@ -37,6 +39,8 @@ interface QueueNumbers {
  */
 export class IndexBuilder {
   #start: number
+  /** Of this segment's tables alone: a queue that carries it knows its number in them. */
+  #mark = ++marks
   #units = 0
   /** Per record: number of its queue, its offset there, place in the segment, size, tags code. */
   #queueOf = new Uint32Array(FIRST_CAPACITY)
@@ -73,6 +77,7 @@ export class IndexBuilder {
   /** Begins anew with another segment. */
   reset(start: number): void {
     this.#start = start
+    this.#mark = ++marks
     this.#units = 0
     this.#keys = 0
     this.#queues.clear()
@@ -101,8 +106,11 @@ export class IndexBuilder {
 
   /** A record just appended, the last one of its queue. */
   addNew(queue: ConsumeQueue, physicalOffset: number, size: number, storeTimestamp: number, entry: IndexEntry): void {
-    const number = this.#queueNumber(this.#topicNamed(queue.topic), queue.queueId)
-    this.#put(number, queue.nextOffset - 1, physicalOffset, size, storeTimestamp, entry)
+    if (queue.indexMark !== this.#mark) {
+      queue.indexMark = this.#mark
+      queue.indexNumber = this.#queueNumber(this.#topicNamed(queue.topic), queue.queueId)
+    }
+    this.#put(queue.indexNumber, queue.nextOffset - 1, physicalOffset, size, storeTimestamp, entry)
   }
 
   /** Places in the segment of the records with a key of this hash, newest first. */
