@@ -19,22 +19,6 @@ export interface TopicConfig {
   attributes: Record<string, string>
 }
 
-export interface Topic extends TopicConfig {
-  readonly nameBytes: Buffer
-  /** Index = queue id, 0 .. max(readQueues, writeQueues) - 1. */
-  queues: ConsumeQueue[]
-  /** The broker's own: clients may read it but not send to it. */
-  readonly system: boolean
-  /** Cursor of the sender who leaves the choice of the queue to the broker. */
-  nextQueue: number
-  /** Accepted from producers. */
-  readonly put: Traffic
-  /** Of its attributes: ms, 0 = off, -1 = the broker's own window. */
-  dedupWindowMs: number
-  /** Of its attributes: queues are priorities, see `TopicAttribute.MESSAGE_TYPE`. */
-  isPriority: boolean
-}
-
 /** remoting.md 2A: a send to one of these is refused, whoever sends. */
 const unsendable: ReadonlySet<string> = new Set<string>([
   SystemTopic.SCHEDULE,
@@ -51,15 +35,47 @@ const unsendable: ReadonlySet<string> = new Set<string>([
 export const isBrokerOwned = (name: string): boolean =>
   unsendable.has(name) || (name.startsWith('rmq_sys_') && isSystemTopic(name))
 
-export function topicOf(config: TopicConfig): Topic {
-  return {
-    ...config,
-    nameBytes: Buffer.from(config.name),
-    queues: [],
-    system: isBrokerOwned(config.name),
-    nextQueue: 0,
-    put: new Traffic(),
-    ...attributeSettings(config.attributes),
+/** A class, since every send reads several fields: thousands of objects put together from parts would be of as many shapes to V8. */
+export class Topic implements TopicConfig {
+  readonly name: string
+  readonly nameBytes: Buffer
+  readQueues = 0
+  writeQueues = 0
+  perm = 0
+  order = false
+  sysFlag = 0
+  attributes: Record<string, string> = {}
+  /** Of its attributes: ms, 0 = off, -1 = the broker's own window. */
+  dedupWindowMs = -1
+  /** Of its attributes: queues are priorities, see `TopicAttribute.MESSAGE_TYPE`. */
+  isPriority = false
+  /** Index = queue id, 0 .. max(readQueues, writeQueues) - 1. */
+  queues: ConsumeQueue[] = []
+  /** The broker's own: clients may read it but not send to it. */
+  readonly system: boolean
+  /** Cursor of the sender who leaves the choice of the queue to the broker. */
+  nextQueue = 0
+  /** Accepted from producers. */
+  readonly put = new Traffic()
+
+  constructor(config: TopicConfig) {
+    this.name = config.name
+    this.nameBytes = Buffer.from(config.name)
+    this.system = isBrokerOwned(config.name)
+    this.configure(config)
+  }
+
+  /** Takes over what an operator set. */
+  configure({ readQueues, writeQueues, perm, order, sysFlag, attributes }: TopicConfig): void {
+    this.readQueues = readQueues
+    this.writeQueues = writeQueues
+    this.perm = perm
+    this.order = order
+    this.sysFlag = sysFlag
+    this.attributes = attributes
+    const { dedupWindowMs, isPriority } = attributeSettings(attributes)
+    this.dedupWindowMs = dedupWindowMs
+    this.isPriority = isPriority
   }
 }
 

@@ -3,9 +3,8 @@ import { BrokerError } from '../broker-error.ts'
 import type { ConsumeQueue } from '../store/index.ts'
 import { ByteTable } from './byte-table.ts'
 import { type Journal, storeSoon } from './state-table.ts'
-import { attributeSettings } from './topic-attributes.ts'
 import { checkNumbers, defaultConfig, pickConfig, readableQueues } from './topic-config.ts'
-import { isBrokerOwned, Perm, type Topic, type TopicConfig, topicOf } from './topic.ts'
+import { isBrokerOwned, Perm, Topic, type TopicConfig } from './topic.ts'
 
 const TABLE = 'topics'
 /** About 100 MB of tables. */
@@ -249,10 +248,10 @@ export class Topics {
   #put(config: TopicConfig): Topic {
     let topic = this.#byName.get(config.name)
     if (topic === undefined) {
-      topic = topicOf(config)
+      topic = new Topic(config)
       this.#byName.set(topic.name, topic)
       this.#byBytes.set(topic.nameBytes, topic)
-    } else Object.assign(topic, config, attributeSettings(config.attributes))
+    } else topic.configure(config)
     this.#fillQueues(topic)
     return topic
   }
