@@ -1,7 +1,8 @@
 // Our SDK, the outbox and the Nest demo on an Apache RocketMQ, installed and started here. Prints one table; exits 1 when a cell is
 // red. Needs a JDK and Maven: node test/interop/apache.mjs [--scenarios sends,retry]
 import { spawn } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { clients } from './apache/clients.mjs'
@@ -12,6 +13,8 @@ import { apacheRun, untilRegistered } from './servers/apache-run.mjs'
 import { freePort, until } from './servers/process.mjs'
 import { printTable } from './table.mjs'
 
+/** Of its final table, as on a broker it has started itself. */
+const DEMO_ROWS = 22
 /** Each mostly waits. */
 const PARALLEL = 5
 /** What an operator of Apache RocketMQ would set for us too, see docs/apache-rocketmq.md; the times are short for the test. */
@@ -41,8 +44,12 @@ function demo() {
     child.stderr.on('data', (bytes) => (out += bytes))
     child.once('error', reject)
     child.once('close', (code) => {
-      if (code === 0) resolve()
-      else reject(new Error(`the demo ended with ${code}: ${out.slice(-3_000)}`))
+      writeFileSync(join(scratch, 'demo.log'), out)
+      const rows = out.split('\n').filter((line) => /^.{32}( +\d+){5}   \w/.test(line))
+      if (code !== 0) reject(new Error(`the demo ended with ${code}: ${out.slice(-3_000)}`))
+      else if (rows.length !== DEMO_ROWS)
+        reject(new Error(`the demo's table has ${rows.length} rows, not ${DEMO_ROWS}`))
+      else resolve()
     })
   })
 }

@@ -96,6 +96,8 @@ export class FlipLab {
 
   async flip(flip: Flip): Promise<FlipResult> {
     const first = await this.#live(flip, false)
+    if (first.error === undefined && first.lines.some((line) => line.includes('stay held')))
+      return this.#judgeHeld(flip, first)
     if (first.error === undefined) return { flip, ...this.#judgeStarted(flip, first) }
     const wrong: string[] = namesPlace(first.error.message, flip) ? [] : [`not named: ${first.error.message}`]
     // Nothing is known of a directory of another format, so nothing can be accepted.
@@ -104,6 +106,22 @@ export class FlipLab {
     if (second.error !== undefined) wrong.push(`acceptDamage: ${second.error.message}`)
     if (!second.lines.some((line) => namesPlace(line, flip))) wrong.push('acceptDamage: the range was not reported')
     return { flip, outcome: 'refused', wrong: [...wrong, ...beyond(second.violations, flip)] }
+  }
+
+  /** A damaged message keeps its place in its line, and so what stands behind it, until somebody decides: by `acceptDamage`. */
+  async #judgeHeld(flip: Flip, { lines, violations }: Life): Promise<FlipResult> {
+    const wrong = lines.some((line) => namesPlace(line, flip))
+      ? []
+      : ['messages are held, and no line names the damage']
+    wrong.push(
+      ...beyond(
+        violations.filter(({ rule }) => rule !== 'NoLoss'),
+        flip,
+      ),
+    )
+    const second = await this.#live(flip, true)
+    if (second.error !== undefined) wrong.push(`acceptDamage: ${second.error.message}`)
+    return { flip, outcome: 'told', wrong: [...wrong, ...beyond(second.violations, flip)] }
   }
 
   #judgeStarted(flip: Flip, { disk, lines, violations }: Life): { outcome: Outcome; wrong: string[] } {

@@ -151,6 +151,46 @@ export const clients = {
     expect(attempts === 2, `two attempts, not ${attempts}`)
   },
 
+  async redrive(world) {
+    const bodies = ['plain', 'half', 'late']
+    const admin = await world.admin()
+    await admin.createTopic(world.topic)
+    let isReady = false
+    const attempts = []
+    // As applications do: what a group misses at its start it may miss, but never what comes back to it.
+    const { received } = await world.consumer({ startFrom: 'last' }, '*', (message) => {
+      if (!isReady) throw new RejectMessage('nothing on hand')
+      attempts.push(message.attempt)
+    })
+    const producer = await world.producer()
+    const one = (body) => ({ topic: world.topic, body, tag: 't', keys: [body], dedupKey: body })
+    await producer.send(one('plain'))
+    await producer.send({ ...one('late'), delayMs: 2_000 })
+    const transactions = await world.transactionProducer(() => 'unknown')
+    await transactions.end(await transactions.prepare(one('half')), 'commit')
+    const dead = async () => {
+      const found = []
+      for await (const { message } of admin.deadLetters(world.group)) found.push(message.keys[0])
+      return found
+    }
+    await until('three dead letters', async () => (await dead()).length === bodies.length, ARRIVE_MS)
+    expectSame(await dead(), bodies, 'dead letters')
+    const refusal = await admin.redrive(world.group).catch((error) => error.code)
+    expect(refusal === 'REQUEST_NOT_SUPPORTED', `REQUEST_NOT_SUPPORTED, not ${JSON.stringify(refusal)}`)
+    isReady = true
+    const redrivenAt = Date.now()
+    const { redriven } = await admin.redrive(world.group, { unrecorded: true })
+    expect(redriven === 3, `three redriven, not ${redriven}`)
+    await until('all of them', () => received.length === 3, ARRIVE_MS)
+    // A half message would wait for a check, a delayed one for its time.
+    expect(Date.now() - redrivenAt < 1_500, `them at once, not after ${Date.now() - redrivenAt} ms`)
+    await world.arrived(received, bodies)
+    expectSame(attempts.map(String), ['1', '1', '1'], 'attempts')
+    const [first] = received
+    const isWhole = first.tag === 't' && first.properties.DEDUP_KEY === first.text()
+    expect(first.topic === world.topic && isWhole, 'topic, tag and key as they were sent')
+  },
+
   async delays(world) {
     const producer = await world.producer()
     const { received } = await world.consumer()

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 const READY_TIMEOUT_MS = 20_000
 const STOP_TIMEOUT_MS = 8_000
-const endWithParent = new URL('./end-with-parent.js', import.meta.url).href
+const loadedFirst = ['./end-with-parent.js', './cut-off.js'].map((name) => new URL(name, import.meta.url).href)
 
 export interface ChildOptions {
   name: string
@@ -35,7 +35,7 @@ export class Child {
     this.#logFile = logFile
     this.#process = fork(typeof program === 'string' ? program : fileURLToPath(program), args, {
       env: { ...process.env, NO_COLOR: '1', ...environment },
-      execArgv: ['--import', endWithParent],
+      execArgv: loadedFirst.flatMap((url) => ['--import', url]),
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // A process group of its own: Ctrl-C reaches the demo alone, which then stops things in the right order.
       detached: true,
@@ -81,6 +81,11 @@ export class Child {
     this.#stopping = true
     this.#process.kill('SIGKILL')
     await this.ended
+  }
+
+  /** From now on it cannot reach these ports; none: it can again. */
+  cutOff(ports: readonly number[]): void {
+    this.#process.send({ cutOff: ports })
   }
 
   /** SIGTERM, and SIGKILL for who does not listen. */

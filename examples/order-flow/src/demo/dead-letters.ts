@@ -6,28 +6,21 @@ import type { Timeline } from './timeline.ts'
 import type { World } from './world.ts'
 
 /** Shows what stock gave up, buys what was missing, and sends the messages back. */
-export async function redriveDeadLetters(
-  world: World,
-  timeline: Timeline,
-): Promise<Pick<Story, 'deadLetters' | 'isRedriven'>> {
+export async function redriveDeadLetters(world: World, timeline: Timeline): Promise<Pick<Story, 'deadLetters'>> {
   const letters = await readDeadLetters(world, 'stock')
   const deadLetters = letters.map(orderOf)
   for (const letter of letters) {
     timeline.say('stock', `dead letter ${orderOf(letter)}: ${letter.reason || '(this broker keeps no reason)'}`)
   }
-  if (!world.isTandemMQ) {
-    timeline.say('demo', 'skipped: this broker cannot send dead letters back')
-    return { deadLetters, isRedriven: false }
-  }
   const skus = await buyMissing(world, letters)
-  const { redriven } = await world.admin.redrive('stock', { from: world.startedAt })
+  const { redriven } = await world.admin.redrive('stock', { from: world.startedAt, unrecorded: true })
   timeline.say('stock', `has bought ${skus.join(', ')}; dead letters redriven: ${redriven}`)
   const deadline = timeline.seconds + 10
   await world.until('orders that were dead letters', 15_000, async () => {
     const shipped = await column(world.knex, 'select order_id from shipments')
     return timeline.seconds > deadline || deadLetters.every((id) => shipped.includes(id))
   })
-  return { deadLetters, isRedriven: true }
+  return { deadLetters }
 }
 
 async function readDeadLetters(world: World, group: string): Promise<DeadLetter[]> {

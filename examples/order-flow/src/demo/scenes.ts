@@ -61,8 +61,14 @@ export class Scenes {
     const second = world.startService('orders', world.ordersToImport)
     await Promise.all([second.ready(), stock.ready()])
     this.#timeline.say('orders', `started again (pid ${second.pid}), goes on where it was`)
+    return cutOff
+  }
+
+  /** The broker asks the living process what became of `cutOff`. */
+  async awaitCheckBack(cutOff: readonly string[]): Promise<void> {
+    const world = this.#world
     const deadline = this.#timeline.seconds + (world.ownsBroker ? 15 : 60)
-    let open = cutOff
+    let open = [...cutOff]
     await this.#until('check-back of the orders cut off', 90_000, async () => {
       const waiting = await unannounced(world.knex)
       open = cutOff.filter((id) => waiting.includes(id))
@@ -71,26 +77,24 @@ export class Scenes {
     if (open.length === 0)
       this.#timeline.say('broker', `asked a living process; ${cutOff.join(', ')} arrived in stock and billing`)
     else this.#timeline.say('broker', `nobody was told of ${open.join(', ')} in time`)
-    return cutOff
   }
 
-  /** SIGKILL of the broker; orders go on through the outbox table until it is back. */
-  async killBroker(): Promise<Pick<Story, 'withoutBroker' | 'healthWithoutBroker'>> {
+  /** SIGKILL of the broker, or of the way to one that is not ours; orders go on through the outbox table until it is back. */
+  async takeBrokerAway(): Promise<Pick<Story, 'withoutBroker' | 'healthWithoutBroker'>> {
     const world = this.#world
     const paid = `select id from orders where status = 'paid'`
     const killAt = this.#outcomes.size * BROKER_KILLED_AT
     await this.#until('half of the orders', 120_000, async () => (await counts(world.knex)).handled >= killAt)
-    if (!world.ownsBroker) {
-      this.#timeline.say('demo', 'skipped: the broker is not ours to kill')
-      return { withoutBroker: [], healthWithoutBroker: [] }
-    }
-    await world.children.get('broker')?.kill()
+    if (world.ownsBroker) await world.children.get('broker')?.kill()
+    else world.children.get('orders')?.cutOff(await world.brokerPorts())
     const before = new Set(await column(world.knex, paid))
-    this.#timeline.say('broker', 'killed with SIGKILL; orders keep coming')
+    const how = world.ownsBroker ? 'killed with SIGKILL' : 'is not ours to kill: its connections to orders are cut'
+    this.#timeline.say('broker', `${how}; orders keep coming`)
     const enough = Math.max(4, Math.round(this.#outcomes.size * WITHOUT_BROKER))
     const taken = await this.#until('orders without a broker', 20_000, async () => {
       const now = (await column(world.knex, paid)).filter((id) => !before.has(id))
-      return now.length >= enough && now
+      const isLast = now.length > 0 && (await counts(world.knex)).handled >= this.#outcomes.size
+      return (now.length >= enough || isLast) && now
     })
     const health = await this.#web.healthWithoutBroker()
     this.#timeline.say('orders', `GET /health: ${health}`)
@@ -100,8 +104,12 @@ export class Scenes {
       'orders',
       `took ${taken.length} paid orders without it; ${rows.length} messages wait in Postgres`,
     )
-    await world.startBroker()
-    this.#timeline.say('broker', 'started again on the same directory and port')
+    if (world.ownsBroker) await world.startBroker()
+    else world.children.get('orders')?.cutOff([])
+    this.#timeline.say(
+      'broker',
+      world.ownsBroker ? 'started again on the same directory and port' : 'can be reached again',
+    )
     return { withoutBroker: taken, healthWithoutBroker: [health] }
   }
 

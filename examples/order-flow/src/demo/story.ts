@@ -5,15 +5,13 @@ import type { WebStory } from './web-scene.ts'
 export interface Story {
   /** Committed by the process that was killed before it could say so. */
   cutOff: string[]
-  /** Committed while there was no broker. */
+  /** Committed while the broker was dead or out of reach. */
   withoutBroker: string[]
   /** What the health page of orders said meanwhile. */
   healthWithoutBroker: string[]
   web: WebStory
-  /** Orders whose message stock gave up. */
+  /** Orders whose message stock gave up; they were sent back to it, and it had the article by then. */
   deadLetters: string[]
-  /** They were sent back to stock, which had the article by then. */
-  isRedriven: boolean
   /** Spans of the first order over HTTP. */
   trace: Span[]
   /** Services whose health page was green at the end. */

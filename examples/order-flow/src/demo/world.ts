@@ -35,7 +35,7 @@ export class World {
   readonly children = new Map<string, Child>()
   readonly traces = new TraceCollector()
   nameServer = ''
-  /** Half messages can be listed, dead letters redriven, transactions keep the order of their keys: not so on Apache RocketMQ. */
+  /** Half messages can be listed, transactions keep the order of their keys: not so on Apache RocketMQ. */
   isTandemMQ = true
   /** Of the services; none: any free one. */
   #ports: number[] = []
@@ -104,6 +104,12 @@ export class World {
     this.isTandemMQ = this.ownsBroker || (await this.#knowsHeldMessages())
     this.#traceEndpoint = await this.traces.start()
     if (this.options.stay || this.options.keep) this.#ports = await freePorts(services.length, FIRST_PORT)
+  }
+
+  /** Ports of its name servers and brokers. */
+  async brokerPorts(): Promise<number[]> {
+    const brokers = (await this.admin.brokers()).flatMap(({ address }) => address ?? [])
+    return [...this.nameServer.split(/[;,]/), ...brokers].map((address) => Number(address.split(':').at(-1)))
   }
 
   startService(service: Service, environment: Record<string, string> = {}): Child {

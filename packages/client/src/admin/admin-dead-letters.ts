@@ -6,6 +6,7 @@ import { subscriptionData } from '../cluster/heartbeat.ts'
 import type { MessageQueue } from '../cluster/route.ts'
 import { maxOffset, offsetAt } from '../consumer/offset-requests.ts'
 import { pull } from '../consumer/pull-request.ts'
+import { redeliver } from '../consumer/send-back.ts'
 import { asArray, asNumber, asObject } from '../json.ts'
 import type { ConsumedMessage } from '../message/consumed-message.ts'
 import { readMessages } from '../message/record-reader.ts'
@@ -52,6 +53,11 @@ export interface DeadLetterQuery {
 }
 
 export interface RedriveOptions extends Omit<DeadLetterQuery, 'redriven'> {
+  /**
+   * Also on a broker that keeps no record of what went back, Apache RocketMQ: asked twice, it sends a dead letter back twice, which the
+   * inbox of the outbox package recognises if it was applied. Default false: REQUEST_NOT_SUPPORTED there.
+   */
+  readonly unrecorded?: boolean | undefined
   /** Count only. Default false. */
   readonly dryRun?: boolean | undefined
   /** At most so many messages a second. Default no limit. */
@@ -120,7 +126,7 @@ export async function redrive(core: ClientCore, group: string, options: RedriveO
     if (found.length > 0) {
       counts.matched += found.length
       if (!dryRun) {
-        const done = await redriveOnce(core, group, queue, found)
+        const done = await redriveOnce(core, group, queue, found, options.unrecorded === true)
         counts.redriven += done.redriven
         counts.already += done.already
         counts.gone += done.gone
@@ -134,10 +140,22 @@ export async function redrive(core: ClientCore, group: string, options: RedriveO
   return counts
 }
 
-async function redriveOnce(core: ClientCore, group: string, queue: MessageQueue, found: readonly DeadLetter[]) {
+async function redriveOnce(
+  core: ClientCore,
+  group: string,
+  queue: MessageQueue,
+  found: readonly DeadLetter[],
+  unrecorded: boolean,
+): Promise<Pick<RedriveResult, 'redriven' | 'already' | 'gone'>> {
   const body = Buffer.from(JSON.stringify({ group, offsets: found.map(({ offset }) => Number(offset)) }))
   const init = { code: TandemRequestCode.REDRIVE_DEAD_LETTERS, body }
-  const answer = await core.ask(core.brokerAddress(queue.brokerName), init, `redrive dead letters of ${group}`)
+  const answer = await core.request(core.brokerAddress(queue.brokerName), init)
+  if (answer.code === ResponseCode.REQUEST_CODE_NOT_SUPPORTED && unrecorded) {
+    for (const { message, origin } of found) await redeliver(core, group, message, origin.topic)
+    return { redriven: found.length, already: 0, gone: 0 }
+  }
+  if (answer.code !== ResponseCode.SUCCESS)
+    throw errorOfAnswer(answer.code, answer.remark, `redrive dead letters of ${group}`)
   const counts = asObject(parseLenientJson(answer.body.toString('utf8')))
   return {
     redriven: asNumber(counts['redriven']),

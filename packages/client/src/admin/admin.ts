@@ -357,7 +357,7 @@ export class Admin {
    * Sends dead letters back to their group, and to no other: each is delivered again as a first attempt, from its retry topic. What was
    * redriven before is left out, so an interrupted redrive is resumed by asking again. The dead letter itself stays readable with
    * `redriven: true` until retention takes it.
-   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ; ABORTED; INVALID_PARAMETER; what a broker answered
+   * @throws {ClientError} REQUEST_NOT_SUPPORTED on Apache RocketMQ, unless `unrecorded` is set; ABORTED; INVALID_PARAMETER; what a broker answered
    */
   redrive(group: string, options: RedriveOptions = {}): Promise<RedriveResult> {
     return redrive(this.#core, group, options)

@@ -24,6 +24,14 @@ export interface Return {
 const REASON_CHARACTERS_MAX = 512
 const SEND_BACK_TIMEOUT_MS = 5_000
 const FIRST_RETRY_LEVEL = 3
+/** What made of it a half message, or late: a stock broker leaves them in what it delivers, and would do the same once more. */
+const ONCE_ONLY = [
+  PropertyName.TRAN_MSG,
+  PropertyName.DELAY,
+  PropertyName.TIMER_DELAY_SEC,
+  PropertyName.TIMER_DELAY_MS,
+  PropertyName.TIMER_DELIVER_MS,
+]
 
 /** The shortest delay level that is not shorter than `delayMs`: later is allowed, earlier is not. */
 export function levelOf(delayMs: number): number {
@@ -83,6 +91,21 @@ export async function deadLetter(
   await sendToRetryTopic(core, group, message, how, message.attempt - 1, reason.slice(0, REASON_CHARACTERS_MAX))
 }
 
+/**
+ * Delivers a message to its group again, at once and as a first attempt, on every broker: as a retry with the count of none.
+ * @param topic where it was sent first
+ */
+export async function redeliver(
+  core: ClientCore,
+  group: string,
+  message: ConsumedMessage,
+  topic: string,
+): Promise<void> {
+  const properties = retryProperties(message, topic)
+  for (const name of ONCE_ONLY) delete properties[name]
+  await sendRetry(core, group, message, { properties, reconsumeTimes: 0, retriesMax: undefined })
+}
+
 async function sendToRetryTopic(
   core: ClientCore,
   group: string,
@@ -91,22 +114,45 @@ async function sendToRetryTopic(
   retriesMax: number,
   reason: string,
 ): Promise<void> {
-  const topic = retryTopic(group)
+  const properties = retryProperties(message, message.topic)
+  properties[PropertyName.DLQ_REASON] = reason
+  properties[PropertyName.DELAY] = String(
+    how.delayLevel > 0 ? how.delayLevel : FIRST_RETRY_LEVEL + message.reconsumeTimes,
+  )
+  delete properties[PropertyName.DEDUP_KEY]
+  // There is no "dead letter at once" here: a count above the limit has the same effect.
+  const reconsumeTimes = how.delayLevel < 0 ? retriesMax + 1 : message.reconsumeTimes + 1
+  await sendRetry(core, group, message, { properties, reconsumeTimes, retriesMax })
+}
+
+function retryProperties(message: ConsumedMessage, topic: string): Record<string, string> {
   const properties: Record<string, string> = {
     ...message.properties,
-    [PropertyName.RETRY_TOPIC]: message.topic,
+    [PropertyName.RETRY_TOPIC]: topic,
     [PropertyName.ORIGIN_MESSAGE_ID]: message.properties[PropertyName.ORIGIN_MESSAGE_ID] ?? message.offsetMessageId,
-    [PropertyName.DLQ_REASON]: reason,
-    [PropertyName.DELAY]: String(how.delayLevel > 0 ? how.delayLevel : FIRST_RETRY_LEVEL + message.reconsumeTimes),
   }
   // Of this delivery, not of the message.
   delete properties[PropertyName.POP_CK]
-  delete properties[PropertyName.DEDUP_KEY]
+  return properties
+}
+
+interface Retry {
+  readonly properties: Record<string, string>
+  readonly reconsumeTimes: number
+  /** undefined: what the broker says for the group. */
+  readonly retriesMax: number | undefined
+}
+
+async function sendRetry(
+  core: ClientCore,
+  group: string,
+  message: ConsumedMessage,
+  { properties, reconsumeTimes, retriesMax }: Retry,
+): Promise<void> {
+  const topic = retryTopic(group)
   const route = await core.routes.load(topic)
   const queue = route.writeQueues[0]
   const brokerName = queue?.brokerName ?? message.brokerName
-  // There is no "dead letter at once" here: a count above the limit has the same effect.
-  const reconsumeTimes = how.delayLevel < 0 ? retriesMax + 1 : message.reconsumeTimes + 1
   await core.ask(
     core.brokerAddress(brokerName),
     {
