@@ -112,5 +112,5 @@ if (red > 0) {
   console.log(`Logs: ${scratch}`)
   process.exit(1)
 }
-rmSync(scratch, { recursive: true, force: true })
+if (process.env.KEEP_LOGS === undefined) rmSync(scratch, { recursive: true, force: true })
 process.exit(0)

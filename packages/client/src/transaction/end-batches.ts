@@ -76,11 +76,11 @@ export class EndBatches {
   }
 
   async #endTogether(brokerName: string, ends: readonly TransactionEnd[], options: SendOptions): Promise<EndResults> {
-    const { endOne, ended } = this.#options
+    const { ended } = this.#options
     try {
       this.#options.requireOpen()
       const together = ends.length > 1 ? await this.#request(brokerName, ends, options) : undefined
-      if (together === undefined) return await Promise.allSettled(ends.map((end) => endOne(end, options)))
+      if (together === undefined) return await this.#endOneByOne(ends, options)
       return ends.map((end, n) => {
         const value = together[n] as TransactionOutcome
         ended(end, value, undefined)
@@ -92,6 +92,32 @@ export class EndBatches {
         return { status: 'rejected', reason }
       })
     }
+  }
+
+  /**
+   * Those of one transaction one after the other: a stock broker works on requests in parallel, and messages of one key would change places.
+   * After a failure the rest of that transaction fails as well.
+   */
+  async #endOneByOne(ends: readonly TransactionEnd[], options: SendOptions): Promise<EndResults> {
+    const { endOne, ended } = this.#options
+    const before = new Map<string, Promise<unknown>>()
+    const work = ends.map((end) => {
+      const { transactionId } = end.prepared
+      const last = before.get(transactionId)
+      const next =
+        last === undefined
+          ? endOne(end, options)
+          : last.then(
+              () => endOne(end, options),
+              (reason: unknown) => {
+                ended(end, undefined, reason)
+                throw reason
+              },
+            )
+      before.set(transactionId, next)
+      return next
+    })
+    return Promise.allSettled(work)
   }
 
   /** @returns undefined when this broker takes them one by one only */

@@ -85,6 +85,37 @@ test('a broker that knows no batched ends is asked once per connection, and gets
   expect(fake.asked(TandemRequestCode.END_TRANSACTIONS)).toHaveLength(2)
 })
 
+test('one by one, those of one transaction wait for one another, and others do not wait for them', async () => {
+  fake.on(TandemRequestCode.END_TRANSACTIONS, () => ({ code: 3 }))
+  let isSilent = true
+  fake.on(RequestCode.END_TRANSACTION, ({ extFields }) =>
+    isSilent && extFields['commitLogOffset'] === '1001' ? undefined : { code: 0 },
+  )
+  const one = producer()
+  await w.clock.run(one.start())
+  const of = (n: number, transactionId: string) => ({
+    prepared: { ...prepared(n), transactionId },
+    decision: 'commit' as const,
+  })
+  const ends = [of(1, 'a'), of(2, 'b'), of(3, 'a'), of(4, 'a'), of(5, 'b')]
+  const asked = (): unknown[] =>
+    fake.asked(RequestCode.END_TRANSACTION).map(({ extFields }) => Number(extFields['commitLogOffset']) - 1_000)
+  const results = await w.clock.run(one.endMany(ends))
+  expect(asked()).toEqual([1, 2, 5])
+  expect(results.map((result) => (result.status === 'fulfilled' ? result.value : result.reason.code))).toEqual([
+    'REQUEST_TIMEOUT',
+    'committed',
+    'REQUEST_TIMEOUT',
+    'REQUEST_TIMEOUT',
+    'committed',
+  ])
+  isSilent = false
+  expect((await w.clock.run(one.endMany(ends))).every(({ status }) => status === 'fulfilled')).toBe(true)
+  const order = asked().slice(3)
+  expect([1, 3, 4].map((n) => order.indexOf(n))).toEqual([1, 3, 4].map((n) => order.indexOf(n)).toSorted())
+  expect(order).toHaveLength(5)
+})
+
 test('when a broker does not answer, its ends are rejected and those of the others are not', async () => {
   const silent = new FakeBroker(w, 'silent', 9877)
   await w.clock.run(silent.start())

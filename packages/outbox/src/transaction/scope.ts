@@ -248,8 +248,12 @@ export class TransactionScope {
     const { clock, halfTimeoutMs } = this.#context
     const answers = Promise.all(this.#pending)
     const all = await (this.#unanswered === 0 ? answers : inTime(answers, clock, halfTimeoutMs))
-    for (const sent of all ?? []) if ('error' in sent && isRefusal(sent.error)) throw sent.error
-    return all !== undefined && all.length === this.#recorded.length && all.every((sent) => 'half' in sent)
+    if (all === undefined) return false
+    for (const sent of all) if ('error' in sent && isRefusal(sent.error)) throw sent.error
+    if (all.length !== this.#recorded.length || !all.every((sent) => 'half' in sent)) return false
+    // In the order of the messages, not of the answers: where a broker does not keep their places, that of the ENDs is what counts.
+    this.halves.splice(0, Number.POSITIVE_INFINITY, ...all.map(({ half }) => half))
+    return true
   }
 
   /**
