@@ -20,7 +20,7 @@ export const usage = `usage: npm run demo -- [options]
   --plain                 plain lines, no moving progress bar (default when the output is no terminal)
   --stay                  start everything and stay, no story: for your own curl
   --keep                  leave everything running afterwards and say how to look around
-  --nameserver HOST:PORT  use that broker instead of starting one (then nobody kills it)
+  --nameserver HOST:PORT  use that broker instead of starting one (it is cut off, not killed)
   --orders N              the first N lines of orders.csv only, at least 40 (default: all)
   --input DIR             your own orders.csv, customers.csv, articles.csv and outcomes.csv
   --rate N                orders per second, 1 to 200 (default 40)`

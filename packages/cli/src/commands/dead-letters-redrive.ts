@@ -12,6 +12,7 @@ export const deadLettersRedrive: Command = {
   options: {
     ...queryOptions,
     'dry-run': { help: 'only count them' },
+    unrecorded: { help: 'also by a broker that keeps no record of it, as Apache RocketMQ: asked twice, they go twice' },
     rate: { value: 'N', help: 'at most so many a second' },
     max: { value: 'N', help: 'at most so many' },
   },
@@ -30,7 +31,14 @@ export const deadLettersRedrive: Command = {
       bar.advance(looked - shown)
       shown = looked
     }
-    const options = { ...queryOf(call), limit: call.integer('max'), dryRun, ratePerSecond, signal: call.io.stop }
+    const options = {
+      ...queryOf(call),
+      limit: call.integer('max'),
+      dryRun,
+      ratePerSecond,
+      unrecorded: call.flag('unrecorded'),
+      signal: call.io.stop,
+    }
     const result = await withAdmin(call, (admin) => admin.redrive(group, { ...options, onProgress: show })).finally(
       () => bar?.end(),
     )
