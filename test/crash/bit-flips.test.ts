@@ -58,7 +58,7 @@ test.each(isFull ? flipMutants : flipMutants.slice(0, 1))(
   async (mutant) => {
     const lab = await FlipLab.open({ seed: 1, parts: 4, sends: 60, startBroker: await mutantBroker(mutant) })
     const results: FlipResult[] = []
-    for (const flip of lab.flips(FLIPS_MUTANT, 1)) {
+    for (const flip of lab.flips(FLIPS_MUTANT, 1, mutant.kind)) {
       results.push(await lab.flip(flip))
       if (!isFull && countWrong(results) > 0) break
     }

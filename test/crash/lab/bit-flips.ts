@@ -5,7 +5,7 @@ import { Aftermath } from './crash-point.ts'
 import { DATA_DIR, type HistoryOptions, type Moment, RecordedHistory, type StartBroker } from './recorded-history.ts'
 
 export const KINDS = ['log', 'log, read as a whole', 'journal', 'index', 'checkpoint', 'format', 'reserve'] as const
-type Kind = (typeof KINDS)[number]
+export type Kind = (typeof KINDS)[number]
 /** Of a hundred flips. */
 const SHARES: Readonly<Record<Kind, number>> = {
   log: 30,
@@ -76,16 +76,17 @@ export class FlipLab {
     return new FlipLab(history, await history.close(), options.startBroker)
   }
 
-  /** Bits of files of every kind, spread evenly over the bytes of a kind. */
-  flips(count: number, seed: number): Flip[] {
+  /** Bits of files of every kind, or of one, spread evenly over the bytes of a kind. */
+  flips(count: number, seed: number, only?: Kind): Flip[] {
     const random = new SeededRandom(seed)
     const flips: Flip[] = []
-    for (const kind of KINDS) {
+    for (const kind of only === undefined ? KINDS : [only]) {
       const all = filesIn(this.#disk, folders[kind])
       // The first thing a start does is to remove older files of the log, which everybody has consumed.
       const files = kind.startsWith('log') ? all.slice(-LOG_FILES) : all
       const bytes = files.reduce((sum, { size }) => sum + size, 0)
-      for (let left = Math.ceil((count * SHARES[kind]) / 100); left > 0; left--) {
+      const share = only === undefined ? SHARES[kind] : 100
+      for (let left = Math.ceil((count * share) / 100); left > 0; left--) {
         let at = random.between(0, bytes - 1)
         const file = files.find(({ size }) => at < size || ((at -= size), false))
         if (file !== undefined) flips.push({ kind, path: file.path, bit: at * 8 + random.between(0, 7) })

@@ -1,3 +1,4 @@
+import type { Kind } from './bit-flips.ts'
 import { otherDisk, type Mutant, withoutSync } from './mutant.ts'
 
 /** Each loses, invents, moves or repeats something after some power cut. */
@@ -142,10 +143,11 @@ export const mutants: readonly Mutant[] = [
   },
 ]
 
-/** Each serves or believes bytes it should have checked, or keeps to itself what it found. */
-export const flipMutants: readonly Mutant[] = [
+/** Each serves or believes bytes of one kind it should have checked, or keeps to itself what it found. */
+export const flipMutants: readonly (Mutant & { kind: Kind })[] = [
   {
     name: 'a record is served whatever its checksum',
+    kind: 'log',
     patches: [
       {
         file: 'store/cold-reader.js',
@@ -156,10 +158,12 @@ export const flipMutants: readonly Mutant[] = [
   },
   {
     name: 'a page of the index is taken whatever its checksum',
+    kind: 'index',
     patches: [{ file: 'store/page-cache.js', from: 'if (!whole)', to: 'if (false)' }],
   },
   {
     name: 'a checkpoint is taken whatever its checksum',
+    kind: 'checkpoint',
     patches: [
       {
         file: 'store/checkpoints.js',
@@ -170,10 +174,12 @@ export const flipMutants: readonly Mutant[] = [
   },
   {
     name: 'a damaged journal is cut where the damage begins',
+    kind: 'journal',
     patches: [{ file: 'store/journal-recovery.js', from: 'content.damagedUntil > content.end)', to: 'false)' }],
   },
   {
     name: 'a damaged log ends where the damage begins',
+    kind: 'log, read as a whole',
     patches: [{ file: 'store/log-scanner.js', from: 'if (this.#durable <= offset)', to: 'if (true)' }],
   },
 ]
