@@ -9,7 +9,7 @@ import { flipMutants } from './lab/mutants.ts'
 const isFull = process.env.CRASH_FULL === '1'
 const flips = Number(process.env.CRASH_FLIPS ?? 100)
 const seed = Number(process.env.CRASH_SEED ?? 1)
-const FLIPS_MUTANT = isFull ? 200 : 100
+const FLIPS_MUTANT = isFull ? 60 : 100
 const OUTCOMES = ['refused', 'told', 'made anew', 'no matter'] as const
 
 const lines: Figures[] = []
