@@ -13,6 +13,8 @@ const modes: Record<string, Partial<PushConsumerOptions>> = {
 async function deadLetters(nameServers: string, count: number): Promise<string[]> {
   await using pull = new PullConsumer({ nameServers, group: 'reader' })
   await pull.start()
+  // The topic begins with the first dead letter.
+  await expect.poll(() => pull.queues('%DLQ%g').catch(() => []), { timeout: 5_000 }).not.toEqual([])
   const found: string[] = []
   for await (const message of pull.messages('%DLQ%g', { from: 'first', signal: AbortSignal.timeout(5_000) })) {
     found.push(`${message.storedTopic} ${message.text()}`)
